@@ -1,0 +1,1 @@
+//! Zero-copy, sans-IO WebSocket codec.

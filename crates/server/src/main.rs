@@ -1,0 +1,3 @@
+//! The fanfare daemon.
+
+fn main() {}
