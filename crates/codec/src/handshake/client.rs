@@ -1,0 +1,261 @@
+//! The client's side of the upgrade (RFC 6455 §4.1). In: where to connect and 16 random bytes, then
+//! the bytes of the response. Out: the request, and the connection's terms or what is wrong.
+//!
+//! Never: resolves, connects, follows a redirect.
+
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::accept_key::{ACCEPT_BYTES, accept_key};
+use super::head::{Count, HeadError, HeadLimits, HeadScanner, Headers, is_token};
+use super::request::PROTOCOL;
+use super::response::{InvalidHeader, Status, append_header, append_line};
+
+/// An upgrade request, and what its answer must contain.
+///
+/// ```
+/// use fanfare_codec::handshake::{ClientHandshake, HeadLimits, ResponseDecoder};
+///
+/// let nonce = *b"the sample nonce"; // yours: 16 random bytes
+/// let handshake = ClientHandshake::new("example.org", "/chat", nonce)?.subprotocol("chat")?;
+/// let mut request = Vec::new();
+/// handshake.encode(&mut request);
+/// assert!(request.starts_with(b"GET /chat HTTP/1.1\r\nHost: example.org\r\n"));
+///
+/// let received = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+///     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
+///     Sec-WebSocket-Protocol: chat\r\n\r\n\x81\x02Hi";
+/// let response = ResponseDecoder::new(HeadLimits::default()).decode(received)?.expect("whole");
+/// assert_eq!(handshake.verify(&response)?.protocol, Some("chat"));
+/// assert_eq!(&received[response.head_len()..], b"\x81\x02Hi");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ClientHandshake {
+    /// Everything but the protocols and the final empty line.
+    head: Vec<u8>,
+    protocols: Vec<String>,
+    accept: [u8; ACCEPT_BYTES],
+}
+
+impl ClientHandshake {
+    /// A request for `target` (path and query) at `host` (with its port if that is not the
+    /// scheme's). `nonce` must be fresh and random (§4.1 item 7).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`] when `host` or `target` holds white space or a control character.
+    pub fn new(host: &str, target: &str, nonce: [u8; 16]) -> Result<Self, InvalidHeader> {
+        let is_line_safe = |s: &str| !s.bytes().any(|b| b <= b' ' || b == 0x7F);
+        if !target.starts_with('/') || !is_line_safe(target) || !is_line_safe(host) {
+            return Err(InvalidHeader);
+        }
+        let key = STANDARD.encode(nonce);
+        let mut head = Vec::new();
+        for part in ["GET ", target, " HTTP/1.1\r\n"] {
+            head.extend_from_slice(part.as_bytes());
+        }
+        for (name, value) in [
+            ("Host", host),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", &key),
+            ("Sec-WebSocket-Version", "13"),
+        ] {
+            append_line(&mut head, name, value);
+        }
+        Ok(Self {
+            head,
+            protocols: Vec::new(),
+            accept: accept_key(key.as_bytes()),
+        })
+    }
+
+    /// Offers a subprotocol, after those offered before.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`] when it is not a token or was offered already.
+    pub fn subprotocol(mut self, protocol: &str) -> Result<Self, InvalidHeader> {
+        if !is_token(protocol.as_bytes()) || self.protocols.iter().any(|p| p == protocol) {
+            return Err(InvalidHeader);
+        }
+        self.protocols.push(protocol.into());
+        Ok(self)
+    }
+
+    /// Adds a header: an origin, a cookie, credentials.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`] when the name is not a token or the value holds a control character.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidHeader> {
+        append_header(&mut self.head, name, value)?;
+        Ok(self)
+    }
+
+    /// Appends the request to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        if !self.protocols.is_empty() {
+            append_line(out, PROTOCOL, &self.protocols.join(", "));
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Holds `response` against what was asked for (§4.1, on the response).
+    ///
+    /// # Errors
+    ///
+    /// The first rule that it breaks: close the connection.
+    pub fn verify<'b>(&self, response: &ResponseHead<'b>) -> Result<Accepted<'b>, UpgradeFailed> {
+        let headers = &response.headers;
+        if response.status != Status::SWITCHING_PROTOCOLS {
+            return Err(UpgradeFailed::Status(response.status));
+        }
+        if !headers.lists("Upgrade", "websocket") {
+            return Err(UpgradeFailed::Upgrade);
+        }
+        if !headers.lists("Connection", "Upgrade") {
+            return Err(UpgradeFailed::Connection);
+        }
+        match headers.only("Sec-WebSocket-Accept") {
+            Count::One(accept) if accept == self.accept => {}
+            _ => return Err(UpgradeFailed::Accept),
+        }
+        if headers.list("Sec-WebSocket-Extensions").next().is_some() {
+            return Err(UpgradeFailed::Extension);
+        }
+        let protocol = match headers.only(PROTOCOL) {
+            Count::None => None,
+            Count::One(chosen) => Some(self.offered(chosen).ok_or(UpgradeFailed::Protocol)?),
+            Count::Many => return Err(UpgradeFailed::Protocol),
+        };
+        Ok(Accepted { protocol })
+    }
+
+    /// `chosen` as text, if it was offered.
+    fn offered<'b>(&self, chosen: &'b [u8]) -> Option<&'b str> {
+        let chosen = core::str::from_utf8(chosen).ok()?;
+        self.protocols.iter().any(|p| p == chosen).then_some(chosen)
+    }
+}
+
+/// The terms of an accepted upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted<'b> {
+    /// The subprotocol that the server chose among those offered.
+    pub protocol: Option<&'b str>,
+}
+
+/// Finds and parses one response head.
+#[derive(Clone, Debug)]
+pub struct ResponseDecoder {
+    scanner: HeadScanner,
+}
+
+impl ResponseDecoder {
+    /// For a connection that has received nothing yet.
+    #[must_use]
+    pub const fn new(limits: HeadLimits) -> Self {
+        Self {
+            scanner: HeadScanner::new(limits),
+        }
+    }
+
+    /// `received` is everything since the connection began; call again with more when it gives
+    /// `None`.
+    ///
+    /// # Errors
+    ///
+    /// [`HeadError`]: close the connection.
+    pub fn decode<'b>(
+        &mut self,
+        received: &'b [u8],
+    ) -> Result<Option<ResponseHead<'b>>, HeadError> {
+        let Some(head) = self.scanner.find(received)? else {
+            return Ok(None);
+        };
+        let mut headers = vec![httparse::EMPTY_HEADER; head.headers];
+        let mut parsed = httparse::Response::new(&mut headers);
+        match parsed.parse(head.bytes)? {
+            httparse::Status::Complete(len) if len == head.bytes.len() => {}
+            // The scanner and the parser disagree about where the head ends.
+            _ => return Err(HeadError::StartLine),
+        }
+        let Some(code) = parsed.code else {
+            return Err(HeadError::StartLine);
+        };
+        Ok(Some(ResponseHead {
+            status: Status(code),
+            headers: Headers(headers),
+            head_len: head.bytes.len(),
+        }))
+    }
+}
+
+/// A response of any status.
+#[derive(Clone, Debug)]
+pub struct ResponseHead<'b> {
+    status: Status,
+    headers: Headers<'b>,
+    head_len: usize,
+}
+
+impl<'b> ResponseHead<'b> {
+    /// 101 if the upgrade may have succeeded.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        self.status
+    }
+
+    /// All headers: a `Location`, cookies, a challenge.
+    #[must_use]
+    pub const fn headers(&self) -> &Headers<'b> {
+        &self.headers
+    }
+
+    /// Where the head ends in what was received, and the first frame or the body may begin.
+    #[must_use]
+    pub const fn head_len(&self) -> usize {
+        self.head_len
+    }
+}
+
+/// The server's answer does not open the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpgradeFailed {
+    /// Not 101: a refusal, a redirect, a challenge.
+    Status(Status),
+    /// No `Upgrade: websocket`.
+    Upgrade,
+    /// No `Connection: Upgrade`.
+    Connection,
+    /// `Sec-WebSocket-Accept` is missing, doubled, or not the answer to our key.
+    Accept,
+    /// An extension that was not offered.
+    Extension,
+    /// A subprotocol that was not offered, or more than one.
+    Protocol,
+}
+
+impl fmt::Display for UpgradeFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "the server answered {} instead of 101", status.0),
+            Self::Upgrade => f.write_str("the 101 has no Upgrade: websocket"),
+            Self::Connection => f.write_str("the 101 has no Connection: Upgrade"),
+            Self::Accept => f.write_str("Sec-WebSocket-Accept does not answer our key"),
+            Self::Extension => f.write_str("the server chose an extension that was not offered"),
+            Self::Protocol => f.write_str("the server chose a subprotocol that was not offered"),
+        }
+    }
+}
+
+impl core::error::Error for UpgradeFailed {}

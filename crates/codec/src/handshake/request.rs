@@ -1,0 +1,327 @@
+//! The server's reading of an upgrade request (RFC 6455 §4.2.1). In: the bytes of a head. Out: the
+//! request; and, if it keeps every rule, the upgrade that it asks for.
+//!
+//! Never: answers; [`super::Response`] does.
+
+use alloc::vec;
+use core::fmt;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use super::accept_key::{ACCEPT_BYTES, accept_key};
+use super::head::{Count, HeadError, HeadLimits, HeadScanner, Headers, is_token};
+use super::{Response, Status};
+
+/// Finds and parses one request head.
+#[derive(Clone, Debug)]
+pub struct RequestDecoder {
+    scanner: HeadScanner,
+}
+
+impl RequestDecoder {
+    /// For a connection that has sent nothing yet.
+    #[must_use]
+    pub const fn new(limits: HeadLimits) -> Self {
+        Self {
+            scanner: HeadScanner::new(limits),
+        }
+    }
+
+    /// `received` is everything since the connection began; call again with more when it gives
+    /// `None`.
+    ///
+    /// # Errors
+    ///
+    /// [`HeadError`]: answer with `Response::from(&error)` and close.
+    pub fn decode<'b>(&mut self, received: &'b [u8]) -> Result<Option<Request<'b>>, HeadError> {
+        let Some(head) = self.scanner.find(received)? else {
+            return Ok(None);
+        };
+        let mut headers = vec![httparse::EMPTY_HEADER; head.headers];
+        let mut parsed = httparse::Request::new(&mut headers);
+        match parsed.parse(head.bytes)? {
+            httparse::Status::Complete(len) if len == head.bytes.len() => {}
+            // The scanner and the parser disagree about where the head ends.
+            _ => return Err(HeadError::StartLine),
+        }
+        let (Some(method), Some(target), Some(minor_version)) =
+            (parsed.method, parsed.path, parsed.version)
+        else {
+            return Err(HeadError::StartLine);
+        };
+        Ok(Some(Request {
+            method,
+            target,
+            minor_version,
+            headers: Headers(headers),
+            head_len: head.bytes.len(),
+        }))
+    }
+}
+
+/// A request of any kind.
+#[derive(Clone, Debug)]
+pub struct Request<'b> {
+    method: &'b str,
+    target: &'b str,
+    minor_version: u8,
+    headers: Headers<'b>,
+    head_len: usize,
+}
+
+impl<'b> Request<'b> {
+    /// `GET` for an upgrade.
+    #[must_use]
+    pub const fn method(&self) -> &'b str {
+        self.method
+    }
+
+    /// As it stands in the request line: path and query, or an absolute URI.
+    #[must_use]
+    pub const fn target(&self) -> &'b str {
+        self.target
+    }
+
+    /// The target's path, `/` at least; without query, scheme and authority.
+    #[must_use]
+    pub fn path(&self) -> &'b str {
+        let path = self.path_and_query().split('?').next().unwrap_or_default();
+        if path.is_empty() { "/" } else { path }
+    }
+
+    /// What follows the first `?` of the target.
+    #[must_use]
+    pub fn query(&self) -> Option<&'b str> {
+        self.path_and_query()
+            .split_once('?')
+            .map(|(_, query)| query)
+    }
+
+    fn path_and_query(&self) -> &'b str {
+        match self.target.split_once("://") {
+            Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
+                &rest[rest.find(['/', '?']).unwrap_or(rest.len())..]
+            }
+            _ => self.target,
+        }
+    }
+
+    /// All headers.
+    #[must_use]
+    pub const fn headers(&self) -> &Headers<'b> {
+        &self.headers
+    }
+
+    /// Where the head ends in what was received, and the first frame may begin.
+    #[must_use]
+    pub const fn head_len(&self) -> usize {
+        self.head_len
+    }
+
+    /// Whether an `Upgrade` header lists `websocket`: such a request wants to be judged by
+    /// [`upgrade`](Self::upgrade), any other is plain HTTP.
+    #[must_use]
+    pub fn wants_websocket(&self) -> bool {
+        self.headers.lists("Upgrade", "websocket")
+    }
+
+    /// The upgrade that the request asks for.
+    ///
+    /// # Errors
+    ///
+    /// The first rule of RFC 6455 §4.2.1 that the request breaks: answer with
+    /// `Response::from(&error)` and close.
+    pub fn upgrade(&self) -> Result<Upgrade<'b>, UpgradeError> {
+        if self.method != "GET" {
+            return Err(UpgradeError::Method);
+        }
+        if self.minor_version == 0 {
+            return Err(UpgradeError::Http10);
+        }
+        once(self.headers.only("Host"), "Host")?;
+        self.check_no_body()?;
+        if !self.wants_websocket() {
+            return Err(UpgradeError::NotAnUpgrade);
+        }
+        if !self.headers.lists("Connection", "Upgrade") {
+            return Err(UpgradeError::Missing("Connection: Upgrade"));
+        }
+        let version = once(
+            self.headers.only("Sec-WebSocket-Version"),
+            "Sec-WebSocket-Version",
+        )?;
+        if version != b"13" {
+            return Err(UpgradeError::Version);
+        }
+        let key = once(self.headers.only("Sec-WebSocket-Key"), "Sec-WebSocket-Key")?;
+        if !is_nonce(key) {
+            return Err(UpgradeError::Key);
+        }
+        self.check_protocols()?;
+        Ok(Upgrade {
+            accept: accept_key(key),
+            headers: self.headers.clone(),
+        })
+    }
+
+    /// Bytes behind the head are frames, never a body.
+    fn check_no_body(&self) -> Result<(), UpgradeError> {
+        let has_length = self.headers.all("Content-Length").any(|len| len != b"0");
+        if has_length || self.headers.first("Transfer-Encoding").is_some() {
+            return Err(UpgradeError::Body);
+        }
+        Ok(())
+    }
+
+    /// Tokens, all different (RFC 6455 §4.1 item 10).
+    fn check_protocols(&self) -> Result<(), UpgradeError> {
+        for (at, protocol) in self.headers.list(PROTOCOL).enumerate() {
+            if !is_token(protocol) || self.headers.list(PROTOCOL).take(at).any(|p| p == protocol) {
+                return Err(UpgradeError::Protocol);
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) const PROTOCOL: &str = "Sec-WebSocket-Protocol";
+
+fn once<'b>(count: Count<'b>, name: &'static str) -> Result<&'b [u8], UpgradeError> {
+    match count {
+        Count::None => Err(UpgradeError::Missing(name)),
+        Count::One(value) => Ok(value),
+        Count::Many => Err(UpgradeError::Duplicate(name)),
+    }
+}
+
+/// Sixteen bytes in base64. The four bits that the last digit leaves over may be anything: some
+/// clients draw all 22 digits at random.
+fn is_nonce(key: &[u8]) -> bool {
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new()
+            .with_decode_allow_trailing_bits(true)
+            .with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
+    );
+    let mut nonce = [0; 18]; // `decode_slice` wants room for whole groups of three
+    key.len() == 24 && LENIENT.decode_slice(key, &mut nonce) == Ok(16)
+}
+
+/// An upgrade that keeps every rule; accept it with [`Response::switching_protocols`], or answer
+/// with anything else: a redirect, a 401, a 403.
+#[derive(Clone, Debug)]
+pub struct Upgrade<'b> {
+    accept: [u8; ACCEPT_BYTES],
+    headers: Headers<'b>,
+}
+
+impl<'b> Upgrade<'b> {
+    /// The subprotocols that the client offers, the one it likes best first.
+    pub fn protocols(&self) -> impl Iterator<Item = &'b str> {
+        self.headers
+            .list(PROTOCOL)
+            .filter_map(|p| core::str::from_utf8(p).ok())
+    }
+
+    /// The first of the client's subprotocols that is among `supported` (case matters).
+    #[must_use]
+    pub fn select_protocol(&self, supported: &[&str]) -> Option<&'b str> {
+        self.protocols().find(|p| supported.contains(p))
+    }
+
+    /// The page that a browser's script came from (RFC 6454); others need not send one.
+    #[must_use]
+    pub fn origin(&self) -> Option<&'b [u8]> {
+        self.headers.first("Origin")
+    }
+
+    /// All headers of the request: cookies, credentials, extensions.
+    #[must_use]
+    pub const fn headers(&self) -> &Headers<'b> {
+        &self.headers
+    }
+
+    pub(super) const fn accept(&self) -> &[u8; ACCEPT_BYTES] {
+        &self.accept
+    }
+}
+
+/// Why a well-formed request is no valid upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpgradeError {
+    /// Not `GET`.
+    Method,
+    /// HTTP/1.0 has no upgrade.
+    Http10,
+    /// No `Upgrade: websocket`: plain HTTP.
+    NotAnUpgrade,
+    /// This header, or the token it must list, is missing.
+    Missing(&'static str),
+    /// This header stands there more than once.
+    Duplicate(&'static str),
+    /// A `Content-Length` that is not 0, or a `Transfer-Encoding`.
+    Body,
+    /// A `Sec-WebSocket-Version` that is not 13.
+    Version,
+    /// A `Sec-WebSocket-Key` that is not 16 bytes in base64.
+    Key,
+    /// A `Sec-WebSocket-Protocol` with something that is no token, or one twice.
+    Protocol,
+}
+
+impl UpgradeError {
+    /// The status to answer with.
+    #[must_use]
+    pub const fn status(self) -> Status {
+        match self {
+            Self::Method => Status::METHOD_NOT_ALLOWED,
+            Self::NotAnUpgrade | Self::Version => Status::UPGRADE_REQUIRED,
+            Self::Http10
+            | Self::Missing(_)
+            | Self::Duplicate(_)
+            | Self::Body
+            | Self::Key
+            | Self::Protocol => Status::BAD_REQUEST,
+        }
+    }
+}
+
+impl fmt::Display for UpgradeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Method => f.write_str("a WebSocket upgrade is a GET"),
+            Self::Http10 => f.write_str("HTTP/1.0 has no upgrade: use HTTP/1.1"),
+            Self::NotAnUpgrade => f.write_str("this is a WebSocket endpoint: send an upgrade"),
+            Self::Missing(what) => write!(f, "missing {what}"),
+            Self::Duplicate(what) => write!(f, "more than one {what}"),
+            Self::Body => f.write_str("a WebSocket upgrade has no body"),
+            Self::Version => f.write_str("Sec-WebSocket-Version must be 13"),
+            Self::Key => f.write_str("Sec-WebSocket-Key must be 16 bytes in base64"),
+            Self::Protocol => f.write_str("Sec-WebSocket-Protocol must list different tokens"),
+        }
+    }
+}
+
+impl core::error::Error for UpgradeError {}
+
+impl From<&HeadError> for Response {
+    fn from(error: &HeadError) -> Self {
+        Self::refusal(error.status(), error)
+    }
+}
+
+impl From<&UpgradeError> for Response {
+    /// With the headers that tell the client what would do: `Allow`, `Upgrade`,
+    /// `Sec-WebSocket-Version` (RFC 6455 §4.4, RFC 9110 §15.5.6, §15.5.22).
+    fn from(error: &UpgradeError) -> Self {
+        let response = Self::refusal(error.status(), error);
+        match error {
+            UpgradeError::Method => response.fixed_header("Allow", "GET"),
+            UpgradeError::NotAnUpgrade | UpgradeError::Version => response.offer_upgrade(),
+            _ => response,
+        }
+    }
+}

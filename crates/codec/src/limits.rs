@@ -1,0 +1,37 @@
+//! What a peer may cost us. In: numbers from the embedding server. Out: the caps that the
+//! decoders enforce.
+//!
+//! Never: unlimited by default.
+
+/// The largest payload of a control frame (RFC 6455 §5.5).
+pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
+
+/// The longest frame header: two bytes, a 64-bit length and a mask key (RFC 6455 §5.2).
+pub const HEADER_BYTES_MAX: usize = 14;
+
+/// The most bytes a decoder ever leaves unconsumed: a masked control frame that lacks its last byte.
+///
+/// A server needs to keep no more than this between two reads of a connection.
+pub const UNCONSUMED_BYTES_MAX: usize = 2 + 4 + CONTROL_PAYLOAD_BYTES_MAX - 1;
+
+/// Caps on what one peer may send; crossing one fails the connection with close code 1009.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest payload of one data frame, in bytes, as its header declares it.
+    pub max_frame_bytes: u64,
+    /// The largest message, in bytes, summed over its frames as their headers declare them.
+    pub max_message_bytes: u64,
+    /// The most data frames one message may be cut into; empty ones count.
+    pub max_fragments: u32,
+}
+
+impl Default for Limits {
+    /// 16 MiB a frame and a message, 65,536 fragments (a 4 MiB message in 64-byte pieces).
+    fn default() -> Self {
+        Self {
+            max_frame_bytes: 16 << 20,
+            max_message_bytes: 16 << 20,
+            max_fragments: 1 << 16,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! A server frame encoded once and sent to many. In: a payload. Out: header and payload as slices,
+//! from wherever a partial write stopped.
+//!
+//! Never: masks (each frame of a client needs a key of its own), copies a payload.
+
+use bytes::Bytes;
+
+use crate::header::Rsv;
+use crate::{CloseFrame, EncodeError, Header, Opcode, utf8};
+
+/// An unmasked frame, ready for any number of sockets; a clone is one reference count.
+///
+/// ```
+/// use fanfare_codec::PreparedFrame;
+///
+/// let news = PreparedFrame::text("news");
+/// let [header, payload] = news.slices(0);
+/// assert_eq!((header, payload), (&b"\x81\x04"[..], &b"news"[..]));
+/// // A socket took three bytes: its cursor is 3.
+/// assert_eq!(news.slices(3), [&b""[..], &b"ews"[..]]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct PreparedFrame {
+    /// Unmasked, so at most 10 bytes are used.
+    header: [u8; 10],
+    header_len: u8,
+    payload: Bytes,
+}
+
+impl PreparedFrame {
+    /// A text message.
+    #[must_use]
+    pub fn text(text: impl Into<alloc::string::String>) -> Self {
+        Self::new(Opcode::Text, Rsv::NONE, text.into().into_bytes().into())
+    }
+
+    /// A text message from bytes that are shared already.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::NotUtf8`].
+    pub fn text_from_bytes(payload: Bytes) -> Result<Self, EncodeError> {
+        match utf8::validate(&payload) {
+            Ok(_) => Ok(Self::new(Opcode::Text, Rsv::NONE, payload)),
+            Err(_) => Err(EncodeError::NotUtf8),
+        }
+    }
+
+    /// A binary message.
+    #[must_use]
+    pub fn binary(payload: impl Into<Bytes>) -> Self {
+        Self::new(Opcode::Binary, Rsv::NONE, payload.into())
+    }
+
+    /// A close frame: the same for everyone when a server shuts down.
+    #[must_use]
+    pub fn close(close: CloseFrame<'_>) -> Self {
+        let mut payload = alloc::vec::Vec::new();
+        close.append_payload(&mut payload);
+        Self::new(Opcode::Close, Rsv::NONE, payload.into())
+    }
+
+    /// A whole data message that an extension has transformed, as its RSV bits say.
+    #[must_use]
+    pub fn extended(kind: crate::MessageKind, rsv: Rsv, payload: Bytes) -> Self {
+        Self::new(kind.opcode(), rsv, payload)
+    }
+
+    fn new(opcode: Opcode, rsv: Rsv, payload: Bytes) -> Self {
+        let header = Header {
+            fin: true,
+            rsv,
+            opcode,
+            mask_key: None,
+            payload_len: payload.len() as u64,
+        };
+        let mut bytes = [0; Header::BYTES_MAX];
+        let header_len = header.encode(&mut bytes);
+        let mut header = [0; 10];
+        header.copy_from_slice(&bytes[..10]);
+        Self {
+            header,
+            header_len: u8::try_from(header_len).expect("an unmasked header has 2–10 bytes"),
+            payload,
+        }
+    }
+
+    /// Header and payload bytes together.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a frame has at least its header"
+    )]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        usize::from(self.header_len) + self.payload.len()
+    }
+
+    /// The payload.
+    #[must_use]
+    pub const fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// What is left after `sent` bytes of the frame: of the header and of the payload.
+    #[must_use]
+    pub fn slices(&self, sent: usize) -> [&[u8]; 2] {
+        let header = &self.header[..usize::from(self.header_len)];
+        let of_header = sent.min(header.len());
+        let of_payload = (sent - of_header).min(self.payload.len());
+        [&header[of_header..], &self.payload[of_payload..]]
+    }
+
+    /// [`slices`](Self::slices), for `write_vectored`.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn io_slices(&self, sent: usize) -> [std::io::IoSlice<'_>; 2] {
+        self.slices(sent).map(std::io::IoSlice::new)
+    }
+}

@@ -1,0 +1,207 @@
+//! UTF-8 validation of text messages (RFC 6455 §8.1, RFC 3629). In: bytes, in pieces cut anywhere.
+//! Out: the text, or the exact offset up to which it is valid, at the piece that breaks it.
+//!
+//! The bulk goes through `simdutf8`; only the at most three bytes of a character that a piece cuts
+//! are carried to the next.
+//!
+//! Never: waits for a sequence to be complete when its first bytes already cannot be UTF-8.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+/// The bytes are not UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Utf8Error {
+    /// Bytes before the first invalid or unfinished sequence, counted from the start of the text.
+    pub valid_up_to: u64,
+}
+
+impl fmt::Display for Utf8Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not UTF-8 at byte {}", self.valid_up_to)
+    }
+}
+
+impl core::error::Error for Utf8Error {}
+
+/// The whole of `bytes` as text.
+///
+/// # Errors
+///
+/// [`Utf8Error`] with the offset of the first invalid or unfinished sequence.
+#[inline]
+pub fn validate(bytes: &[u8]) -> Result<&str, Utf8Error> {
+    simdutf8::basic::from_utf8(bytes).map_err(|_| locate(bytes))
+}
+
+/// The second pass, taken only by invalid text: `basic` is the faster validator and does not count.
+#[cold]
+fn locate(bytes: &[u8]) -> Utf8Error {
+    let valid = simdutf8::compat::from_utf8(bytes).map_or_else(|e| e.valid_up_to(), str::len);
+    Utf8Error {
+        valid_up_to: valid as u64,
+    }
+}
+
+/// Validates a text that arrives in pieces, which may cut a character anywhere.
+///
+/// Its answer does not depend on where the pieces were cut. After an error its answers mean nothing:
+/// start a new one.
+///
+/// ```
+/// use fanfare_codec::Utf8Validator;
+///
+/// let mut validator = Utf8Validator::default();
+/// validator.push(b"\xF0\x9F")?; // half of a character: nothing wrong so far
+/// assert_eq!(validator.finish().unwrap_err().valid_up_to, 0);
+/// validator.push(b"\x8E\xBA")?;
+/// validator.finish()?;
+/// // A surrogate cannot be completed to UTF-8: refused before its last byte is there.
+/// assert_eq!(validator.push(b"ok \xED\xA0").unwrap_err().valid_up_to, 7);
+/// # Ok::<(), fanfare_codec::Utf8Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Utf8Validator {
+    /// Bytes of whole, valid characters so far.
+    valid: u64,
+    /// The start of a character, in `carry[..carry_len]`.
+    carry: [u8; 3],
+    carry_len: u8,
+}
+
+impl Utf8Validator {
+    /// Takes the next piece.
+    ///
+    /// # Errors
+    ///
+    /// [`Utf8Error`] as soon as no continuation could make the text valid.
+    #[inline]
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), Utf8Error> {
+        let rest = if self.carry_len == 0 {
+            piece
+        } else {
+            self.complete_carry(piece)?
+        };
+        let (whole, cut) = rest.split_at(rest.len() - unfinished_len(rest));
+        if simdutf8::basic::from_utf8(whole).is_err() {
+            return Err(self.error_after(locate(whole).valid_up_to));
+        }
+        self.valid += whole.len() as u64;
+        if !cut.is_empty() {
+            self.start_carry(cut)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the text.
+    ///
+    /// # Errors
+    ///
+    /// [`Utf8Error`] when the last character is unfinished.
+    #[inline]
+    pub const fn finish(&self) -> Result<(), Utf8Error> {
+        if self.carry_len == 0 {
+            Ok(())
+        } else {
+            Err(self.error_after(0))
+        }
+    }
+
+    /// Feeds the carried character byte by byte until it is whole; gives what follows it.
+    fn complete_carry<'p>(&mut self, piece: &'p [u8]) -> Result<&'p [u8], Utf8Error> {
+        let mut character = [0; 4];
+        let mut len = usize::from(self.carry_len);
+        character[..len].copy_from_slice(&self.carry[..len]);
+        for (taken, &byte) in piece.iter().enumerate() {
+            character[len] = byte;
+            len += 1;
+            if self.is_whole(&character[..len])? {
+                self.valid += len as u64;
+                self.carry_len = 0;
+                return Ok(&piece[taken + 1..]);
+            }
+        }
+        self.set_carry(&character[..len]);
+        Ok(&[])
+    }
+
+    fn start_carry(&mut self, cut: &[u8]) -> Result<(), Utf8Error> {
+        let whole = self.is_whole(cut)?;
+        debug_assert!(
+            !whole,
+            "`unfinished_len` found a character with bytes missing"
+        );
+        self.set_carry(cut);
+        Ok(())
+    }
+
+    /// Whether `bytes`, at most one character, are all of it; an error if they can't become one.
+    fn is_whole(&self, bytes: &[u8]) -> Result<bool, Utf8Error> {
+        match core::str::from_utf8(bytes) {
+            Ok(_) => Ok(true),
+            Err(e) if e.error_len().is_none() => Ok(false),
+            Err(_) => Err(self.error_after(0)),
+        }
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an unfinished character: 1–3 bytes"
+    )]
+    fn set_carry(&mut self, bytes: &[u8]) {
+        self.carry[..bytes.len()].copy_from_slice(bytes);
+        self.carry_len = bytes.len() as u8;
+    }
+
+    const fn error_after(&self, more: u64) -> Utf8Error {
+        Utf8Error {
+            valid_up_to: self.valid + more,
+        }
+    }
+}
+
+/// How many of the last bytes start a character that is longer than what is there: 0–3.
+fn unfinished_len(bytes: &[u8]) -> usize {
+    for (back, &byte) in bytes.iter().rev().take(3).enumerate() {
+        let have = back + 1;
+        let needs = match byte {
+            0x80..=0xBF => continue, // a continuation byte: its lead is further left
+            0xC0..=0xDF => 2,
+            0xE0..=0xEF => 3,
+            0xF0..=0xFF => 4,
+            0x00..=0x7F => 1,
+        };
+        return if needs > have { have } else { 0 };
+    }
+    0
+}
+
+/// Text that grows piece by piece, each validated as it is appended.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TextBuffer {
+    bytes: Vec<u8>,
+    validator: Utf8Validator,
+}
+
+impl TextBuffer {
+    /// Appends a piece.
+    ///
+    /// An error empties it, so that what it holds is always what its validator has seen.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), Utf8Error> {
+        if let Err(error) = self.validator.push(piece) {
+            *self = Self::default();
+            return Err(error);
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// All of it, when its last character is finished.
+    pub(crate) fn finish(&self) -> Result<&str, Utf8Error> {
+        self.validator.finish()?;
+        // SAFETY: `bytes` holds exactly what `validator.push` accepted, in order, since both were
+        // last empty (`push` empties both on an error), and the validator carries no unfinished
+        // character: they are whole, valid UTF-8 sequences.
+        Ok(unsafe { core::str::from_utf8_unchecked(&self.bytes) })
+    }
+}
