@@ -118,6 +118,15 @@ impl<'a> CloseFrame<'a> {
         self.reason
     }
 
+    /// The same code, as an endpoint echoes it in its answer (§5.5.1).
+    #[must_use]
+    pub const fn without_reason(self) -> CloseFrame<'static> {
+        CloseFrame {
+            code: self.code,
+            reason: "",
+        }
+    }
+
     /// Appends the payload: the code in network order, then the reason.
     pub(crate) fn append_payload(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.code.0.to_be_bytes());

@@ -1,3 +1,41 @@
-//! The fanfare daemon.
+//! `fanfare`: the command line to a running daemon. In: arguments, signals. Out: an exit code.
+//!
+//! Exit codes: 0 done, 1 the daemon failed, 2 bad usage.
+//!
+//! Never: serves a connection itself.
 
-fn main() {}
+mod cli;
+mod clock;
+mod config;
+mod conn;
+mod echo;
+mod limits;
+mod listener;
+mod outbound;
+mod reactor;
+mod shutdown;
+mod slab;
+mod timers;
+mod transport;
+
+use std::process::ExitCode;
+
+use cli::Command;
+
+fn main() -> ExitCode {
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(usage) => return usage.report(),
+    };
+    cli.init_logging();
+    let outcome = match cli.command {
+        Command::Echo(echo) => shutdown::run_until_signalled(&echo.into_config()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Flags. In: the process's arguments. Out: a [`Config`], or one line that names the flag at fault.
+//!
+//! Never: opens anything.
+
+use std::ffi::OsString;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use fanfare_codec::Limits;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::config::{Config, Timeouts};
+
+/// A WebSocket push server.
+#[derive(Debug, Parser)]
+#[command(name = "fanfare", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What is logged to stderr; RUST_LOG, if set, wins (`RUST_LOG=fanfare=trace`).
+    #[arg(long, value_name = "LEVEL", default_value = "info", global = true)]
+    log_level: LogLevel,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Echo every message on any path; for benchmarks and conformance suites.
+    #[command(after_help = "\
+`GET /health` answers 200, other plain HTTP 426. SIGTERM and SIGINT close every connection with
+1001 and end the daemon within --drain-timeout; a second one ends it at once.
+
+Example:
+  fanfare echo --listen 127.0.0.1:9001 --workers 2")]
+    Echo(Echo),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Echo {
+    /// Where to listen; port 0 takes a free one and logs it.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001", value_parser = address)]
+    listen: SocketAddr,
+
+    /// Threads, each with its own listener and connections [default: one a core].
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+
+    /// Connections in all; more are answered 503 [default: the descriptor limit less 64].
+    #[arg(long, value_name = "N")]
+    max_connections: Option<NonZeroUsize>,
+
+    /// The largest message; a larger one is closed with 1009.
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_message_bytes)]
+    max_message_bytes: u64,
+
+    /// The largest frame; a larger one is closed with 1009.
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_frame_bytes)]
+    max_frame_bytes: u64,
+
+    /// The most frames a message may be cut into; more are closed with 1009.
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_fragments)]
+    max_fragments: u32,
+
+    /// Unsent bytes past which a connection is not read until it has drained.
+    #[arg(long, value_name = "BYTES", default_value_t = 256 << 10)]
+    max_output_bytes: usize,
+
+    /// How long an upgrade request may take.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    handshake_timeout: Duration,
+
+    /// Silence after which a client is pinged; 0 never pings.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds_or_zero)]
+    ping_interval: Duration,
+
+    /// How long a pinged client may stay silent before it is closed.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pong_timeout: Duration,
+
+    /// How long a client may take none of what it is sent before it is cut off.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    send_timeout: Duration,
+
+    /// How long to wait for a client's half of the closing handshake, and then for its FIN.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    close_timeout: Duration,
+
+    /// How long after SIGTERM or SIGINT the daemon ends at the latest.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    drain_timeout: Duration,
+}
+
+impl Echo {
+    pub(crate) fn into_config(self) -> Config {
+        Config {
+            listen: self.listen,
+            workers: self.workers.unwrap_or_else(|| {
+                std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+            }),
+            max_connections: self.max_connections.map(NonZeroUsize::get),
+            message_limits: Limits {
+                max_frame_bytes: self.max_frame_bytes,
+                max_message_bytes: self.max_message_bytes,
+                max_fragments: self.max_fragments,
+            },
+            output_bytes_max: self.max_output_bytes,
+            timeouts: Timeouts {
+                handshake: self.handshake_timeout,
+                ping_interval: (!self.ping_interval.is_zero()).then_some(self.ping_interval),
+                pong: self.pong_timeout,
+                send: self.send_timeout,
+                close: self.close_timeout,
+                drain: self.drain_timeout,
+            },
+        }
+    }
+}
+
+impl Cli {
+    pub(crate) fn init_logging(&self) {
+        let level = match self.log_level {
+            LogLevel::Off => LevelFilter::OFF,
+            LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+            LogLevel::Trace => LevelFilter::TRACE,
+        };
+        // Without RUST_LOG the flag's level is the filter; a malformed directive in it is dropped
+        // with a word on stderr, by the library.
+        let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
+            Ok(directives) if !directives.is_empty() => EnvFilter::new(directives),
+            _ => EnvFilter::default().add_directive(level.into()),
+        };
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .with_target(false)
+            .init();
+    }
+}
+
+/// The command line asked for help, or made no sense.
+#[derive(Debug)]
+pub(crate) struct Usage(clap::Error);
+
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Usage> {
+    Cli::try_parse_from(args).map_err(Usage)
+}
+
+impl Usage {
+    /// Help goes to stdout with exit code 0; a mistake is one line on stderr with exit code 2.
+    pub(crate) fn report(&self) -> ExitCode {
+        if !self.0.use_stderr() {
+            return match self.0.print() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+        eprintln!("{}", self.line());
+        ExitCode::from(2)
+    }
+
+    /// clap's first paragraph, which names the flag, on one line.
+    fn line(&self) -> String {
+        if self.0.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            return "error: a subcommand is missing; see --help".into();
+        }
+        let text = self.0.to_string();
+        let lines = text.lines().take_while(|line| !line.trim().is_empty());
+        lines.map(str::trim).collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    match text.to_socket_addrs() {
+        Ok(mut found) => found.next().ok_or_else(|| "no such host".into()),
+        Err(error) => Err(format!("{error}; want HOST:PORT, such as 127.0.0.1:9001")),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let duration = seconds_or_zero(text)?;
+    if duration.is_zero() {
+        return Err("must be more than 0".into());
+    }
+    Ok(duration)
+}
+
+/// At most a year: past that a wheel's arithmetic would be the limit.
+fn seconds_or_zero(text: &str) -> Result<Duration, String> {
+    const YEAR: f64 = 365.0 * 86_400.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=YEAR).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("want seconds, such as 10 or 0.5".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(args: &[&str]) -> String {
+        let args = ["fanfare"].iter().chain(args).map(OsString::from);
+        parse(args).expect_err("must be refused").line()
+    }
+
+    #[test]
+    fn the_flags_are_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_mistake_is_one_line_that_names_the_flag() {
+        for (args, named) in [
+            (&["echo", "--bogus"][..], "--bogus"),
+            (&["echo", "--workers", "0"], "--workers"),
+            (&["echo", "--listen", "nowhere"], "--listen"),
+            (&["echo", "--ping-interval", "-1"], "-1"),
+            (&["echo", "--close-timeout", "0"], "--close-timeout"),
+            (
+                &["echo", "--max-message-bytes", "1.5"],
+                "--max-message-bytes",
+            ),
+            (&["echo", "--log-level", "loud"], "--log-level"),
+            (&["sing"], "sing"),
+            (&[], "subcommand"),
+        ] {
+            let line = refused(args);
+            assert!(line.contains(named), "{args:?}: {line}");
+            assert_eq!(line.lines().count(), 1, "{args:?}: {line}");
+        }
+    }
+}

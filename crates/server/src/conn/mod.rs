@@ -1,0 +1,275 @@
+//! One connection from accept to close. In: readiness, deadlines, turns. Out: replies on its socket,
+//! and what becomes of it.
+//!
+//! ```text
+//! Handshake ──101──▶ Open ──we close──▶ Closing ──their close──▶ Lingering ──FIN──▶ gone
+//!     └──any other answer, 408──▶ Lingering   ▲
+//!                        Open ──their close, a broken rule──┘
+//! ```
+//!
+//! Never: reads another connection's bytes, waits, allocates while idle.
+
+mod handshake;
+mod read;
+mod write;
+
+use std::fmt;
+use std::io;
+
+use fanfare_codec::handshake::RequestDecoder;
+use fanfare_codec::{CloseCode, CloseFrame, Encoder, MessageDecoder, ProtocolError};
+use mio::{Registry, Token};
+
+use crate::clock::Time;
+use crate::config::Config;
+use crate::outbound::Outbound;
+use crate::transport::Transport;
+
+pub(crate) struct Conn {
+    transport: Transport,
+    phase: Phase,
+    /// Why it is not being read.
+    stop: Stop,
+    /// The kernel said that the peer will send no more: `recv` until it says so too.
+    peer_closed: bool,
+    /// Received and not consumed: the start of a request head or of a frame.
+    spill: Vec<u8>,
+    outbound: Outbound,
+    heard_at: Time,
+    /// When the peer last took bytes that had been queued; means nothing while nothing is.
+    took_at: Time,
+}
+
+enum Phase {
+    Handshake {
+        decoder: RequestDecoder,
+        admitted: Admitted,
+        until: Time,
+    },
+    Open {
+        decoder: MessageDecoder,
+        /// When we pinged a silent peer.
+        pinged_at: Option<Time>,
+    },
+    /// We sent close; their close ends the wait. Their messages are dropped.
+    Closing {
+        decoder: MessageDecoder,
+        until: Time,
+    },
+    /// Nothing more to say: send what is queued, then FIN, then wait for theirs, so that the last
+    /// bytes are not lost in a reset (RFC 6455 §7.1.1, RFC 9112 §9.6).
+    Lingering { fin_sent: bool, until: Time },
+}
+
+/// Why a connection is not being read, and who takes it up again. No other reason exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// The socket is empty: its next edge.
+    Drained,
+    /// Its turn is over: the reactor's ready list ([`Conn::on_ready`]).
+    TurnOver,
+    /// The peer does not take our replies: the write that drains them ([`Conn::write`]).
+    OutputFull,
+    /// The peer's FIN was read: nobody, there is nothing more.
+    Finished,
+}
+
+/// Whether a new connection may upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    Served,
+    /// Past the cap: answered 503.
+    Refused,
+}
+
+/// What the poller reported.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Readiness {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    pub(crate) peer_closed: bool,
+}
+
+/// What a worker lends to the connection whose turn it is.
+pub(crate) struct Context<'w> {
+    pub(crate) receive_buffer: &'w mut [u8],
+    /// Empty between turns.
+    pub(crate) replies: &'w mut Vec<u8>,
+    pub(crate) config: &'w Config,
+    pub(crate) now: Time,
+}
+
+/// What becomes of a connection after a turn.
+#[must_use]
+#[derive(Debug)]
+pub(crate) enum Fate {
+    /// An edge or its deadline gives it the next turn.
+    Wait,
+    /// It wants another turn, and no edge will come.
+    Again,
+    Gone(Why),
+}
+
+/// Why a connection is gone, for the log.
+#[derive(Debug)]
+pub(crate) enum Why {
+    Closed,
+    PeerLeft,
+    Silent,
+    DoesNotRead,
+    Stopping,
+    Socket(io::Error),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("done"),
+            Self::PeerLeft => f.write_str("the peer left without a close"),
+            Self::Silent => f.write_str("the peer did not answer in time"),
+            Self::DoesNotRead => f.write_str("the peer took nothing for too long"),
+            Self::Stopping => f.write_str("not upgraded yet, and the daemon stops"),
+            Self::Socket(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Conn {
+    pub(crate) fn new(
+        transport: Transport,
+        admitted: Admitted,
+        now: Time,
+        config: &Config,
+    ) -> Self {
+        Self {
+            transport,
+            phase: Phase::Handshake {
+                decoder: RequestDecoder::new(Default::default()),
+                admitted,
+                until: now + config.timeouts.handshake,
+            },
+            stop: Stop::Drained,
+            peer_closed: false,
+            spill: Vec::new(),
+            outbound: Outbound::default(),
+            heard_at: now,
+            took_at: now,
+        }
+    }
+
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.transport.register(registry, token)
+    }
+
+    /// The poller has news.
+    #[inline]
+    pub(crate) fn on_event(&mut self, readiness: Readiness, cx: &mut Context<'_>) -> Fate {
+        self.peer_closed |= readiness.peer_closed;
+        if readiness.writable && !self.outbound.is_empty() {
+            match self.write(cx) {
+                Fate::Wait => {}
+                other => return other,
+            }
+        }
+        let news = readiness.readable || readiness.peer_closed;
+        if news && self.stop == Stop::Drained {
+            return self.read(cx);
+        }
+        Fate::Wait
+    }
+
+    /// Its turn on the ready list.
+    pub(crate) fn on_ready(&mut self, cx: &mut Context<'_>) -> Fate {
+        if self.stop == Stop::TurnOver {
+            return self.read(cx);
+        }
+        Fate::Wait
+    }
+
+    /// When [`on_deadline`](Self::on_deadline) must be called, at the earliest.
+    #[inline]
+    pub(crate) fn deadline(&self, config: &Config) -> Time {
+        let timeouts = &config.timeouts;
+        match self.phase {
+            Phase::Handshake { until, .. }
+            | Phase::Closing { until, .. }
+            | Phase::Lingering { until, .. } => until,
+            // A peer that does not take our replies is not asked whether it is alive.
+            Phase::Open { .. } if !self.outbound.is_empty() => self.took_at + timeouts.send,
+            Phase::Open {
+                pinged_at: Some(at),
+                ..
+            } => at + timeouts.pong,
+            Phase::Open { .. } => timeouts
+                .ping_interval
+                .map_or(Time::NEVER, |interval| self.heard_at + interval),
+        }
+    }
+
+    /// The wheel fired, perhaps for a deadline that has moved since.
+    pub(crate) fn on_deadline(&mut self, cx: &mut Context<'_>) -> Fate {
+        if self.deadline(cx.config) > cx.now {
+            return Fate::Wait;
+        }
+        match &mut self.phase {
+            Phase::Handshake { .. } => self.time_out_handshake(cx),
+            Phase::Open { .. } if !self.outbound.is_empty() => Fate::Gone(Why::DoesNotRead),
+            Phase::Open {
+                pinged_at: Some(_), ..
+            } => {
+                say_close(CloseCode::INTERNAL_ERROR, "no answer to a ping", cx);
+                self.linger(cx);
+                self.flush(cx)
+            }
+            Phase::Open { pinged_at, .. } => {
+                *pinged_at = Some(cx.now);
+                Encoder::server()
+                    .ping(cx.replies, b"")
+                    .expect("an empty ping is short");
+                self.flush(cx)
+            }
+            Phase::Closing { .. } | Phase::Lingering { .. } => Fate::Gone(Why::Silent),
+        }
+    }
+
+    /// The daemon stops: close, and wait for theirs.
+    pub(crate) fn on_stop(&mut self, cx: &mut Context<'_>) -> Fate {
+        let until = cx.now + cx.config.timeouts.close;
+        match std::mem::replace(&mut self.phase, Phase::lingering(until)) {
+            Phase::Handshake { .. } => return Fate::Gone(Why::Stopping),
+            Phase::Open { decoder, .. } => {
+                self.phase = Phase::Closing { decoder, until };
+                say_close(CloseCode::GOING_AWAY, "the server stops", cx);
+            }
+            ending @ (Phase::Closing { .. } | Phase::Lingering { .. }) => self.phase = ending,
+        }
+        self.flush(cx)
+    }
+
+    /// Answers a broken rule: close at once, without waiting for theirs (RFC 6455 §7.1.7).
+    fn fail(&mut self, error: ProtocolError, cx: &mut Context<'_>) {
+        tracing::debug!("{error}");
+        say_close(error.close_code(), &error.to_string(), cx);
+        self.linger(cx);
+    }
+
+    /// Everything is said: what is queued, FIN, and the peer's FIN remain.
+    fn linger(&mut self, cx: &Context<'_>) {
+        self.phase = Phase::lingering(cx.now + cx.config.timeouts.close);
+        self.spill = Vec::new();
+    }
+}
+
+impl Phase {
+    const fn lingering(until: Time) -> Self {
+        Self::Lingering {
+            fin_sent: false,
+            until,
+        }
+    }
+}
+
+fn say_close(code: CloseCode, reason: &str, cx: &mut Context<'_>) {
+    let close = CloseFrame::new(code, reason).expect("our codes may be sent");
+    Encoder::server().close(cx.replies, Some(close));
+}

@@ -1,0 +1,140 @@
+//! What comes in on one connection. In: its socket. Out: replies for the worker's buffer, and the
+//! reason why reading stopped.
+//!
+//! Never: reads on while the peer does not take its replies.
+
+use std::io;
+
+use fanfare_codec::Message;
+
+use super::{Conn, Context, Fate, Phase, Stop, Why};
+use crate::echo;
+use crate::limits::{READ_BYTES, READS_PER_TURN_MAX};
+
+impl Conn {
+    /// Reads until one of the reasons in [`Stop`]; the replies of each read leave in one `send`.
+    pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Fate {
+        for _ in 0..READS_PER_TURN_MAX {
+            let held = self.held_frame_bytes();
+            cx.receive_buffer[..held].copy_from_slice(&self.spill[..held]);
+            let n = match self
+                .transport
+                .recv(&mut cx.receive_buffer[held..held + READ_BYTES])
+            {
+                Ok(0) => return self.peer_finished(),
+                Ok(n) => n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stop = Stop::Drained;
+                    return Fate::Wait;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Fate::Gone(Why::Socket(error)),
+            };
+            self.heard_at = cx.now;
+            self.take(held + n, cx);
+            if let gone @ Fate::Gone(_) = self.flush(cx) {
+                return gone;
+            }
+            if matches!(self.phase, Phase::Open { .. })
+                && self.outbound.len() > cx.config.output_bytes_max
+            {
+                self.stop = Stop::OutputFull;
+                return Fate::Wait;
+            }
+            // A short read emptied the socket, unless a FIN came in the same edge: no other edge
+            // will announce that.
+            if n < READ_BYTES && !self.peer_closed {
+                self.stop = Stop::Drained;
+                return Fate::Wait;
+            }
+        }
+        self.stop = Stop::TurnOver;
+        Fate::Again
+    }
+
+    /// Bytes of a cut frame that go in front of what is read next. A head that is cut stays in the
+    /// spill instead: it is searched where it grows.
+    const fn held_frame_bytes(&self) -> usize {
+        match self.phase {
+            Phase::Open { .. } | Phase::Closing { .. } => self.spill.len(),
+            Phase::Handshake { .. } | Phase::Lingering { .. } => 0,
+        }
+    }
+
+    /// Consumes the first `len` bytes of the receive buffer, or keeps the end of them.
+    #[inline]
+    fn take(&mut self, len: usize, cx: &mut Context<'_>) {
+        let len = match self.phase {
+            Phase::Handshake { .. } => self.take_handshake(len, cx),
+            _ => len,
+        };
+        match self.phase {
+            Phase::Open { .. } => self.take_messages(len, cx),
+            Phase::Closing { .. } => self.await_close(len, cx),
+            Phase::Handshake { .. } | Phase::Lingering { .. } => {}
+        }
+    }
+
+    #[inline]
+    fn take_messages(&mut self, len: usize, cx: &mut Context<'_>) {
+        let Phase::Open { decoder, pinged_at } = &mut self.phase else {
+            return;
+        };
+        *pinged_at = None; // any byte is a sign of life
+        let mut input = &mut cx.receive_buffer[..len];
+        loop {
+            match decoder.next_message(&mut input) {
+                Ok(Some(message)) => match echo::answer(message, cx.replies) {
+                    Ok(echo::Next::Message) => {}
+                    Ok(echo::Next::End) => return self.linger(cx),
+                    Err(error) => unreachable!("an echo fits the frame it came in: {error}"),
+                },
+                Ok(None) => break,
+                Err(error) => return self.fail(error, cx),
+            }
+        }
+        keep(&mut self.spill, input);
+    }
+
+    /// Drops messages until the peer's close.
+    fn await_close(&mut self, len: usize, cx: &mut Context<'_>) {
+        let Phase::Closing { decoder, .. } = &mut self.phase else {
+            return;
+        };
+        let mut input = &mut cx.receive_buffer[..len];
+        loop {
+            match decoder.next_message(&mut input) {
+                Ok(Some(Message::Close(_))) | Err(_) => return self.linger(cx),
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+            }
+        }
+        keep(&mut self.spill, input);
+    }
+
+    /// The peer's FIN: nothing more will come, but it may still read what is queued.
+    fn peer_finished(&mut self) -> Fate {
+        self.stop = Stop::Finished;
+        let why = match self.phase {
+            Phase::Lingering { .. } => Why::Closed,
+            _ => Why::PeerLeft,
+        };
+        if self.outbound.is_empty() {
+            return Fate::Gone(why);
+        }
+        Fate::Wait
+    }
+}
+
+/// Replaces what `spill` holds; it holds no memory when that is nothing.
+#[inline]
+fn keep(spill: &mut Vec<u8>, rest: &[u8]) {
+    if rest.is_empty() {
+        if spill.capacity() > 0 {
+            *spill = Vec::new();
+        }
+    } else {
+        spill.clear();
+        spill.extend_from_slice(rest);
+    }
+}

@@ -1,0 +1,86 @@
+//! What goes out on one connection. In: replies of a turn. Out: one `send` of them, and a queue for
+//! what the kernel did not take.
+//!
+//! Never: drops or reorders a byte.
+
+use std::io;
+
+use super::{Conn, Context, Fate, Phase, Stop, Why};
+use crate::limits::REPLY_BUFFER_BYTES_KEPT;
+
+impl Conn {
+    /// Sends the turn's replies, behind what is queued already.
+    #[inline]
+    pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Fate {
+        if !cx.replies.is_empty() {
+            let mut sent = 0;
+            if self.outbound.is_empty() {
+                self.took_at = cx.now;
+                match self.send(cx.replies) {
+                    Ok(n) => sent = n,
+                    Err(error) => {
+                        cx.replies.clear();
+                        return Fate::Gone(Why::Socket(error));
+                    }
+                }
+            }
+            self.outbound.queue(cx.replies, sent);
+            if cx.replies.capacity() > REPLY_BUFFER_BYTES_KEPT {
+                *cx.replies = Vec::new();
+            }
+        }
+        self.finish_if_said()
+    }
+
+    /// Sends what is queued; takes reading up again if it waited for that.
+    pub(super) fn write(&mut self, cx: &mut Context<'_>) -> Fate {
+        while !self.outbound.is_empty() {
+            let offered = self.outbound.len();
+            match send(&mut self.transport, self.outbound.unsent()) {
+                Ok(0) => return Fate::Wait,
+                Ok(n) => {
+                    self.took_at = cx.now;
+                    self.outbound.advance(n);
+                    if n < offered {
+                        return Fate::Wait;
+                    }
+                }
+                Err(error) => return Fate::Gone(Why::Socket(error)),
+            }
+        }
+        match self.stop {
+            Stop::OutputFull => self.read(cx),
+            Stop::Finished => Fate::Gone(Why::PeerLeft),
+            Stop::Drained | Stop::TurnOver => self.finish_if_said(),
+        }
+    }
+
+    /// Sends FIN once there is nothing more to say.
+    fn finish_if_said(&mut self) -> Fate {
+        if let Phase::Lingering { fin_sent, .. } = &mut self.phase
+            && self.outbound.is_empty()
+            && !*fin_sent
+        {
+            *fin_sent = true;
+            if let Err(error) = self.transport.finish() {
+                return Fate::Gone(Why::Socket(error));
+            }
+        }
+        Fate::Wait
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        send(&mut self.transport, bytes)
+    }
+}
+
+/// How many bytes the kernel took: none if it is full.
+fn send(transport: &mut crate::transport::Transport, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match transport.send(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            sent => return sent,
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Every cap that is not a setting, by name. The settings are in [`crate::config`].
+
+use fanfare_codec::UNCONSUMED_BYTES_MAX;
+
+/// One `recv`: a batch of frames that stays in a first-level cache.
+pub(crate) const READ_BYTES: usize = 16 << 10;
+
+/// A worker's receive buffer: one read behind what a cut frame left over.
+pub(crate) const RECEIVE_BUFFER_BYTES: usize = READ_BYTES + UNCONSUMED_BYTES_MAX;
+
+/// Reads of one connection before it is another's turn.
+pub(crate) const READS_PER_TURN_MAX: usize = 16;
+
+/// A worker's reply buffer is given back to the allocator past this.
+pub(crate) const REPLY_BUFFER_BYTES_KEPT: usize = 256 << 10;
+
+/// Connections taken from a listener before connections that are open get their turn.
+pub(crate) const ACCEPTS_PER_TURN_MAX: usize = 256;
+
+/// Connections past the cap that are still answered, with 503; the kernel's backlog holds the rest.
+pub(crate) const REFUSED_CONNECTIONS_MAX: usize = 64;
+
+/// Connections that wait in the kernel to be accepted (it caps this by `net.core.somaxconn`).
+pub(crate) const LISTEN_BACKLOG: i32 = 4096;
+
+/// Descriptors that are not connections: listeners, pollers, wakers, standard streams.
+pub(crate) const RESERVED_DESCRIPTORS: u64 = 64;
+
+/// Events taken from the kernel at once.
+pub(crate) const EVENTS_PER_POLL: usize = 1024;

@@ -1,0 +1,44 @@
+//! A connection's byte stream. In: bytes. Out: bytes, or `WouldBlock`.
+//!
+//! The seam for TLS: readers and writers know this type and no socket.
+//!
+//! Never: buffers.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+#[derive(Debug)]
+pub(crate) enum Transport {
+    Tcp(TcpStream),
+}
+
+impl Transport {
+    /// Both directions, once and for all: edges come when there is news, so interest never changes.
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let Self::Tcp(socket) = self;
+        registry.register(socket, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// `Ok(0)` is the peer's FIN.
+    #[inline]
+    pub(crate) fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let Self::Tcp(socket) = self;
+        socket.read(buf)
+    }
+
+    /// Fewer bytes than given: the kernel's buffer is full, and an edge will tell when it is not.
+    #[inline]
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Self::Tcp(socket) = self;
+        socket.write(bytes)
+    }
+
+    /// Sends FIN behind what was sent.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        let Self::Tcp(socket) = self;
+        socket.shutdown(Shutdown::Write)
+    }
+}
