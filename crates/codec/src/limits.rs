@@ -26,12 +26,12 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 16 MiB a frame and a message, 65,536 fragments (a 4 MiB message in 64-byte pieces).
+    /// 16 MiB a frame and a message, 131,072 fragments: 16 MiB in pieces of 128 bytes.
     fn default() -> Self {
         Self {
             max_frame_bytes: 16 << 20,
             max_message_bytes: 16 << 20,
-            max_fragments: 1 << 16,
+            max_fragments: 1 << 17,
         }
     }
 }
