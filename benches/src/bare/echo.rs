@@ -209,6 +209,7 @@ impl Flow {
             Ok((_, 0)) => return Err(Failure::Closed(1)),
             Ok((_, received)) => self.received_bytes += received,
             Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::CONNRESET) => return Err(Failure::Closed(1)),
             Err(error) => return Err(Failure::Io("recv", error.into())),
         }
         if self.received_bytes > burst.reply_bytes {
@@ -233,6 +234,7 @@ impl Flow {
         match send(&self.socket, left, SendFlags::NOSIGNAL) {
             Ok(sent) => self.sent_bytes += sent,
             Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::CONNRESET | Errno::PIPE) => return Err(Failure::Closed(1)),
             Err(error) => return Err(Failure::Io("send", error.into())),
         }
         Ok(self.sent_bytes < burst.bytes.len())

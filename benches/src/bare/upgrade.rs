@@ -80,6 +80,9 @@ fn read_response(stream: &mut impl Read) -> Result<(), Failure> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 return Err(Failure::Silent(1));
             }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Err(Failure::Closed(1));
+            }
             Err(error) => return Err(Failure::Io("awaiting the 101", error)),
         };
         head.extend_from_slice(&chunk[..received]);
