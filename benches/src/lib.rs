@@ -1,1 +1,7 @@
-//! Corpora shared by the benches.
+//! What the benches share: corpora, and the bare client that measures servers.
+//!
+//! Never: shares framing code with the servers it measures, or code with `loadgen`.
+
+pub mod bare;
+pub mod clock;
+pub mod cpu_time;
