@@ -1,0 +1,405 @@
+//! One connection, from its socket's first event to its end (RFC 6455 §4.1, §5, §7). In: readiness.
+//! Out: pieces of messages to the handler, frames to the socket; a [`Fault`] when it is over.
+//!
+//! Edge-triggered: reading stops at WouldBlock, at a short read unless the peer has closed, or at
+//! the budget, and then the connection is put on the ready list.
+//!
+//! Never: reads a clock more than once a receive, allocates while its frames arrive whole.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::Duration;
+
+use fanfare_codec::handshake::{ClientHandshake, HeadLimits, ResponseDecoder};
+use fanfare_codec::{CloseCode, CloseFrame, Control, FrameDecoder, FrameEvent, MessageKind};
+use fanfare_codec::{Opcode, ProtocolError, Role};
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use super::connect::{Target, connect_fault};
+use super::{Handler, Outbox, Piece};
+use crate::clock::{Clock, Nanos};
+use crate::fault::{Fault, FaultClass};
+
+/// Receives from one connection before the others get their turn.
+const RECEIVES_MAX: usize = 16;
+
+/// What all connections of a thread share.
+#[derive(Debug)]
+pub(super) struct Io {
+    pub(super) clock: Clock,
+    pub(super) buffer: Box<[u8]>,
+    pub(super) out: Outbox,
+    /// Connections that stopped at their budget.
+    pub(super) ready: Vec<usize>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    phase: Phase,
+    /// Received and not used: a cut response head, frame header or control frame.
+    unread: Vec<u8>,
+    /// What the socket did not take yet, from `unsent_at` on.
+    unsent: Vec<u8>,
+    unsent_at: usize,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Connecting(Box<Upgrade>),
+    Upgrading(Box<Upgrade>),
+    Open(Inbound),
+}
+
+#[derive(Debug)]
+struct Upgrade {
+    handshake: ClientHandshake,
+    decoder: ResponseDecoder,
+    started: Nanos,
+}
+
+impl Connection {
+    /// A socket on its way to `target`.
+    pub(super) fn start(
+        target: &Target,
+        random: &mut fastrand::Rng,
+        now: Nanos,
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            stream: target.connect()?,
+            phase: Phase::Connecting(Box::new(Upgrade {
+                handshake: target.handshake(random)?,
+                decoder: ResponseDecoder::new(HeadLimits::default()),
+                started: now,
+            })),
+            unread: Vec::new(),
+            unsent: Vec::new(),
+            unsent_at: 0,
+        })
+    }
+
+    pub(super) fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> Result<(), Fault> {
+        registry
+            .register(&mut self.stream, token, interest)
+            .map_err(|error| connect_fault(&error))
+    }
+
+    /// Whether messages may be sent.
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open(_))
+    }
+
+    /// The fault of one that has been opening for `timeout`.
+    pub(super) fn overdue(&self, now: Nanos, timeout: Duration) -> Option<Fault> {
+        let (upgrade, class) = match &self.phase {
+            Phase::Connecting(upgrade) => (upgrade, FaultClass::Connect),
+            Phase::Upgrading(upgrade) => (upgrade, FaultClass::Handshake),
+            Phase::Open(_) => return None,
+        };
+        let waited = now.duration_since(upgrade.started);
+        (waited >= timeout).then(|| Fault::new(class, format_args!("no answer in {timeout:?}")))
+    }
+
+    /// Serves readiness of any kind.
+    #[inline]
+    pub(super) fn serve(
+        &mut self,
+        id: usize,
+        closing: bool,
+        io: &mut Io,
+        handler: &mut impl Handler,
+    ) -> Result<(), Fault> {
+        if let Phase::Connecting(_) = self.phase
+            && !self.finish_connecting()?
+        {
+            return Ok(());
+        }
+        if !self.unsent.is_empty() {
+            self.send_unsent()?;
+        }
+        self.receive(id, closing, io, handler)
+    }
+
+    /// Whether the socket is connected; then the request is on its way.
+    #[cold]
+    fn finish_connecting(&mut self) -> Result<bool, Fault> {
+        if let Some(error) = self.stream.take_error().unwrap_or_else(Some) {
+            return Err(connect_fault(&error));
+        }
+        match self.stream.peer_addr() {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(false),
+            Err(error) => return Err(connect_fault(&error)),
+        }
+        // Without it a small message could wait for the acknowledgement of the one before.
+        self.stream
+            .set_nodelay(true)
+            .map_err(|error| connect_fault(&error))?;
+        let idle = Phase::Open(Inbound::new());
+        if let Phase::Connecting(upgrade) = std::mem::replace(&mut self.phase, idle) {
+            upgrade.handshake.encode(&mut self.unsent);
+            self.phase = Phase::Upgrading(upgrade);
+        }
+        self.send_unsent()?;
+        Ok(true)
+    }
+
+    /// Reads until the edge is used up, and answers each receive with at most one send.
+    #[inline]
+    fn receive(
+        &mut self,
+        id: usize,
+        closing: bool,
+        io: &mut Io,
+        handler: &mut impl Handler,
+    ) -> Result<(), Fault> {
+        for _ in 0..RECEIVES_MAX {
+            let kept = self.unread.len();
+            let received = match self.stream.read(&mut io.buffer[kept..]) {
+                Ok(0) => return Err(self.ended("the server closed without a close frame")),
+                Ok(received) => received,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.ended(error)),
+            };
+            let now = io.clock.now();
+            let end = kept + received;
+            let was_full = end == io.buffer.len();
+            if kept > 0 {
+                io.buffer[..kept].copy_from_slice(&self.unread);
+                self.unread.clear();
+            }
+            let used = self.take(id, now, &mut io.buffer[..end], &mut io.out, handler)?;
+            if used < end {
+                self.unread.extend_from_slice(&io.buffer[used..end]);
+            }
+            if self.is_open() {
+                handler.refill(id, now, &mut io.out);
+            }
+            self.send(&mut io.out)?;
+            if !was_full && !closing {
+                return Ok(());
+            }
+        }
+        io.ready.push(id);
+        Ok(())
+    }
+
+    /// Takes what can be taken of `bytes` and tells how many those were.
+    #[inline]
+    fn take(
+        &mut self,
+        id: usize,
+        now: Nanos,
+        bytes: &mut [u8],
+        out: &mut Outbox,
+        handler: &mut impl Handler,
+    ) -> Result<usize, Fault> {
+        let mut head_len = 0;
+        if let Phase::Upgrading(upgrade) = &mut self.phase {
+            match upgrade.finish(bytes)? {
+                None => return Ok(0),
+                Some(len) => head_len = len,
+            }
+            self.phase = Phase::Open(Inbound::new());
+            handler.opened(id);
+        }
+        let Phase::Open(inbound) = &mut self.phase else {
+            return Ok(0);
+        };
+        let left = inbound.take(id, now, &mut bytes[head_len..], out, handler);
+        let total = bytes.len();
+        match left {
+            Ok(left) => Ok(total - left),
+            Err(fault) => {
+                // The goodbye is a courtesy: the connection is over whether or not it arrives.
+                let _ = self.send(out);
+                out.clear();
+                Err(fault)
+            }
+        }
+    }
+
+    /// Sends all of `out`, now or when the socket has room.
+    #[inline]
+    pub(super) fn send(&mut self, out: &mut Outbox) -> Result<(), Fault> {
+        let bytes = out.bytes();
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let sent = if self.unsent.is_empty() {
+            match write_some(&mut self.stream, bytes) {
+                Ok(sent) => sent,
+                Err(error) => {
+                    out.clear();
+                    return Err(self.ended(error));
+                }
+            }
+        } else {
+            0
+        };
+        self.unsent.extend_from_slice(&bytes[sent..]);
+        out.clear();
+        Ok(())
+    }
+
+    #[cold]
+    fn send_unsent(&mut self) -> Result<(), Fault> {
+        match write_some(&mut self.stream, &self.unsent[self.unsent_at..]) {
+            Ok(sent) => self.unsent_at += sent,
+            Err(error) => return Err(self.ended(error)),
+        }
+        if self.unsent_at == self.unsent.len() {
+            (self.unsent, self.unsent_at) = (Vec::new(), 0);
+        }
+        Ok(())
+    }
+
+    /// The fault of a connection that the peer or the network ended.
+    #[cold]
+    fn ended(&self, why: impl std::fmt::Display) -> Fault {
+        match self.phase {
+            Phase::Connecting(_) => Fault::new(FaultClass::Connect, why),
+            Phase::Upgrading(_) => Fault::new(FaultClass::Handshake, why),
+            Phase::Open(_) => Fault::new(FaultClass::Closed, why),
+        }
+    }
+
+    /// Says goodbye if it can, and ends.
+    pub(super) fn close(mut self, out: &mut Outbox) {
+        if self.is_open() && self.unsent.is_empty() {
+            out.close(CloseFrame::new(CloseCode::NORMAL, "").ok());
+            let _ = self.send(out);
+            out.clear();
+        }
+    }
+}
+
+/// Writes until the socket takes no more, and tells how much that was.
+#[inline]
+fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match stream.write(&bytes[sent..]) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => sent += written,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sent)
+}
+
+impl Upgrade {
+    /// The length of the response head once it is whole and accepts the upgrade.
+    #[cold]
+    fn finish(&mut self, received: &[u8]) -> Result<Option<usize>, Fault> {
+        let fault = |error: &dyn std::fmt::Display| Fault::new(FaultClass::Handshake, error);
+        let Some(head) = self.decoder.decode(received).map_err(|e| fault(&e))? else {
+            return Ok(None);
+        };
+        self.handshake.verify(&head).map_err(|e| fault(&e))?;
+        Ok(Some(head.head_len()))
+    }
+}
+
+/// The receiving half of an open connection.
+///
+/// Frames, not messages: pieces are compared where they lie, so a message of any size is held
+/// nowhere. Lengths have no limit here, since a wrong one is a mismatch; nor is text validated,
+/// since a reply is compared with text that is valid.
+#[derive(Debug)]
+struct Inbound {
+    frames: FrameDecoder,
+    kind: MessageKind,
+    /// The current frame ends its message.
+    fin: bool,
+    /// Where in its message the current frame starts.
+    frame_offset: u64,
+}
+
+impl Inbound {
+    const fn new() -> Self {
+        Self {
+            frames: FrameDecoder::new(Role::Client, u64::MAX),
+            kind: MessageKind::Binary,
+            fin: true,
+            frame_offset: 0,
+        }
+    }
+
+    /// Hands on every frame in `input` and tells how many bytes are left.
+    #[inline]
+    fn take(
+        &mut self,
+        id: usize,
+        now: Nanos,
+        mut input: &mut [u8],
+        out: &mut Outbox,
+        handler: &mut impl Handler,
+    ) -> Result<usize, Fault> {
+        loop {
+            match self.frames.next_event(&mut input) {
+                Ok(None) => return Ok(input.len()),
+                Ok(Some(FrameEvent::Header(header))) => {
+                    match header.opcode {
+                        Opcode::Text => (self.kind, self.frame_offset) = (MessageKind::Text, 0),
+                        Opcode::Binary => (self.kind, self.frame_offset) = (MessageKind::Binary, 0),
+                        _ => {}
+                    }
+                    self.fin = header.fin;
+                }
+                Ok(Some(FrameEvent::Payload(payload))) => {
+                    let offset = self.frame_offset.saturating_add(payload.offset);
+                    let piece = Piece {
+                        kind: self.kind,
+                        offset,
+                        data: payload.data,
+                        ends_message: payload.ends_frame && self.fin,
+                    };
+                    handler.data(id, now, &piece);
+                    if payload.ends_frame {
+                        self.frame_offset = offset.saturating_add(piece.data.len() as u64);
+                    }
+                }
+                Ok(Some(FrameEvent::Control(control))) => take_control(&control, out)?,
+                Err(error) => return Err(protocol_fault(error, out)),
+            }
+        }
+    }
+}
+
+/// Answers a ping; a close ends the connection.
+#[cold]
+fn take_control(control: &Control<&mut [u8]>, out: &mut Outbox) -> Result<(), Fault> {
+    match control.opcode {
+        Opcode::Ping => out.pong(control.payload),
+        Opcode::Close => {
+            let close = CloseFrame::parse(control.payload).map_err(|e| protocol_fault(e, out))?;
+            out.close(close);
+            return Err(Fault::new(
+                FaultClass::Closed,
+                close.map_or_else(
+                    || "the server sent a close frame without a code".to_owned(),
+                    |c| format!("the server sent close {} {:?}", c.code(), c.reason()),
+                ),
+            ));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What the peer did wrong, which it is told (§7.1.7).
+#[cold]
+fn protocol_fault(error: ProtocolError, out: &mut Outbox) -> Fault {
+    out.close(CloseFrame::new(error.close_code(), "").ok());
+    Fault::new(FaultClass::Protocol, error)
+}
