@@ -28,7 +28,7 @@ use signal_hook::flag;
 use cli::{Command, EchoArgs, Usage};
 use client::Target;
 use observe::Server;
-use report::Report;
+use report::{JsonTo, Report};
 use scenario::echo::{self, Plan};
 use scenario::{Crew, Timing};
 
@@ -79,6 +79,7 @@ fn run_echo(args: &EchoArgs) -> Result<bool, Failure> {
         .map_err(|error| Usage(format!("<URL> '{}': {error}", args.url)))?;
     let server = args.pid.map(find_server).transpose()?;
     descriptors::reserve(args.connections)?;
+    let json = JsonTo::open(args.json.as_deref())?;
     let crew = Crew::new(stop_on_signals()?);
     let plan = Plan {
         target,
@@ -94,7 +95,7 @@ fn run_echo(args: &EchoArgs) -> Result<bool, Failure> {
         },
     };
     let outcome = echo::run(&plan, &crew, server.as_ref())?;
-    Report::echo(args, &outcome).publish()?;
+    Report::echo(args, &outcome).publish(json)?;
     Ok(outcome.tally.faults.is_empty())
 }
 

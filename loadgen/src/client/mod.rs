@@ -8,6 +8,7 @@
 
 mod conn;
 mod connect;
+mod inbound;
 mod outbox;
 
 use std::io;

@@ -11,10 +11,36 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cli::EchoArgs;
+use crate::cli::{EchoArgs, Usage};
 use crate::fault::FaultClass;
 use crate::scenario::Outcome;
 use crate::stats::per_second;
+
+/// Where the JSON goes.
+#[derive(Debug)]
+pub(crate) enum JsonTo {
+    Nowhere,
+    Stdout,
+    File(File),
+}
+
+impl JsonTo {
+    /// What `--json` names; a file is made now, so that no run ends without a place for its results.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`] when the file cannot be made.
+    pub(crate) fn open(json: Option<&Path>) -> Result<Self, Usage> {
+        match json {
+            None => Ok(Self::Nowhere),
+            Some(path) if path == Path::new("-") => Ok(Self::Stdout),
+            Some(path) => match File::create(path) {
+                Ok(file) => Ok(Self::File(file)),
+                Err(error) => Err(Usage(format!("--json {}: {error}", path.display()))),
+            },
+        }
+    }
+}
 
 /// A run and what it came to.
 #[derive(Debug)]
@@ -34,18 +60,18 @@ impl<'a> Report<'a> {
     ///
     /// # Errors
     ///
-    /// When the file cannot be written.
-    pub(crate) fn publish(&self) -> io::Result<()> {
+    /// When one of them cannot be written.
+    pub(crate) fn publish(&self, json: JsonTo) -> io::Result<()> {
         let summary = text::summary(self);
-        match self.args.json.as_deref() {
-            None => io::stdout().write_all(summary.as_bytes()),
-            Some(path) if path == Path::new("-") => {
+        match json {
+            JsonTo::Nowhere => io::stdout().write_all(summary.as_bytes()),
+            JsonTo::Stdout => {
                 io::stderr().write_all(summary.as_bytes())?;
                 json::write(self, &mut io::stdout().lock())
             }
-            Some(path) => {
+            JsonTo::File(mut file) => {
                 io::stdout().write_all(summary.as_bytes())?;
-                json::write(self, &mut File::create(path)?)
+                json::write(self, &mut file)
             }
         }
     }

@@ -81,6 +81,9 @@ struct Echo<'a> {
     sessions: Vec<Session>,
     /// `None` until all threads are ready.
     schedule: Option<Schedule>,
+    /// From the start, whenever this thread takes notice of it, to the end of the measurement: so the
+    /// first windows are sent even in a run that is over at once.
+    is_sending: bool,
     tally: Tally,
 }
 
@@ -111,6 +114,7 @@ impl<'a> Echo<'a> {
             first,
             sessions: std::iter::repeat_with(session).take(count).collect(),
             schedule: None,
+            is_sending: false,
             tally: Tally::new(),
         }
     }
@@ -139,6 +143,7 @@ impl<'a> Echo<'a> {
         }
         let mut ended = crew.clock.now();
         if let Some(schedule) = self.schedule {
+            self.is_sending = true;
             for conn in 0..self.sessions.len() {
                 clients.refill(conn, &mut self);
             }
@@ -146,6 +151,7 @@ impl<'a> Echo<'a> {
             let cpu_before = thread_cpu();
             ended = self.turn_until(schedule.until, clients, crew)?;
             self.tally.cpu = thread_cpu().saturating_sub(cpu_before);
+            self.is_sending = false;
             self.drain(clients, crew)?;
         }
         clients.close_all();
@@ -264,7 +270,7 @@ impl Handler for Echo<'_> {
 
     #[inline]
     fn refill(&mut self, conn: usize, now: Nanos, out: &mut Outbox) {
-        if self.schedule.is_none_or(|s| now >= s.until) {
+        if !self.is_sending {
             return;
         }
         let Session { series, window, .. } = &mut self.sessions[conn];
