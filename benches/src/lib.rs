@@ -1,7 +1,8 @@
 //! What the benches share: corpora, and the bare client that measures servers.
 //!
-//! Never: shares framing code with the servers it measures, or code with `loadgen`.
+//! Never: shares framing code between `bare` and the servers it measures, or code with `loadgen`.
 
 pub mod bare;
 pub mod clock;
+pub mod corpus;
 pub mod cpu_time;
