@@ -52,7 +52,7 @@ Errors are counted by class:
   mismatch             replies that are not, byte for byte and in order, what was sent
   timeout              messages without a reply in time")]
 pub(crate) struct EchoArgs {
-    /// Where the server is: ws://HOST[:PORT][/PATH]
+    /// Where the server is: ws://HOST:PORT/PATH
     #[arg(value_name = "URL")]
     pub(crate) url: String,
 

@@ -6,13 +6,15 @@
 //!
 //! Never: reads a clock more than once a receive, allocates while its frames arrive whole.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use fanfare_codec::handshake::{ClientHandshake, HeadLimits, ResponseDecoder};
 use fanfare_codec::{CloseCode, CloseFrame};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
+use rustix::net::{self, RecvFlags, SendFlags};
 
 use super::connect::{Target, connect_fault};
 use super::inbound::Inbound;
@@ -34,7 +36,11 @@ pub(super) struct Io {
 }
 
 /// One connection.
+///
+/// Between two of its messages the kernel and other connections have had the cache: aligned, it is
+/// two lines to fetch and not three.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Connection {
     stream: TcpStream,
     phase: Phase,
@@ -44,6 +50,8 @@ pub(super) struct Connection {
     unsent: Vec<u8>,
     unsent_at: usize,
 }
+
+const _: () = assert!(size_of::<Option<Connection>>() <= 128);
 
 #[derive(Debug)]
 enum Phase {
@@ -161,7 +169,7 @@ impl Connection {
     ) -> Result<(), Fault> {
         for _ in 0..RECEIVES_MAX {
             let kept = self.unread.len();
-            let received = match self.stream.read(&mut io.buffer[kept..]) {
+            let received = match read(&self.stream, &mut io.buffer[kept..]) {
                 Ok(0) => return Err(self.ended("the server closed without a close frame")),
                 Ok(received) => received,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -234,7 +242,7 @@ impl Connection {
             return Ok(());
         }
         let sent = if self.unsent.is_empty() {
-            match write_some(&mut self.stream, bytes) {
+            match write_some(&self.stream, bytes) {
                 Ok(sent) => sent,
                 Err(error) => {
                     out.clear();
@@ -251,7 +259,7 @@ impl Connection {
 
     #[cold]
     fn send_unsent(&mut self) -> Result<(), Fault> {
-        match write_some(&mut self.stream, &self.unsent[self.unsent_at..]) {
+        match write_some(&self.stream, &self.unsent[self.unsent_at..]) {
             Ok(sent) => self.unsent_at += sent,
             Err(error) => return Err(self.ended(error)),
         }
@@ -281,17 +289,25 @@ impl Connection {
     }
 }
 
+/// Reads once. Straight from the kernel: in a process of several threads libc's `recv` and `send`
+/// first make each call a point where the thread could be cancelled, 20–40 ns that nobody needs.
+#[inline]
+fn read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let (received, _) = net::recv(stream, buffer, RecvFlags::empty())?;
+    Ok(received)
+}
+
 /// Writes until the socket takes no more, and tells how much that was.
 #[inline]
-fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+fn write_some(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     let mut sent = 0;
     while sent < bytes.len() {
-        match stream.write(&bytes[sent..]) {
+        match net::send(stream, &bytes[sent..], SendFlags::NOSIGNAL) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(written) => sent += written,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(Errno::AGAIN) => break,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(sent)

@@ -87,12 +87,15 @@ struct Echo<'a> {
     tally: Tally,
 }
 
-/// What an echo connection remembers.
+/// What an echo connection remembers; two cache lines and the times in its window.
+#[repr(align(64))]
 struct Session {
     series: Series,
     window: Window,
     comparison: Comparison,
 }
+
+const _: () = assert!(size_of::<Session>() <= 128);
 
 impl<'a> Echo<'a> {
     fn new(
