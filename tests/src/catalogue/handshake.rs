@@ -13,6 +13,7 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     cases.extend(accepted());
     cases.extend(request_lines());
+    cases.extend(targets());
     cases.extend(header_missing_or_doubled());
     cases.extend(keys());
     cases.extend(versions());
@@ -90,6 +91,10 @@ fn accepted() -> Vec<Case> {
         accept(
             case("4.2.1", "accept/absolute-uri"),
             request("GET http://localhost/echo?a=b HTTP/1.1", &headers()),
+        ),
+        accept(
+            case("4.2.1", "accept/absolute-uri-without-path"),
+            request("GET HTTPS://localhost?a=b HTTP/1.1", &headers()),
         ),
         accept(
             case("4.2.1", "accept/query"),
@@ -221,6 +226,32 @@ fn request_lines() -> Vec<Case> {
         cases.push(refuse(case, request(line, &headers()), &[400, 505]));
     }
     cases
+}
+
+/// §4.2.1 item 1, §3: a path or an absolute URI, without a fragment; else "MUST stop processing".
+fn targets() -> Vec<Case> {
+    [
+        ("asterisk", "*"),
+        ("authority", "localhost:80"),
+        ("relative", "echo"),
+        ("other-scheme", "ftp://localhost/echo"),
+        ("one-slash", "http:/localhost/echo"),
+        ("no-authority", "http:///echo"),
+        ("scheme-alone", "http://"),
+        ("query-alone", "?a=b"),
+        ("fragment", "/echo#part"),
+        ("fragment-in-uri", "http://localhost/echo#part"),
+    ]
+    .into_iter()
+    .map(|(id, target)| {
+        let line = format!("GET {target} HTTP/1.1");
+        refuse(
+            case("4.2.1", format!("target/{id}")),
+            request(&line, &headers()),
+            &[400],
+        )
+    })
+    .collect()
 }
 
 /// §4.2.1: each header that must be there, and none of them twice.
