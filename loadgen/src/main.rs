@@ -1,3 +1,5 @@
 //! The load generator.
+//!
+//! Never: shares code with the server; that would hide shared faults.
 
 fn main() {}
