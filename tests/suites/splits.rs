@@ -82,6 +82,9 @@ fn frames_borrowed<'p>(role: Role, pieces: impl IntoIterator<Item = &'p [u8]>) -
                         "an error is final"
                     );
                     assert_eq!(input.len(), left, "an error consumes nothing");
+                    let mut fresh = Frame::ping("").encode(sender_to(role));
+                    let later = decoder.next_event(&mut &mut fresh[..]);
+                    assert_eq!(later, Err(error), "not even a legal frame ends an error");
                     trace.error = Some(error);
                     return trace;
                 }
@@ -109,6 +112,9 @@ fn frames_owned<'p>(role: Role, pieces: impl IntoIterator<Item = &'p [u8]>) -> T
                         Err(error),
                         "an error is final"
                     );
+                    let mut fresh = BytesMut::from(&Frame::ping("").encode(sender_to(role))[..]);
+                    let later = decoder.next_owned(&mut fresh);
+                    assert_eq!(later, Err(error), "not even a legal frame ends an error");
                     trace.error = Some(error);
                     return trace;
                 }
@@ -146,6 +152,9 @@ fn messages<'p>(role: Role, pieces: impl IntoIterator<Item = &'p [u8]>) -> Trace
                         Err(error),
                         "an error is final"
                     );
+                    let mut fresh = Frame::ping("").encode(sender_to(role));
+                    let later = decoder.next_message(&mut &mut fresh[..]);
+                    assert_eq!(later, Err(error), "not even a legal frame ends an error");
                     trace.error = Some(error);
                     return trace;
                 }
@@ -246,15 +255,17 @@ fn role() -> impl Strategy<Value = Role> {
     prop_oneof![Just(Role::Server), Just(Role::Client)]
 }
 
+const fn sender_to(role: Role) -> Sender {
+    match role {
+        Role::Server => Sender::Client,
+        Role::Client => Sender::Server,
+    }
+}
+
 fn stream(role: Role, frames: &[Frame]) -> Vec<u8> {
-    let sender = if role == Role::Server {
-        Sender::Client
-    } else {
-        Sender::Server
-    };
     frames
         .iter()
-        .flat_map(|frame| frame.encode(sender))
+        .flat_map(|frame| frame.encode(sender_to(role)))
         .collect()
 }
 

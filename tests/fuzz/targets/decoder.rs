@@ -75,6 +75,14 @@ fuzz_target!(|input: &[u8]| {
     );
 });
 
+/// An empty ping, as the peer of `role` sends it.
+fn legal_frame(role: Role) -> Vec<u8> {
+    match role {
+        Role::Server => b"\x89\x80\x01\x02\x03\x04".to_vec(),
+        Role::Client => b"\x89\x00".to_vec(),
+    }
+}
+
 fn cut<'s>(stream: &'s [u8], cuts: &[u8]) -> Vec<&'s [u8]> {
     let mut cuts: Vec<usize> = cuts
         .chunks_exact(2)
@@ -133,6 +141,8 @@ fn frames_borrowed(options: &Options, pieces: &[&[u8]]) -> Trace<Event> {
                     let left = input.len();
                     assert_eq!(decoder.next_event(&mut input), Err(error));
                     assert_eq!(input.len(), left, "an error consumes nothing");
+                    let mut fresh = legal_frame(options.role);
+                    assert_eq!(decoder.next_event(&mut &mut fresh[..]), Err(error), "final");
                     return Trace {
                         events,
                         error: Some(error),
@@ -196,6 +206,12 @@ fn messages(options: &Options, pieces: &[&[u8]]) -> Trace<String> {
                 Err(error) => {
                     assert!(!closed, "{error:?} after a close");
                     assert_eq!(decoder.next_message(&mut input), Err(error));
+                    let mut fresh = legal_frame(options.role);
+                    assert_eq!(
+                        decoder.next_message(&mut &mut fresh[..]),
+                        Err(error),
+                        "final"
+                    );
                     assert!(error.close_code().is_allowed_on_wire());
                     return Trace {
                         events,

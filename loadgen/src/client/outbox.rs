@@ -1,0 +1,83 @@
+//! Masked frames on their way to a socket. In: payloads. Out: the bytes of frames.
+//!
+//! Mask keys are fresh for every frame and come from a fast generator that the OS has seeded. They
+//! are as random as a measurement needs; they are not the unpredictable ones that RFC 6455 §10.3
+//! asks of a browser, which must keep a script from choosing the bytes on the wire.
+//!
+//! Never: writes to a socket.
+
+use fanfare_codec::{CloseFrame, Header, MessageKind, Opcode, Rsv, append_masked};
+
+/// Frames that wait for the end of the batch, of one connection at a time.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    bytes: Vec<u8>,
+    keys: fastrand::Rng,
+}
+
+impl Outbox {
+    /// An empty one; `keys` makes the mask keys.
+    pub(crate) const fn new(keys: fastrand::Rng) -> Self {
+        Self {
+            bytes: Vec::new(),
+            keys,
+        }
+    }
+
+    /// The source of randomness for upgrades.
+    pub(crate) const fn keys(&mut self) -> &mut fastrand::Rng {
+        &mut self.keys
+    }
+
+    /// Appends a data message, its payload in two parts, each masked as it is copied.
+    #[inline]
+    pub(crate) fn message(&mut self, kind: MessageKind, front: &[u8], tail: &[u8]) {
+        let opcode = match kind {
+            MessageKind::Text => Opcode::Text,
+            MessageKind::Binary => Opcode::Binary,
+        };
+        let key = self.header(opcode, front.len() + tail.len());
+        let key = append_masked(&mut self.bytes, front, key);
+        append_masked(&mut self.bytes, tail, key);
+    }
+
+    /// Appends the answer to a ping (§5.5.3); `payload` is at most 125 bytes, as the ping's was.
+    pub(crate) fn pong(&mut self, payload: &[u8]) {
+        let key = self.header(Opcode::Pong, payload.len());
+        append_masked(&mut self.bytes, payload, key);
+    }
+
+    /// Appends a close frame; nothing may follow it.
+    pub(crate) fn close(&mut self, close: Option<CloseFrame<'_>>) {
+        let mut encoder = fanfare_codec::Encoder::client(|| self.keys.u32(..).to_ne_bytes());
+        encoder.close(&mut self.bytes, close);
+    }
+
+    /// Appends a header and gives the key that it announces.
+    #[inline]
+    fn header(&mut self, opcode: Opcode, payload_len: usize) -> [u8; 4] {
+        let key = self.keys.u32(..).to_ne_bytes();
+        let header = Header {
+            fin: true,
+            rsv: Rsv::NONE,
+            opcode,
+            mask_key: Some(key),
+            payload_len: payload_len as u64,
+        };
+        let mut bytes = [0; Header::BYTES_MAX];
+        let len = header.encode(&mut bytes);
+        self.bytes.reserve(len + payload_len);
+        self.bytes.extend_from_slice(&bytes[..len]);
+        key
+    }
+
+    /// What waits.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Forgets what waits.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+    }
+}

@@ -1,0 +1,45 @@
+//! File descriptors. In: how many connections are wanted. Out: a limit that allows them, or the
+//! command that raises it.
+//!
+//! Never: lowers a limit.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::cli::Usage;
+
+/// Standard streams, polls, files of `/proc` and some room.
+const OTHERS: u64 = 64;
+
+/// Raises the soft limit as far as the connections need and the hard limit allows.
+///
+/// # Errors
+///
+/// [`Usage`] when the hard limit is too low.
+pub(crate) fn reserve(connections: u32) -> Result<(), Usage> {
+    let needed = u64::from(connections) + OTHERS;
+    let limit = getrlimit(Resource::Nofile);
+    let is_enough = |current: Option<u64>| current.is_none_or(|current| current >= needed);
+    if is_enough(limit.current) {
+        return Ok(());
+    }
+    let raised = Rlimit {
+        current: Some(needed),
+        maximum: limit.maximum,
+    };
+    if is_enough(limit.maximum) && setrlimit(Resource::Nofile, raised).is_ok() {
+        return Ok(());
+    }
+    Err(too_low(
+        connections,
+        needed,
+        limit.maximum.or(limit.current),
+    ))
+}
+
+fn too_low(connections: u32, needed: u64, limit: Option<u64>) -> Usage {
+    Usage(format!(
+        "--connections {connections} needs {needed} file descriptors and the limit is {}; raise it \
+         with: sudo prlimit --pid $$ --nofile={needed}:{needed}",
+        limit.unwrap_or_default()
+    ))
+}

@@ -1,0 +1,69 @@
+//! What can go wrong in a run. In: the phase a connection was in and what happened to it. Out: a
+//! class to count and a sentence for the reader.
+//!
+//! Never: counts; [`crate::stats`] does.
+
+use std::fmt;
+
+/// What a fault is counted as.
+///
+/// A fault counts once: connections in the first three classes and `Closed`, messages in the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FaultClass {
+    /// The TCP connection was not made, or not in time.
+    Connect,
+    /// The upgrade was refused, wrong, cut off or not answered in time.
+    Handshake,
+    /// The server broke RFC 6455 on an open connection.
+    Protocol,
+    /// A reply that is not the next message that was sent: changed, repeated, out of order,
+    /// unasked for, or of the other kind.
+    Mismatch,
+    /// The server ended an open connection.
+    Closed,
+    /// A message was not answered in time.
+    Timeout,
+}
+
+impl FaultClass {
+    /// All, in the order in which they are reported.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Connect,
+        Self::Handshake,
+        Self::Protocol,
+        Self::Mismatch,
+        Self::Closed,
+        Self::Timeout,
+    ];
+
+    /// The name in reports.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Handshake => "handshake",
+            Self::Protocol => "protocol",
+            Self::Mismatch => "mismatch",
+            Self::Closed => "closed",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// One fault.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// What it counts as.
+    pub(crate) class: FaultClass,
+    /// What happened, for the reader.
+    pub(crate) detail: String,
+}
+
+impl Fault {
+    #[cold]
+    pub(crate) fn new(class: FaultClass, detail: impl fmt::Display) -> Self {
+        Self {
+            class,
+            detail: detail.to_string(),
+        }
+    }
+}
