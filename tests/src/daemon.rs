@@ -118,6 +118,16 @@ impl Daemon {
         line.trim().strip_suffix(" kB")?.parse().ok()
     }
 
+    /// Open descriptors; `None` where `/proc` does not tell.
+    #[must_use]
+    pub fn open_files(&self) -> Option<usize> {
+        Some(
+            std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))
+                .ok()?
+                .count(),
+        )
+    }
+
     /// Asks it to stop: SIGTERM.
     ///
     /// # Errors

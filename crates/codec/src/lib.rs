@@ -13,6 +13,8 @@
 //! | the HTTP upgrade | [`handshake`] |
 //! | parts of it for your own codec | [`Header`], [`apply_mask`], [`copy_mask`], [`Utf8Validator`] |
 //!
+//! Never: does I/O, reads a clock, allocates from a length that a peer merely declared.
+//!
 //! # A server's reading side
 //!
 //! ```

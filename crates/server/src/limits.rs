@@ -1,4 +1,6 @@
 //! Every cap that is not a setting, by name. The settings are in [`crate::config`].
+//!
+//! Never: a limit that nothing enforces.
 
 use fanfare_codec::UNCONSUMED_BYTES_MAX;
 

@@ -13,7 +13,9 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     cases.extend(accepted());
     cases.extend(request_lines());
-    cases.extend(header_missing_or_doubled());
+    cases.extend(targets());
+    cases.extend(missing_or_wrong());
+    cases.extend(doubled());
     cases.extend(keys());
     cases.extend(versions());
     cases.extend(subprotocols());
@@ -68,7 +70,7 @@ pub(super) fn case(rfc: &'static str, id: impl AsRef<str>) -> Case {
 }
 
 /// The upgrade succeeds, and frames work after it.
-pub(super) fn accept(case: Case, request: Vec<u8>) -> Case {
+pub(super) fn accept(case: Case, request: impl Into<Vec<u8>>) -> Case {
     case.send_bytes(request)
         .step(Step::ExpectAccepted { protocol: None })
         .send([Frame::text("open")])
@@ -90,6 +92,10 @@ fn accepted() -> Vec<Case> {
         accept(
             case("4.2.1", "accept/absolute-uri"),
             request("GET http://localhost/echo?a=b HTTP/1.1", &headers()),
+        ),
+        accept(
+            case("4.2.1", "accept/absolute-uri-without-path"),
+            request("GET HTTPS://localhost?a=b HTTP/1.1", &headers()),
         ),
         accept(
             case("4.2.1", "accept/query"),
@@ -157,6 +163,11 @@ fn accepted() -> Vec<Case> {
     ] {
         cases.push(accept(case("4.2.1", format!("accept/{id}")), and(line)));
     }
+    let second = String::from_utf8(and("Connection: Upgrade")).expect("ascii");
+    cases.push(accept(
+        case("4.2.1", "accept/token-in-second-connection-header"),
+        second.replacen("Connection: Upgrade", "Connection: keep-alive", 1),
+    ));
     cases.push(accept(
         case("4.2.1", "accept/host-with-port"),
         with("Host", "localhost:8080"),
@@ -223,15 +234,41 @@ fn request_lines() -> Vec<Case> {
     cases
 }
 
-/// §4.2.1: each header that must be there, and none of them twice.
-fn header_missing_or_doubled() -> Vec<Case> {
+/// §4.2.1 item 1, §3: a path or an absolute URI, without a fragment; else "MUST stop processing".
+fn targets() -> Vec<Case> {
+    [
+        ("asterisk", "*"),
+        ("authority", "localhost:80"),
+        ("relative", "echo"),
+        ("other-scheme", "ftp://localhost/echo"),
+        ("one-slash", "http:/localhost/echo"),
+        ("no-authority", "http:///echo"),
+        ("scheme-alone", "http://"),
+        ("query-alone", "?a=b"),
+        ("fragment", "/echo#part"),
+        ("fragment-in-uri", "http://localhost/echo#part"),
+    ]
+    .into_iter()
+    .map(|(id, target)| {
+        let line = format!("GET {target} HTTP/1.1");
+        refuse(
+            case("4.2.1", format!("target/{id}")),
+            request(&line, &headers()),
+            &[400],
+        )
+    })
+    .collect()
+}
+
+/// §4.2.1: each header that must be there, with what it must say.
+fn missing_or_wrong() -> Vec<Case> {
     let mut cases = Vec::new();
     // Without `Upgrade` it is plain HTTP, which a WebSocket endpoint may answer with 426.
     let statuses = |name: &str| match name {
         "Upgrade" | "Connection" | "Sec-WebSocket-Version" => vec![400, 426],
         _ => vec![400],
     };
-    for (name, value) in headers() {
+    for (name, _) in headers() {
         let rest: Vec<_> = headers().into_iter().filter(|(n, _)| *n != name).collect();
         cases.push(refuse(
             case("4.2.1", format!("missing/{name}")),
@@ -247,28 +284,6 @@ fn header_missing_or_doubled() -> Vec<Case> {
             with(&name, ""),
             &statuses(&name),
         ));
-        if matches!(
-            name.as_str(),
-            "Host" | "Sec-WebSocket-Key" | "Sec-WebSocket-Version"
-        ) {
-            for other in [value.as_str(), "other"] {
-                let id = format!(
-                    "duplicate/{name}-{}",
-                    if other == "other" { "other" } else { "same" }
-                );
-                // Two versions may as well be seen as one that is not 13.
-                let statuses = if name.ends_with("Version") {
-                    &[400, 426][..]
-                } else {
-                    &[400]
-                };
-                cases.push(refuse(
-                    case("4.2.1", id),
-                    and(&format!("{name}: {other}")),
-                    statuses,
-                ));
-            }
-        }
     }
     for (n, value) in ["websockets", "web socket", "h2c", "\"websocket\""]
         .iter()
@@ -289,6 +304,29 @@ fn header_missing_or_doubled() -> Vec<Case> {
             with("Connection", value),
             &[400, 426],
         ));
+    }
+    cases
+}
+
+/// §11.3.1, §11.3.5, RFC 9112 §3.2: once each, whatever the second says and however it is spelt.
+fn doubled() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, value) in headers() {
+        // Two versions may as well be seen as one that is not 13.
+        let statuses: &[u16] = match name.as_str() {
+            "Host" | "Sec-WebSocket-Key" => &[400],
+            "Sec-WebSocket-Version" => &[400, 426],
+            _ => continue, // lists: a second header goes on with the first
+        };
+        for (id, line) in [
+            ("same", format!("{name}: {value}")),
+            ("other", format!("{name}: other")),
+            ("empty", format!("{name}:")),
+            ("lower-case", format!("{}: other", name.to_lowercase())),
+        ] {
+            let case = case("4.2.1", format!("duplicate/{name}-{id}"));
+            cases.push(refuse(case, and(&line), statuses));
+        }
     }
     cases
 }

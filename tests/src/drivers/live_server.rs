@@ -149,7 +149,7 @@ pub fn flags() -> Vec<String> {
         ("--max-message-bytes", LIMITS.max_message_bytes.to_string()),
         ("--max-fragments", LIMITS.max_fragments.to_string()),
         ("--handshake-timeout", "30".to_owned()),
-        ("--ping-interval", "300".to_owned()),
+        ("--ping-interval", "0".to_owned()),
         ("--close-timeout", "5".to_owned()),
     ]
     .into_iter()

@@ -132,6 +132,8 @@ impl HeadScanner {
         while let Some(found) = memchr::memchr(b'\n', &window[self.scanned..]) {
             let feed = self.scanned + found;
             let line = &window[self.line_start..feed];
+            // Before its end is judged: without the end it would have been refused for this, too.
+            self.check_start(line)?;
             self.scanned = feed + 1;
             self.line_start = feed + 1;
             let Some(line) = line.strip_suffix(b"\r") else {
@@ -150,16 +152,21 @@ impl HeadScanner {
             }
         }
         self.scanned = window.len();
-        if self.lines == 0
-            && let Some(&first) = window.get(self.line_start)
-            && first != b'\r'
-        {
-            check_first_byte(first)?;
-        }
+        self.check_start(&window[self.line_start..])?;
         if bytes.len() >= max {
             return Err(HeadError::TooLong(max));
         }
         Ok(None)
+    }
+
+    /// Judges the start line by its first byte, whether or not the rest is here.
+    const fn check_start(&self, line: &[u8]) -> Result<(), HeadError> {
+        match line {
+            // Perhaps of an empty line: the next byte tells.
+            [b'\r', ..] => Ok(()),
+            [first, ..] if self.lines == 0 => check_first_byte(*first),
+            _ => Ok(()),
+        }
     }
 
     const fn count_line(&mut self, first: u8) -> Result<(), HeadError> {

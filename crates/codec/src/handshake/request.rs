@@ -84,7 +84,8 @@ impl<'b> Request<'b> {
         self.target
     }
 
-    /// The target's path, `/` at least; without query, scheme and authority.
+    /// The target's path, `/` at least; without query, scheme and authority. A target of another
+    /// form (`*`, `host:port`), which no upgrade has, is given as it stands.
     #[must_use]
     pub fn path(&self) -> &'b str {
         let path = self.path_and_query().split('?').next().unwrap_or_default();
@@ -140,6 +141,9 @@ impl<'b> Request<'b> {
         if self.minor_version == 0 {
             return Err(UpgradeError::Http10);
         }
+        if !is_resource(self.target) {
+            return Err(UpgradeError::Target);
+        }
         once(self.headers.only("Host"), "Host")?;
         self.check_no_body()?;
         if !self.wants_websocket() {
@@ -194,6 +198,20 @@ fn once<'b>(count: Count<'b>, name: &'static str) -> Result<&'b [u8], UpgradeErr
         Count::One(value) => Ok(value),
         Count::Many => Err(UpgradeError::Duplicate(name)),
     }
+}
+
+/// A path, or an absolute URI with an authority; never with a fragment (RFC 6455 §3, §4.2.1 item 1).
+/// The RFC names http and https, and there are clients that send their ws URI.
+fn is_resource(target: &str) -> bool {
+    let is_absolute = |(scheme, rest): (&str, &str)| {
+        let known = ["http", "https", "ws", "wss"];
+        known.iter().any(|name| name.eq_ignore_ascii_case(scheme))
+            && !rest.is_empty()
+            && !rest.starts_with(['/', '?'])
+    };
+    let is_known_form =
+        target.starts_with('/') || target.split_once("://").is_some_and(is_absolute);
+    is_known_form && !target.contains('#')
 }
 
 /// Sixteen bytes in base64. The four bits that the last digit leaves over may be anything: some
@@ -256,6 +274,8 @@ pub enum UpgradeError {
     Method,
     /// HTTP/1.0 has no upgrade.
     Http10,
+    /// The request's target is neither a path nor an absolute URI.
+    Target,
     /// No `Upgrade: websocket`: plain HTTP.
     NotAnUpgrade,
     /// This header, or the token it must list, is missing.
@@ -280,6 +300,7 @@ impl UpgradeError {
             Self::Method => Status::METHOD_NOT_ALLOWED,
             Self::NotAnUpgrade | Self::Version => Status::UPGRADE_REQUIRED,
             Self::Http10
+            | Self::Target
             | Self::Missing(_)
             | Self::Duplicate(_)
             | Self::Body
@@ -294,6 +315,7 @@ impl fmt::Display for UpgradeError {
         match self {
             Self::Method => f.write_str("a WebSocket upgrade is a GET"),
             Self::Http10 => f.write_str("HTTP/1.0 has no upgrade: use HTTP/1.1"),
+            Self::Target => f.write_str("the target must be a path or an absolute URI"),
             Self::NotAnUpgrade => f.write_str("this is a WebSocket endpoint: send an upgrade"),
             Self::Missing(what) => write!(f, "missing {what}"),
             Self::Duplicate(what) => write!(f, "more than one {what}"),

@@ -1,0 +1,183 @@
+//! The UTF-8 validator against the standard library's, at every cut (RFC 6455 §8.1, RFC 3629).
+//!
+//! Never: accepts an offset that is merely near: `valid_up_to` is exact, whoever finds the fault.
+
+use fanfare_codec::{Utf8Error, Utf8Validator, validate_utf8};
+use fanfare_tests::texts;
+use proptest::prelude::*;
+
+/// What a validator fed with `pieces` must say, and after which of all bytes it must say so.
+fn oracle(bytes: &[u8]) -> Result<(), u64> {
+    std::str::from_utf8(bytes)
+        .map(|_| ())
+        .map_err(|error| error.valid_up_to() as u64)
+}
+
+/// Feeds the pieces; on an error gives the offset and the index of the piece that brought it.
+fn feed<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Result<(), (u64, Option<usize>)> {
+    let mut validator = Utf8Validator::default();
+    for (n, piece) in pieces.into_iter().enumerate() {
+        validator
+            .push(piece)
+            .map_err(|Utf8Error { valid_up_to }| (valid_up_to, Some(n)))?;
+    }
+    validator
+        .finish()
+        .map_err(|Utf8Error { valid_up_to }| (valid_up_to, None))
+}
+
+/// Checks `bytes` whole, byte by byte, and cut once and twice, everywhere if it is short.
+fn check(bytes: &[u8]) {
+    let expected = oracle(bytes);
+    let fails_at = texts::fails_at(bytes);
+    let show = || bytes.escape_ascii().to_string();
+
+    let whole = validate_utf8(bytes)
+        .map(|_| ())
+        .map_err(|error| error.valid_up_to);
+    assert_eq!(whole, expected, "validate: {}", show());
+
+    let got = feed(bytes.chunks(1));
+    // Byte by byte, the piece that fails is the byte that makes it fail.
+    let wanted = expected.map_err(|offset| (offset, fails_at.map(|at| at - 1)));
+    assert_eq!(got, wanted, "byte by byte: {}", show());
+
+    for cut in 0..=bytes.len() {
+        let (left, right) = bytes.split_at(cut);
+        let wanted = expected.map_err(|offset| (offset, fails_at.map(|at| usize::from(at > cut))));
+        assert_eq!(feed([left, right]), wanted, "cut at {cut}: {}", show());
+        if bytes.len() <= 40 {
+            for second in 0..=right.len() {
+                let (middle, last) = right.split_at(second);
+                let piece = |at| usize::from(at > cut) + usize::from(at > cut + second);
+                let wanted = expected.map_err(|offset| (offset, fails_at.map(piece)));
+                let got = feed([left, middle, last]);
+                assert_eq!(got, wanted, "cut at {cut} and {}: {}", cut + second, show());
+            }
+        }
+    }
+}
+
+#[test]
+fn s8_1_the_borders_of_utf8_at_every_cut() {
+    for text in texts::VALID {
+        check(text.as_bytes());
+    }
+    for bytes in texts::INVALID.iter().chain(&texts::UNFINISHED) {
+        check(bytes);
+    }
+}
+
+#[test]
+fn s8_1_every_two_and_three_byte_sequence_and_its_prefixes() {
+    // All 65,536 pairs, and behind each first byte that leads three or four the borders of the rest.
+    let borders = [0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xFF];
+    for first in 0..=u8::MAX {
+        for second in 0..=u8::MAX {
+            check_short(&[first, second]);
+            if first >= 0xE0 {
+                for third in borders {
+                    check_short(&[first, second, third]);
+                    if first >= 0xF0 {
+                        for fourth in borders {
+                            check_short(&[first, second, third, fourth]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whole and byte by byte: 400,000 of them.
+fn check_short(bytes: &[u8]) {
+    let expected = oracle(bytes);
+    let fails_at = texts::fails_at(bytes);
+    let wanted = expected.map_err(|offset| (offset, fails_at.map(|at| at - 1)));
+    assert_eq!(
+        feed(bytes.chunks(1)),
+        wanted,
+        "byte by byte: {}",
+        bytes.escape_ascii()
+    );
+    let whole = validate_utf8(bytes)
+        .map(|_| ())
+        .map_err(|error| error.valid_up_to);
+    assert_eq!(whole, expected, "validate: {}", bytes.escape_ascii());
+}
+
+#[test]
+fn s8_1_a_fault_at_every_place_of_a_block() {
+    for filler in ["a", "é", "한", "\u{1F600}"] {
+        for bad in [
+            &b"\xFF"[..],
+            b"\xED\xA0\x80",
+            b"\xF4\x90",
+            b"\xC0",
+            b"\xE2\x82",
+            b"\x80",
+        ] {
+            for before in 0..=140 / filler.len() {
+                let good = filler.repeat(before);
+                check(&[good.as_bytes(), bad].concat());
+                if before % 8 == 0 {
+                    check(&[good.as_bytes(), bad, b"more text"].concat());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn s8_1_offsets_past_the_first_piece_count_from_the_start_of_the_text() {
+    let mut validator = Utf8Validator::default();
+    for _ in 0..1_000 {
+        validator
+            .push("한국어 ".repeat(20).as_bytes())
+            .expect("valid");
+    }
+    assert_eq!(
+        validator.push(b"ab\xFF"),
+        Err(Utf8Error {
+            valid_up_to: 200_002
+        })
+    );
+}
+
+/// Text that is mostly valid, with a few bytes changed.
+fn nearly_text() -> impl Strategy<Value = Vec<u8>> {
+    let edits = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
+    (prop::collection::vec(any::<char>(), 0..60), edits).prop_map(|(chars, edits)| {
+        let mut bytes = chars.into_iter().collect::<String>().into_bytes();
+        for (at, byte) in edits {
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+        }
+        bytes
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn s8_1_nearly_valid_text_at_every_cut(bytes in nearly_text()) {
+        check(&bytes);
+    }
+
+    #[test]
+    fn s8_1_random_bytes_at_every_cut(bytes in prop::collection::vec(any::<u8>(), 0..50)) {
+        check(&bytes);
+    }
+
+    #[test]
+    fn s8_1_random_bytes_behind_long_text(
+        text in "[a-zé-ҿ가-힣😀]{40,200}",
+        tail in prop::collection::vec(any::<u8>(), 0..8),
+        more in "[a-z]{0,80}",
+    ) {
+        check(&[text.as_bytes(), &tail, more.as_bytes()].concat());
+    }
+}
