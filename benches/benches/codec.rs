@@ -60,10 +60,7 @@ fn mask(c: &mut Criterion) {
                 }
             });
         });
-        for kernel in Isa::ALL
-            .into_iter()
-            .filter_map(|isa| Kernel::force(isa).ok())
-        {
+        for kernel in Isa::ALL.iter().filter_map(|&isa| Kernel::force(isa).ok()) {
             let id = BenchmarkId::new(format!("{:?}", kernel.isa()), size);
             group.bench_function(id, |b| {
                 b.iter(|| {

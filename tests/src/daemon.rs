@@ -3,6 +3,7 @@
 //! Never: leaves a child behind; takes a binary older than its sources (unless `FANFARE_BIN` names one).
 
 use crate::clock;
+use rustix::process::Signal;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -134,11 +135,17 @@ impl Daemon {
     ///
     /// When it has gone already.
     pub fn terminate(&self) -> io::Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    ///
+    /// When it has gone already.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let pid = rustix::process::Pid::from_child(&self.child);
-        Ok(rustix::process::kill_process(
-            pid,
-            rustix::process::Signal::TERM,
-        )?)
+        Ok(rustix::process::kill_process(pid, signal)?)
     }
 
     /// Waits for its end.

@@ -7,7 +7,7 @@ use fanfare_tests::clock;
 use fanfare_tests::daemon::Daemon;
 use fanfare_tests::drivers::live_server::{LiveConnection, upgrade_request};
 use fanfare_tests::drivers::{Came, Endpoint, Patience};
-use fanfare_tests::wire::{self, CLOSE, Frame, PING, Received, Sender};
+use fanfare_tests::wire::{self, CLOSE, Frame, Received, Sender};
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -197,33 +197,6 @@ fn s4_a_request_that_never_ends_is_cut_off() {
 }
 
 #[test]
-fn s5_5_2_a_peer_that_answers_no_ping_is_let_go_and_one_that_does_stays() {
-    let flags = [
-        "--workers",
-        "1",
-        "--ping-interval",
-        "0.2",
-        "--pong-timeout",
-        "1",
-        "--close-timeout",
-        "0.3",
-    ];
-    let daemon = Daemon::echo(&flags).expect("a daemon");
-    let mut deaf = Peer::open(daemon.addr());
-    assert_eq!(deaf.frame().expect("a ping").opcode, PING);
-    while let Some(frame) = deaf.frame() {
-        assert!([PING, CLOSE].contains(&frame.opcode), "{frame:?}");
-    }
-    let mut alive = Peer::open(daemon.addr());
-    for _ in 0..4 {
-        let ping = alive.frame().expect("a ping, not the end");
-        assert_eq!(ping.opcode, PING);
-        alive.send(&Frame::pong(ping.payload));
-    }
-    alive.assert_echoes();
-}
-
-#[test]
 fn s7_1_2_a_stopping_daemon_tells_everyone_1001_and_ends() {
     let flags = [
         "--workers",
@@ -291,32 +264,6 @@ fn s7_1_2_a_peer_that_never_answers_the_close_does_not_hold_the_daemon_up() {
     daemon
         .wait()
         .expect("it ends though two peers never answered");
-}
-
-#[test]
-fn s7_1_data_and_fin_in_one_edge_end_the_connection() {
-    // dotnet and HAProxy once hung here: no further event comes for the FIN.
-    let daemon = Daemon::echo(&["--workers", "1", "--ping-interval", "0"]).expect("a daemon");
-    for len in [0, 5, 1_000, 16_384, 100_000] {
-        for frames in 1..4 {
-            let mut peer = Peer::open(daemon.addr());
-            let frame = Frame::binary(vec![1; len]).encode(Sender::Client);
-            peer.connection.send(&frame.repeat(frames));
-            peer.connection.eof();
-            let mut echoes = 0;
-            while let Some(frame) = peer.frame() {
-                assert!(
-                    frame.opcode == CLOSE || frame.payload.len() == len,
-                    "{len} bytes"
-                );
-                echoes += usize::from(frame.opcode != CLOSE);
-            }
-            assert!(
-                echoes == frames || echoes == 0,
-                "{echoes} of {frames} echoes of {len} bytes"
-            );
-        }
-    }
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn in_place(name: &str, mask: impl Fn(&mut [u8], [u8; 4]) -> [u8; 4]) {
 #[test]
 fn s5_3_every_kernel_equals_the_naive_loop() {
     let mut ran = Vec::new();
-    for isa in Isa::ALL {
+    for &isa in Isa::ALL {
         match Kernel::force(isa) {
             Ok(kernel) => {
                 assert_eq!(kernel.isa(), isa);
@@ -150,7 +150,7 @@ fn s5_3_long_payloads_equal_the_naive_loop() {
     for len in [1_024, 4_096, 8_192, 65_536].into_iter().flat_map(around) {
         let input = pattern(len);
         for alignment in [0, 1, 3, 4, 31, 32, 33, 63] {
-            for isa in Isa::ALL {
+            for &isa in Isa::ALL {
                 let Ok(kernel) = Kernel::force(isa) else {
                     continue;
                 };

@@ -12,11 +12,10 @@ use fanfare_codec::{
 use fanfare_tests::wire::{Frame, Sender};
 use proptest::prelude::*;
 
-const LIMITS: Limits = Limits {
-    max_frame_bytes: 400,
-    max_message_bytes: 600,
-    max_fragments: 6,
-};
+const LIMITS: Limits = Limits::DEFAULT
+    .with_max_frame_bytes(400)
+    .with_max_message_bytes(600)
+    .with_max_fragments(6);
 
 /// What came out, in a form that no cut may change: payload pieces put together again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -298,10 +297,9 @@ const REQUEST: &str = "GET /chat?a=b HTTP/1.1\r\nHost: localhost\r\nUpgrade: web
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat\r\n\r\n\x01frames";
 const RESPONSE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x01frames";
-const HEAD_LIMITS: HeadLimits = HeadLimits {
-    max_head_bytes: 300,
-    max_headers: 8,
-};
+const HEAD_LIMITS: HeadLimits = HeadLimits::DEFAULT
+    .with_max_head_bytes(300)
+    .with_max_headers(8);
 
 /// The outcome of a request decoder shown ever more of `bytes`, `ends` being how far each time; and
 /// which of them decided.

@@ -12,7 +12,7 @@ use crate::header::AllowedRsv;
 use crate::{Header, Opcode, ProtocolError, Role, apply_mask};
 
 /// What [`FrameDecoder`] finds next; `B` is how the caller owns bytes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameEvent<B> {
     /// A data frame begins. At least one [`Payload`] follows, an empty one if the frame is empty.
     Header(Header),
@@ -23,7 +23,7 @@ pub enum FrameEvent<B> {
 }
 
 /// A piece of a data frame's payload, unmasked.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload<B> {
     /// The bytes; empty only in an empty frame.
     pub data: B,
@@ -34,7 +34,7 @@ pub struct Payload<B> {
 }
 
 /// A close, ping or pong, unmasked: at most 125 bytes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Control<B> {
     /// [`Opcode::Close`], [`Opcode::Ping`] or [`Opcode::Pong`].
     pub opcode: Opcode,
@@ -89,7 +89,58 @@ enum State {
     Failed(ProtocolError),
 }
 
-/// What the front of the input is; the fronts below cut it off and unmask it.
+/// Received bytes, taken off at the front.
+trait Input {
+    /// How their owner holds a part of them.
+    type Piece: AsMut<[u8]>;
+
+    fn bytes(&self) -> &[u8];
+    fn skip(&mut self, len: usize);
+    fn cut(&mut self, len: usize) -> Self::Piece;
+}
+
+impl<'b> Input for &'b mut [u8] {
+    type Piece = &'b mut [u8];
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+
+    #[inline]
+    fn skip(&mut self, len: usize) {
+        self.cut(len);
+    }
+
+    #[inline]
+    fn cut(&mut self, len: usize) -> &'b mut [u8] {
+        let (front, rest) = core::mem::take(self).split_at_mut(len);
+        *self = rest;
+        front
+    }
+}
+
+impl Input for BytesMut {
+    type Piece = Self;
+
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+
+    fn skip(&mut self, len: usize) {
+        self.advance(len);
+    }
+
+    /// The spare capacity behind the bytes stays with the caller, who reads into it next.
+    fn cut(&mut self, len: usize) -> Self {
+        if len == 0 {
+            return Self::new();
+        }
+        self.split_to(len)
+    }
+}
+
+/// What the front of the input is; [`FrameDecoder::next_from`] cuts it off and unmasks it.
 enum Next {
     Header {
         header: Header,
@@ -145,15 +196,7 @@ impl FrameDecoder {
         &mut self,
         input: &mut &'b mut [u8],
     ) -> Result<Option<FrameEvent<&'b mut [u8]>>, ProtocolError> {
-        self.next_with(
-            input,
-            |bytes| bytes,
-            |input, len| {
-                let (front, rest) = core::mem::take(input).split_at_mut(len);
-                *input = rest;
-                front
-            },
-        )
+        self.next_from(input)
     }
 
     /// [`next_event`](Self::next_event) for those who own a [`BytesMut`]: events own their bytes,
@@ -166,28 +209,15 @@ impl FrameDecoder {
         &mut self,
         input: &mut BytesMut,
     ) -> Result<Option<FrameEvent<BytesMut>>, ProtocolError> {
-        self.next_with(
-            input,
-            |bytes| &bytes[..],
-            |input, len| {
-                if len == input.remaining() {
-                    core::mem::take(input) // `split_to` would keep a reference to the allocation
-                } else {
-                    input.split_to(len)
-                }
-            },
-        )
+        self.next_from(input)
     }
 
-    /// `peek` shows the input, `cut` takes its first bytes off.
     #[inline]
-    fn next_with<I, B: AsMut<[u8]>>(
+    fn next_from<I: Input>(
         &mut self,
         input: &mut I,
-        peek: impl FnOnce(&I) -> &[u8],
-        cut: impl Fn(&mut I, usize) -> B,
-    ) -> Result<Option<FrameEvent<B>>, ProtocolError> {
-        let next = match self.find(peek(input)) {
+    ) -> Result<Option<FrameEvent<I::Piece>>, ProtocolError> {
+        let next = match self.find(input.bytes()) {
             Ok(None) => return Ok(None),
             Ok(Some(next)) => next,
             Err(error) => {
@@ -197,7 +227,7 @@ impl FrameDecoder {
         };
         Ok(Some(match next {
             Next::Header { header, header_len } => {
-                cut(input, header_len);
+                input.skip(header_len);
                 self.start_frame(&header);
                 FrameEvent::Header(header)
             }
@@ -207,7 +237,7 @@ impl FrameDecoder {
                 ends_frame,
                 key,
             } => {
-                let mut data = cut(input, len);
+                let mut data = input.cut(len);
                 let key = apply_mask(data.as_mut(), key);
                 self.advance(len as u64, key);
                 FrameEvent::Payload(Payload {
@@ -222,8 +252,8 @@ impl FrameDecoder {
                 header_len,
                 payload_len,
             } => {
-                cut(input, header_len);
-                let mut payload = cut(input, payload_len);
+                input.skip(header_len);
+                let mut payload = input.cut(payload_len);
                 apply_mask(payload.as_mut(), key);
                 FrameEvent::Control(Control { opcode, payload })
             }

@@ -39,7 +39,7 @@ impl<F: FnMut() -> [u8; 4]> MaskKeys for MaskedWith<F> {
 }
 
 /// What a data message holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageKind {
     /// UTF-8.
     Text,
@@ -56,7 +56,8 @@ impl MessageKind {
     }
 }
 
-/// The sending half of a connection: it knows whether a fragmented message is open.
+/// The sending half of a connection: it knows whether a fragmented message is open, and whether close
+/// was sent.
 ///
 /// ```
 /// use fanfare_codec::{Encoder, MessageKind};
@@ -81,17 +82,21 @@ impl MessageKind {
 #[derive(Clone, Debug)]
 pub struct Encoder<K> {
     keys: K,
-    in_message: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    BetweenMessages,
+    InMessage,
+    Closed,
 }
 
 impl Encoder<Unmasked> {
     /// For a server.
     #[must_use]
     pub const fn server() -> Self {
-        Self {
-            keys: Unmasked,
-            in_message: false,
-        }
+        Self::with_keys(Unmasked)
     }
 }
 
@@ -99,9 +104,28 @@ impl<F: FnMut() -> [u8; 4]> Encoder<MaskedWith<F>> {
     /// For a client; `keys` is called once a frame.
     #[must_use]
     pub const fn client(keys: F) -> Self {
+        Self::with_keys(MaskedWith(keys))
+    }
+}
+
+impl<K> Encoder<K> {
+    /// For keys of your own type; [`server`](Encoder::server) and [`client`](Encoder::client) suit most.
+    #[must_use]
+    pub const fn with_keys(keys: K) -> Self {
         Self {
-            keys: MaskedWith(keys),
-            in_message: false,
+            keys,
+            state: State::BetweenMessages,
+        }
+    }
+
+    /// That a frame of a message may be sent now.
+    #[inline]
+    const fn expect_state(&self, expected: State) -> Result<(), EncodeError> {
+        match (expected, self.state) {
+            (_, State::Closed) => Err(EncodeError::Closed),
+            (State::InMessage, State::BetweenMessages) => Err(EncodeError::OutsideMessage),
+            (State::BetweenMessages, State::InMessage) => Err(EncodeError::InsideMessage),
+            _ => Ok(()),
         }
     }
 }
@@ -111,7 +135,7 @@ impl<K: MaskKeys> Encoder<K> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::InsideMessage`].
+    /// [`EncodeError::InsideMessage`], [`EncodeError::Closed`].
     #[inline]
     pub fn text(&mut self, out: &mut Vec<u8>, text: &str) -> Result<(), EncodeError> {
         self.message(out, MessageKind::Text, text.as_bytes())
@@ -121,7 +145,7 @@ impl<K: MaskKeys> Encoder<K> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::InsideMessage`].
+    /// [`EncodeError::InsideMessage`], [`EncodeError::Closed`].
     #[inline]
     pub fn binary(&mut self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), EncodeError> {
         self.message(out, MessageKind::Binary, bytes)
@@ -134,9 +158,7 @@ impl<K: MaskKeys> Encoder<K> {
         kind: MessageKind,
         payload: &[u8],
     ) -> Result<(), EncodeError> {
-        if self.in_message {
-            return Err(EncodeError::InsideMessage);
-        }
+        self.expect_state(State::BetweenMessages)?;
         self.frame(out, true, kind.opcode(), payload);
         Ok(())
     }
@@ -146,17 +168,15 @@ impl<K: MaskKeys> Encoder<K> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::InsideMessage`].
+    /// [`EncodeError::InsideMessage`], [`EncodeError::Closed`].
     pub fn begin(
         &mut self,
         out: &mut Vec<u8>,
         kind: MessageKind,
         payload: &[u8],
     ) -> Result<(), EncodeError> {
-        if self.in_message {
-            return Err(EncodeError::InsideMessage);
-        }
-        self.in_message = true;
+        self.expect_state(State::BetweenMessages)?;
+        self.state = State::InMessage;
         self.frame(out, false, kind.opcode(), payload);
         Ok(())
     }
@@ -165,11 +185,9 @@ impl<K: MaskKeys> Encoder<K> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::OutsideMessage`].
+    /// [`EncodeError::OutsideMessage`], [`EncodeError::Closed`].
     pub fn proceed(&mut self, out: &mut Vec<u8>, payload: &[u8]) -> Result<(), EncodeError> {
-        if !self.in_message {
-            return Err(EncodeError::OutsideMessage);
-        }
+        self.expect_state(State::InMessage)?;
         self.frame(out, false, Opcode::Continuation, payload);
         Ok(())
     }
@@ -178,12 +196,10 @@ impl<K: MaskKeys> Encoder<K> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::OutsideMessage`].
+    /// [`EncodeError::OutsideMessage`], [`EncodeError::Closed`].
     pub fn end(&mut self, out: &mut Vec<u8>, payload: &[u8]) -> Result<(), EncodeError> {
-        if !self.in_message {
-            return Err(EncodeError::OutsideMessage);
-        }
-        self.in_message = false;
+        self.expect_state(State::InMessage)?;
+        self.state = State::BetweenMessages;
         self.frame(out, true, Opcode::Continuation, payload);
         Ok(())
     }
@@ -192,7 +208,7 @@ impl<K: MaskKeys> Encoder<K> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::ControlTooLong`].
+    /// [`EncodeError::ControlTooLong`], [`EncodeError::Closed`].
     pub fn ping(&mut self, out: &mut Vec<u8>, payload: &[u8]) -> Result<(), EncodeError> {
         self.control(out, Opcode::Ping, payload)
     }
@@ -201,13 +217,18 @@ impl<K: MaskKeys> Encoder<K> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::ControlTooLong`].
+    /// [`EncodeError::ControlTooLong`], [`EncodeError::Closed`].
     pub fn pong(&mut self, out: &mut Vec<u8>, payload: &[u8]) -> Result<(), EncodeError> {
         self.control(out, Opcode::Pong, payload)
     }
 
-    /// Appends a close frame; `None` sends no code. Nothing may be sent after it.
+    /// Appends a close frame; `None` sends no code. It is the last frame: a second one is not
+    /// written, and everything else is refused with [`EncodeError::Closed`].
     pub fn close(&mut self, out: &mut Vec<u8>, close: Option<CloseFrame<'_>>) {
+        if self.state == State::Closed {
+            return;
+        }
+        self.state = State::Closed;
         let mut payload = Vec::new();
         if let Some(close) = close {
             close.append_payload(&mut payload);
@@ -223,6 +244,9 @@ impl<K: MaskKeys> Encoder<K> {
     ) -> Result<(), EncodeError> {
         if payload.len() > CONTROL_PAYLOAD_BYTES_MAX {
             return Err(EncodeError::ControlTooLong(payload.len()));
+        }
+        if self.state == State::Closed {
+            return Err(EncodeError::Closed);
         }
         self.frame(out, true, opcode, payload);
         Ok(())
@@ -258,6 +282,8 @@ pub enum EncodeError {
     InsideMessage,
     /// A further fragment with no message begun (§5.4).
     OutsideMessage,
+    /// Anything after a close frame (§5.5.1).
+    Closed,
     /// A ping or pong of this many bytes, more than 125 (§5.5).
     ControlTooLong(usize),
     /// A payload that was to be text is not UTF-8 (§5.6).
@@ -269,6 +295,7 @@ impl fmt::Display for EncodeError {
         match self {
             Self::InsideMessage => f.write_str("a fragmented message is still open"),
             Self::OutsideMessage => f.write_str("no fragmented message is open"),
+            Self::Closed => f.write_str("a close frame was sent: nothing may follow"),
             Self::ControlTooLong(len) => write!(f, "control payload of {len} bytes, at most 125"),
             Self::NotUtf8 => f.write_str("text payload is not UTF-8"),
         }

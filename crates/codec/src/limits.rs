@@ -15,7 +15,12 @@ pub const HEADER_BYTES_MAX: usize = 14;
 pub const UNCONSUMED_BYTES_MAX: usize = 2 + 4 + CONTROL_PAYLOAD_BYTES_MAX - 1;
 
 /// Caps on what one peer may send; crossing one fails the connection with close code 1009.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// ```
+/// const LIMITS: fanfare_codec::Limits = fanfare_codec::Limits::DEFAULT.with_max_message_bytes(4096);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Limits {
     /// The largest payload of one data frame, in bytes, as its header declares it.
     pub max_frame_bytes: u64,
@@ -25,13 +30,39 @@ pub struct Limits {
     pub max_fragments: u32,
 }
 
-impl Default for Limits {
+impl Limits {
     /// 16 MiB a frame and a message, 131,072 fragments: 16 MiB in pieces of 128 bytes.
+    pub const DEFAULT: Self = Self {
+        max_frame_bytes: 16 << 20,
+        max_message_bytes: 16 << 20,
+        max_fragments: 1 << 17,
+    };
+
+    /// With another [`max_frame_bytes`](Self::max_frame_bytes).
+    #[must_use]
+    pub const fn with_max_frame_bytes(mut self, bytes: u64) -> Self {
+        self.max_frame_bytes = bytes;
+        self
+    }
+
+    /// With another [`max_message_bytes`](Self::max_message_bytes).
+    #[must_use]
+    pub const fn with_max_message_bytes(mut self, bytes: u64) -> Self {
+        self.max_message_bytes = bytes;
+        self
+    }
+
+    /// With another [`max_fragments`](Self::max_fragments).
+    #[must_use]
+    pub const fn with_max_fragments(mut self, fragments: u32) -> Self {
+        self.max_fragments = fragments;
+        self
+    }
+}
+
+impl Default for Limits {
+    /// [`Limits::DEFAULT`].
     fn default() -> Self {
-        Self {
-            max_frame_bytes: 16 << 20,
-            max_message_bytes: 16 << 20,
-            max_fragments: 1 << 17,
-        }
+        Self::DEFAULT
     }
 }

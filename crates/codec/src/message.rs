@@ -10,7 +10,7 @@
 use alloc::vec::Vec;
 
 use crate::decoder::{Control, FrameDecoder, FrameEvent, Payload};
-use crate::header::{AllowedRsv, Header};
+use crate::header::Header;
 use crate::utf8::{self, TextBuffer, Utf8Error};
 use crate::{CloseFrame, Limits, Opcode, ProtocolError, Role};
 
@@ -103,13 +103,6 @@ impl MessageDecoder {
         }
     }
 
-    /// The same with RSV bits allowed; what they mean is the caller's to know.
-    #[must_use]
-    pub fn with_allowed_rsv(mut self, allowed: AllowedRsv) -> Self {
-        self.frames = self.frames.with_allowed_rsv(allowed);
-        self
-    }
-
     /// Whether the stream could end here without cutting a frame or a message.
     #[must_use]
     pub const fn is_between_messages(&self) -> bool {
@@ -150,9 +143,7 @@ impl MessageDecoder {
             }
             Ok(Step::Assembled) => {
                 self.phase = Phase::Delivered;
-                self.assembly.finish().map(Some).inspect_err(|&error| {
-                    self.phase = Phase::Failed(error);
-                })
+                Ok(self.assembly.whole())
             }
             Err(error) => {
                 self.phase = Phase::Failed(error);
@@ -174,6 +165,7 @@ impl MessageDecoder {
                 FrameEvent::Payload(piece) => {
                     self.assembly.push(self.kind, piece.data)?;
                     if piece.ends_frame && self.fin {
+                        self.assembly.finish()?;
                         return Ok(Step::Assembled);
                     }
                 }
@@ -249,11 +241,19 @@ impl Assembly {
         Ok(())
     }
 
-    fn finish(&self) -> Result<Message<'_>, ProtocolError> {
+    /// Whether the message may end here.
+    fn finish(&self) -> Result<(), Utf8Error> {
         match self {
-            Self::None => Ok(Message::Binary(&[])),
-            Self::Text(text) => Ok(Message::Text(text.finish()?)),
-            Self::Binary(bytes) => Ok(Message::Binary(bytes)),
+            Self::None | Self::Binary(_) => Ok(()),
+            Self::Text(text) => text.finish().map(|_| ()),
+        }
+    }
+
+    fn whole(&self) -> Option<Message<'_>> {
+        match self {
+            Self::None => None,
+            Self::Text(text) => text.finish().ok().map(Message::Text),
+            Self::Binary(bytes) => Some(Message::Binary(bytes)),
         }
     }
 }

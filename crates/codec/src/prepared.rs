@@ -19,7 +19,7 @@ use crate::{CloseFrame, EncodeError, Header, Opcode, utf8};
 /// // A socket took three bytes: its cursor is 3.
 /// assert_eq!(news.slices(3), [&b""[..], &b"ews"[..]]);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PreparedFrame {
     /// Unmasked, so at most 10 bytes are used.
     header: [u8; 10],
@@ -58,6 +58,12 @@ impl PreparedFrame {
         let mut payload = alloc::vec::Vec::new();
         close.append_payload(&mut payload);
         Self::new(Opcode::Close, Rsv::NONE, payload.into())
+    }
+
+    /// A ping without payload: the same for everyone.
+    #[must_use]
+    pub fn ping() -> Self {
+        Self::new(Opcode::Ping, Rsv::NONE, Bytes::new())
     }
 
     /// A whole data message that an extension has transformed, as its RSV bits say.

@@ -1,6 +1,6 @@
 //! Flags. In: the process's arguments. Out: a [`Config`], or one line that names the flag at fault.
 //!
-//! Never: opens anything.
+//! Never: opens anything (but a host name in `--listen` is looked up).
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -19,7 +19,8 @@ use crate::config::{Config, Timeouts};
 #[derive(Debug, Parser)]
 #[command(name = "fanfare", version, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// What is logged to stderr; RUST_LOG, if set, wins (`RUST_LOG=fanfare=trace`).
+    /// What is logged to stderr; RUST_LOG, if set, wins (`RUST_LOG=fanfare=trace`). Below `info` it
+    /// is a line or more a connection: whoever reads it too slowly slows the daemon.
     #[arg(long, value_name = "LEVEL", default_value = "info", global = true)]
     log_level: LogLevel,
 
@@ -41,7 +42,8 @@ enum LogLevel {
 pub(crate) enum Command {
     /// Echo every message on any path; for benchmarks and conformance suites.
     #[command(after_help = "\
-`GET /health` answers 200, other plain HTTP 426. SIGTERM and SIGINT close every connection with
+`GET /health` answers 200, other plain HTTP 426. Exit codes: 0 done, 1 the daemon failed, 2 bad usage,
+128 + N ended by a second signal. SIGTERM and SIGINT close every connection with
 1001 and end the daemon within --drain-timeout; a second one ends it at once.
 
 Example:
@@ -59,7 +61,7 @@ pub(crate) struct Echo {
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
 
-    /// Connections in all; more are answered 503 [default: the descriptor limit less 64].
+    /// Connections in all; more are answered 503 [default: what the descriptor limit allows].
     #[arg(long, value_name = "N")]
     max_connections: Option<NonZeroUsize>,
 
@@ -67,9 +69,9 @@ pub(crate) struct Echo {
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_message_bytes)]
     max_message_bytes: u64,
 
-    /// The largest frame; a larger one is closed with 1009.
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_frame_bytes)]
-    max_frame_bytes: u64,
+    /// The largest frame; a larger one is closed with 1009 [default: the largest message].
+    #[arg(long, value_name = "BYTES")]
+    max_frame_bytes: Option<u64>,
 
     /// The most frames a message may be cut into; more are closed with 1009.
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_fragments)]
@@ -95,7 +97,7 @@ pub(crate) struct Echo {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     send_timeout: Duration,
 
-    /// How long to wait for a client's half of the closing handshake, and then for its FIN.
+    /// How long to wait for a client's close frame, once ours has left, and again for its FIN.
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     close_timeout: Duration,
 
@@ -112,11 +114,10 @@ impl Echo {
                 std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
             }),
             max_connections: self.max_connections.map(NonZeroUsize::get),
-            message_limits: Limits {
-                max_frame_bytes: self.max_frame_bytes,
-                max_message_bytes: self.max_message_bytes,
-                max_fragments: self.max_fragments,
-            },
+            message_limits: Limits::DEFAULT
+                .with_max_frame_bytes(self.max_frame_bytes.unwrap_or(self.max_message_bytes))
+                .with_max_message_bytes(self.max_message_bytes)
+                .with_max_fragments(self.max_fragments),
             output_bytes_max: self.max_output_bytes,
             timeouts: Timeouts {
                 handshake: self.handshake_timeout,
@@ -149,6 +150,7 @@ impl Cli {
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
+            .log_internal_errors(false) // its complaint about a lost stderr goes there, and panics
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
             .with_target(false)
             .init();

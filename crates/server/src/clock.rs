@@ -38,8 +38,9 @@ impl Add<Duration> for Time {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// `Duration::as_millis` in 64 bits: deadlines are worked out in every turn.
+const fn millis(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1000) + duration.subsec_millis() as u64
 }
 
 /// A worker's clock.

@@ -4,50 +4,59 @@
 //! Never: keeps state between messages.
 
 use fanfare_codec::handshake::{Request, Response, Status};
-use fanfare_codec::{EncodeError, Encoder, Message};
+use fanfare_codec::{CloseFrame, Encoder, Message};
 
-/// Whether the connection goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    Message,
-    /// The closing handshake is complete.
-    End,
-}
+use crate::conn::Admitted;
 
-/// Appends the answer to `message`.
+/// Appends the answer to `message`. The one to a close frame ends the connection.
 #[inline]
-pub(crate) fn answer(message: Message<'_>, replies: &mut Vec<u8>) -> Result<Next, EncodeError> {
+pub(crate) fn answer(message: Message<'_>, replies: &mut Vec<u8>) {
     let mut encoder = Encoder::server();
-    match message {
-        Message::Text(text) => encoder.text(replies, text)?,
-        Message::Binary(bytes) => encoder.binary(replies, bytes)?,
-        Message::Ping(payload) => encoder.pong(replies, payload)?,
-        Message::Pong(_) => {}
+    let encoded = match message {
+        Message::Text(text) => encoder.text(replies, text),
+        Message::Binary(bytes) => encoder.binary(replies, bytes),
+        Message::Ping(payload) => encoder.pong(replies, payload),
+        Message::Pong(_) => Ok(()),
         Message::Close(close) => {
-            encoder.close(replies, close.map(|c| c.without_reason()));
-            return Ok(Next::End);
+            encoder.close(replies, close.map(CloseFrame::without_reason));
+            Ok(())
         }
-    }
-    Ok(Next::Message)
+    };
+    debug_assert_eq!(
+        encoded,
+        Ok(()),
+        "an answer is no longer than what it answers"
+    );
 }
 
 /// The answer to a request, and whether it opens a WebSocket.
-pub(crate) fn upgrade(request: &Request<'_>) -> (Response, bool) {
+pub(crate) fn upgrade(request: &Request<'_>, admitted: Admitted) -> (Response, bool) {
     if request.path() == "/health" {
         return (health(request), false);
     }
-    match request.upgrade() {
-        Ok(upgrade) => (Response::switching_protocols(&upgrade), true),
-        Err(error) => (Response::from(&error), false),
+    match (request.upgrade(), admitted) {
+        (Ok(upgrade), Admitted::Served) => (Response::switching_protocols(&upgrade), true),
+        (Ok(_), Admitted::Refused) => (unavailable(), false),
+        (Err(error), _) => (Response::from(&error), false),
     }
 }
 
+/// Whether the daemon lives; even when it is full.
 fn health(request: &Request<'_>) -> Response {
     match request.method() {
         "GET" => Response::new(Status::OK).body("text/plain; charset=utf-8", &b"ok\n"[..]),
+        "HEAD" => Response::new(Status::OK),
         other => Response::refusal(
             Status::METHOD_NOT_ALLOWED,
-            &format_args!("/health answers GET, not {other}"),
-        ),
+            &format_args!("/health answers GET and HEAD, not {other}"),
+        )
+        .header("Allow", "GET, HEAD")
+        .expect("a valid header"),
     }
+}
+
+fn unavailable() -> Response {
+    Response::refusal(Status::UNAVAILABLE, &"too many connections")
+        .header("Retry-After", "1")
+        .expect("a valid header")
 }

@@ -2,7 +2,13 @@
 //!
 //! Never: a limit that nothing enforces.
 
+use std::num::NonZeroUsize;
+
 use fanfare_codec::UNCONSUMED_BYTES_MAX;
+use fanfare_codec::handshake::HeadLimits;
+
+/// An upgrade request's head.
+pub(crate) const HEAD_LIMITS: HeadLimits = HeadLimits::DEFAULT;
 
 /// One `recv`: a batch of frames that stays in a first-level cache.
 pub(crate) const READ_BYTES: usize = 16 << 10;
@@ -25,8 +31,11 @@ pub(crate) const REFUSED_CONNECTIONS_MAX: usize = 64;
 /// Connections that wait in the kernel to be accepted (it caps this by `net.core.somaxconn`).
 pub(crate) const LISTEN_BACKLOG: i32 = 4096;
 
-/// Descriptors that are not connections: listeners, pollers, wakers, standard streams.
-pub(crate) const RESERVED_DESCRIPTORS: u64 = 64;
+/// Descriptors that are not served connections: standard streams, the signals' pipe, a listener, a
+/// poller and its duplicate and a waker for each worker, and those that are told 503.
+pub(crate) const fn reserved_descriptors(workers: NonZeroUsize) -> u64 {
+    16 + 4 * workers.get() as u64 + REFUSED_CONNECTIONS_MAX as u64
+}
 
 /// Events taken from the kernel at once.
 pub(crate) const EVENTS_PER_POLL: usize = 1024;

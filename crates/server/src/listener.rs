@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 
 use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::limits::LISTEN_BACKLOG;
@@ -25,7 +26,8 @@ pub(crate) enum Accepted {
     Nobody,
     /// That connection was gone before it was taken; there may be others.
     Lost,
-    /// The process or the machine is out of descriptors or memory: no edge will come.
+    /// The process or the machine is out of descriptors or memory, or the listener is broken: no
+    /// edge will come.
     Exhausted(io::Error),
 }
 
@@ -33,16 +35,12 @@ impl Listener {
     /// `count` listeners on one address, between which the kernel spreads connections
     /// (SO_REUSEPORT), and the address: with port 0, the port that was free.
     pub(crate) fn bind_many(addr: SocketAddr, count: usize) -> io::Result<(Vec<Self>, SocketAddr)> {
-        let share = count > 1;
-        if share && addr.port() != 0 {
-            // Two daemons of one user could share a port without noticing: ask for it alone first.
-            drop(bind(addr, false)?);
-        }
-        let first = bind(addr, share)?;
+        let first = bind(addr, Sharing::LaterOnly)?;
         let addr = first.local_addr()?;
         let mut listeners = vec![Self(TcpListener::from_std(first))];
         for _ in 1..count {
-            listeners.push(Self(TcpListener::from_std(bind(addr, true)?)));
+            let next = bind(addr, Sharing::FromTheStart)?;
+            listeners.push(Self(TcpListener::from_std(next)));
         }
         Ok((listeners, addr))
     }
@@ -53,38 +51,48 @@ impl Listener {
 
     pub(crate) fn accept(&self) -> Accepted {
         match self.0.accept() {
-            Ok((socket, peer)) => {
-                // A reply that waits for an ACK is a reply that is late.
-                if let Err(error) = socket.set_nodelay(true) {
-                    tracing::debug!(%peer, %error, "no TCP_NODELAY: the peer has gone");
-                    return Accepted::Lost;
-                }
-                Accepted::Connection(Transport::Tcp(socket), peer)
-            }
+            Ok((socket, peer)) => Accepted::Connection(Transport::Tcp(socket), peer),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Accepted::Nobody,
-            Err(error) => match error
-                .raw_os_error()
-                .map(rustix::io::Errno::from_raw_os_error)
-            {
-                Some(
-                    rustix::io::Errno::MFILE
-                    | rustix::io::Errno::NFILE
-                    | rustix::io::Errno::NOBUFS
-                    | rustix::io::Errno::NOMEM,
-                ) => Accepted::Exhausted(error),
-                // accept(2): what went wrong with a connection is reported as accept's own error.
-                _ => Accepted::Lost,
-            },
+            // accept(2): what went wrong with a connection is reported as accept's own error.
+            Err(error) if is_of_connection(&error) => Accepted::Lost,
+            Err(error) => Accepted::Exhausted(error),
         }
     }
 }
 
-fn bind(addr: SocketAddr, share: bool) -> io::Result<StdListener> {
+fn is_of_connection(error: &io::Error) -> bool {
+    let of_connection = [
+        Errno::CONNABORTED,
+        Errno::INTR,
+        Errno::PERM,
+        Errno::PROTO,
+        Errno::NETDOWN,
+        Errno::NETUNREACH,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::TIMEDOUT,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| of_connection.contains(&errno))
+}
+
+/// When a socket agrees to share its port.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// The first asks for the port alone: two daemons of one user would otherwise split its
+    /// connections, and neither would say so.
+    LaterOnly,
+    FromTheStart,
+}
+
+fn bind(addr: SocketAddr, sharing: Sharing) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?; // over connections of an earlier daemon in TIME_WAIT
-    socket.set_reuse_port(share)?;
     socket.set_nonblocking(true)?;
+    // A reply that waits for an ACK is a reply that is late; what is accepted inherits this.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_reuse_port(sharing == Sharing::FromTheStart)?;
     socket.bind(&addr.into())?;
+    socket.set_reuse_port(true)?;
     socket.listen(LISTEN_BACKLOG)?;
     Ok(socket.into())
 }

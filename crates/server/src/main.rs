@@ -1,6 +1,6 @@
 //! `fanfare`: the command line to a running daemon. In: arguments, signals. Out: an exit code.
 //!
-//! Exit codes: 0 done, 1 the daemon failed, 2 bad usage.
+//! Exit codes: 0 done, 1 the daemon failed, 2 bad usage, 128 + N ended by a second signal N.
 //!
 //! Never: serves a connection itself.
 
@@ -8,6 +8,7 @@ mod cli;
 mod clock;
 mod config;
 mod conn;
+mod daemon;
 mod echo;
 mod limits;
 mod listener;
@@ -18,6 +19,7 @@ mod slab;
 mod timers;
 mod transport;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use cli::Command;
@@ -29,13 +31,14 @@ fn main() -> ExitCode {
     };
     cli.init_logging();
     let outcome = match cli.command {
-        Command::Echo(echo) => shutdown::run_until_signalled(&echo.into_config()),
+        Command::Echo(echo) => daemon::run(&echo.into_config()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error}");
-            ExitCode::FAILURE
+            // Not a log line: no level or filter may silence it, nor a lost stderr turn it into a panic.
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            error.exit_code()
         }
     }
 }

@@ -49,7 +49,7 @@ impl Outbound {
         if self.sent == self.bytes.len() {
             *self = Self::default();
         } else if self.sent >= self.bytes.len() / 2 {
-            // What has left makes room before the queue grows again; each byte moves at most once.
+            // What has left makes room before the queue grows again: a byte moves for each one sent.
             self.bytes.drain(..self.sent);
             self.sent = 0;
         }

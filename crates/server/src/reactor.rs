@@ -8,7 +8,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
@@ -20,6 +20,7 @@ use crate::limits::{
     ACCEPTS_PER_TURN_MAX, EVENTS_PER_POLL, RECEIVE_BUFFER_BYTES, REFUSED_CONNECTIONS_MAX,
 };
 use crate::listener::{Accepted, Listener};
+use crate::shutdown::Stop;
 use crate::slab::{ConnId, Slab};
 use crate::timers::Wheel;
 use crate::transport::Transport;
@@ -72,7 +73,7 @@ pub(crate) struct Reactor {
     config: Config,
     accepting: Accepting,
     admission: Arc<Admission>,
-    stop_requested: Arc<AtomicBool>,
+    stop: Stop,
     /// Set once the stop is under way: when to give up on those who have not closed.
     ends_at: Option<Time>,
     conns: Slab<Conn>,
@@ -101,13 +102,22 @@ enum AcceptState {
     PausedUntil(Time),
 }
 
+impl Accepting {
+    /// Somebody connects; a pause goes on all the same.
+    fn on_edge(&mut self) {
+        if self.state == AcceptState::WaitsForEdge {
+            self.state = AcceptState::Ready;
+        }
+    }
+}
+
 impl Reactor {
     pub(crate) fn new(
         poll: Poll,
         mut listener: Listener,
         config: Config,
         admission: Arc<Admission>,
-        stop_requested: Arc<AtomicBool>,
+        stop: Stop,
     ) -> io::Result<Self> {
         listener.register(poll.registry(), LISTENER)?;
         let clock = Clock::start();
@@ -122,7 +132,7 @@ impl Reactor {
                 warned_at: None,
             },
             admission,
-            stop_requested,
+            stop,
             ends_at: None,
             conns: Slab::new(),
             wheel: Wheel::new(),
@@ -135,7 +145,7 @@ impl Reactor {
     /// Serves until a stop is requested and every connection is gone.
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
-        let mut expired = Vec::new();
+        let (mut turns, mut expired) = (Vec::new(), Vec::new());
         while !self.is_finished() {
             match self.poll.poll(&mut events, self.wait()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -145,7 +155,7 @@ impl Reactor {
             for event in &events {
                 match event.token() {
                     WAKER => self.stop_if_requested(),
-                    LISTENER => self.accepting.state = AcceptState::Ready,
+                    LISTENER => self.accepting.on_edge(),
                     token => {
                         let readiness = Readiness {
                             readable: event.is_readable(),
@@ -156,7 +166,8 @@ impl Reactor {
                     }
                 }
             }
-            for id in std::mem::take(&mut self.ready) {
+            std::mem::swap(&mut self.ready, &mut turns);
+            for id in turns.drain(..) {
                 self.turn(id, Conn::on_ready);
             }
             self.wheel.expire(self.now, &mut expired);
@@ -204,15 +215,16 @@ impl Reactor {
             now: self.now,
         };
         match turn(conn, &mut cx) {
-            Fate::Wait => self.wheel.tighten(id.slot(), conn.deadline(&self.config)),
-            Fate::Again => {
-                self.wheel.tighten(id.slot(), conn.deadline(&self.config));
-                self.ready.push(id);
-            }
+            Fate::Wait => {}
+            Fate::Again => self.ready.push(id),
             Fate::Gone(why) => {
                 tracing::debug!(conn = %id, "closed: {why}");
                 self.remove(id);
+                return;
             }
+        }
+        if let Some(at) = conn.nearer_deadline(&self.config) {
+            self.wheel.arm(id.slot(), at);
         }
     }
 
@@ -278,7 +290,9 @@ impl Reactor {
             self.conns.remove(id);
             return Err(error);
         }
-        self.wheel.tighten(id.slot(), conn.deadline(&self.config));
+        if let Some(at) = conn.nearer_deadline(&self.config) {
+            self.wheel.arm(id.slot(), at);
+        }
         Ok(id)
     }
 
@@ -295,7 +309,7 @@ impl Reactor {
     }
 
     fn stop_if_requested(&mut self) {
-        if !self.stop_requested.load(Ordering::Acquire) || self.ends_at.is_some() {
+        if self.ends_at.is_some() || !self.stop.is_requested() {
             return;
         }
         self.accepting.listener = None;

@@ -1,183 +1,90 @@
-//! The life of the process. In: a config, then signals. Out: workers that run, and all end.
+//! How a stop reaches every worker. In: SIGTERM or SIGINT. Out: a flag, and something to wake each
+//! worker's poller.
 //!
-//! Never: waits for a peer longer than the drain timeout.
+//! The handler sets the flag and writes to a pipe that the main thread polls; that wakes the others.
+//! A second signal ends the process in the handler.
+//!
+//! Never: closes a connection; the reactors do.
 
-use std::fmt;
 use std::io;
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use std::thread;
 
-use mio::{Poll, Token, Waker};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use mio::net::UnixStream;
+use mio::{Interest, Registry, Token, Waker};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::{flag, low_level};
 
-use crate::config::Config;
-use crate::limits::RESERVED_DESCRIPTORS;
-use crate::listener::Listener;
-use crate::reactor::{self, Reactor};
-
-/// The operating system refused what the daemon needs.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    what: String,
-    error: Option<io::Error>,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.error {
-            None => f.write_str(&self.what),
-            Some(error) => write!(f, "{}: {error}", self.what),
-        }
-    }
-}
-
-/// Names what was attempted when the operating system says no.
-trait While<T> {
-    fn during(self, what: impl FnOnce() -> String) -> Result<T, Failure>;
-}
-
-impl<T> While<T> for io::Result<T> {
-    fn during(self, what: impl FnOnce() -> String) -> Result<T, Failure> {
-        self.map_err(|error| Failure {
-            what: what(),
-            error: Some(error),
-        })
-    }
-}
-
-/// What main waits for.
-enum Event {
-    Signal(i32),
-    WorkerEnded(thread::Result<io::Result<()>>),
-}
-
-/// A worker's handle for the rest of the process.
-pub(crate) struct StopHandle {
+/// The process's signal handlers.
+pub(crate) struct Signals {
     requested: Arc<AtomicBool>,
-    waker: Waker,
+    pipe: UnixStream,
 }
 
-impl StopHandle {
-    fn stop(&self) {
-        self.requested.store(true, Ordering::Release);
-        if let Err(error) = self.waker.wake() {
-            tracing::error!("cannot wake a worker: {error}");
-        }
-    }
+/// What a worker looks at when its poller is woken.
+pub(crate) struct Stop {
+    requested: Arc<AtomicBool>,
+    /// The workers that this one wakes: the main thread's has all others.
+    others: Arc<[Waker]>,
+    /// The handler's, in the main thread's.
+    pipe: Option<UnixStream>,
 }
 
-/// Serves until SIGTERM or SIGINT, then until every connection is closed or the drain timeout ends.
-pub(crate) fn run_until_signalled(config: &Config) -> Result<(), Failure> {
-    let (events, received) = mpsc::channel();
-    let mut signals =
-        Signals::new([SIGTERM, SIGINT]).during(|| "cannot handle signals".to_owned())?;
-    let capacity = connection_capacity(config.max_connections)?;
-    let (listeners, addr) = Listener::bind_many(config.listen, config.workers.get())
-        .during(|| format!("cannot listen on {}", config.listen))?;
-    let admission = Arc::new(reactor::Admission::new(capacity));
-
-    let mut stops = Vec::new();
-    for (number, listener) in listeners.into_iter().enumerate() {
+impl Signals {
+    pub(crate) fn install() -> io::Result<Self> {
         let requested = Arc::new(AtomicBool::new(false));
-        let (poll, waker) = poll_with_waker(reactor::WAKER).during(|| "cannot poll".to_owned())?;
-        let reactor = Reactor::new(
-            poll,
-            listener,
-            config.clone(),
-            Arc::clone(&admission),
-            Arc::clone(&requested),
-        )
-        .during(|| "cannot poll a listener".to_owned())?;
-        let events = events.clone();
-        thread::Builder::new()
-            .name(format!("worker-{number}"))
-            .spawn(move || {
-                let run = std::panic::AssertUnwindSafe(|| reactor.run());
-                let _ = events.send(Event::WorkerEnded(std::panic::catch_unwind(run)));
-            })
-            .during(|| "cannot start a thread".to_owned())?;
-        stops.push(StopHandle { requested, waker });
-    }
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for signal in signals.forever() {
-                let _ = events.send(Event::Signal(signal));
-            }
+        let (pipe, handlers_end) = StdUnixStream::pair()?;
+        pipe.set_nonblocking(true)?;
+        for signal in [SIGTERM, SIGINT] {
+            // In this order: the first signal finds the flag unset, and sets it.
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&requested))?;
+            flag::register(signal, Arc::clone(&requested))?;
+            low_level::pipe::register(signal, handlers_end.try_clone()?)?;
+        }
+        Ok(Self {
+            requested,
+            pipe: UnixStream::from_std(pipe),
         })
-        .during(|| "cannot start a thread".to_owned())?;
-    tracing::info!(
-        workers = stops.len(),
-        max_connections = capacity,
-        "listening on ws://{addr}"
-    );
-    supervise(&received, &stops)
-}
+    }
 
-fn supervise(received: &mpsc::Receiver<Event>, stops: &[StopHandle]) -> Result<(), Failure> {
-    let mut stopping = false;
-    let mut running = stops.len();
-    while running > 0 {
-        match received.recv() {
-            Ok(Event::Signal(signal)) if stopping => {
-                tracing::warn!("a second signal: ending at once");
-                std::process::exit(128 + signal);
-            }
-            Ok(Event::Signal(signal)) => {
-                tracing::info!(signal, "stopping: closing every connection with 1001");
-                stopping = true;
-                stops.iter().for_each(StopHandle::stop);
-            }
-            Ok(Event::WorkerEnded(Ok(Ok(())))) => running -= 1,
-            Ok(Event::WorkerEnded(Ok(Err(error)))) => return Err(error).during(|| "poll".into()),
-            // The panic hook has printed where.
-            Ok(Event::WorkerEnded(Err(_))) | Err(_) => {
-                return Err(Failure {
-                    what: "a worker panicked".to_owned(),
-                    error: None,
-                });
-            }
+    /// For a worker that is woken by the main thread's.
+    pub(crate) fn stop_of_thread(&self) -> Stop {
+        Stop {
+            requested: Arc::clone(&self.requested),
+            others: Arc::default(),
+            pipe: None,
         }
     }
-    tracing::info!("stopped");
-    Ok(())
+
+    /// For the main thread's worker, woken by the handler; `others` are woken by it.
+    pub(crate) fn stop_of_main(
+        mut self,
+        registry: &Registry,
+        token: Token,
+        others: Arc<[Waker]>,
+    ) -> io::Result<Stop> {
+        registry.register(&mut self.pipe, token, Interest::READABLE)?;
+        Ok(Stop {
+            requested: self.requested,
+            others,
+            pipe: Some(self.pipe),
+        })
+    }
 }
 
-fn poll_with_waker(token: Token) -> io::Result<(Poll, Waker)> {
-    let poll = Poll::new()?;
-    let waker = Waker::new(poll.registry(), token)?;
-    Ok((poll, waker))
-}
-
-/// Raises the descriptor limit as far as it goes; gives how many connections fit under it.
-fn connection_capacity(wanted: Option<usize>) -> Result<usize, Failure> {
-    let Rlimit { maximum, current } = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    let limit = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => maximum,
-        Err(_) => current,
-    };
-    let descriptors = limit.map_or(usize::MAX, |limit| {
-        usize::try_from(limit.saturating_sub(RESERVED_DESCRIPTORS)).unwrap_or(usize::MAX)
-    });
-    match wanted {
-        Some(wanted) if wanted > descriptors => Err(Failure {
-            what: format!(
-                "--max-connections {wanted} needs {} descriptors; raise the limit first: \
-                 ulimit -n {}",
-                wanted as u64 + RESERVED_DESCRIPTORS,
-                wanted as u64 + RESERVED_DESCRIPTORS
-            ),
-            error: None,
-        }),
-        Some(wanted) => Ok(wanted),
-        None => Ok(descriptors),
+impl Stop {
+    /// Whether to stop; tells the others if so.
+    pub(crate) fn is_requested(&self) -> bool {
+        let requested = self.requested.load(Ordering::SeqCst);
+        if requested && self.pipe.is_some() {
+            tracing::info!("stopping: closing every connection with 1001");
+            for waker in &*self.others {
+                if let Err(error) = waker.wake() {
+                    tracing::error!("cannot wake a worker: {error}");
+                }
+            }
+        }
+        requested
     }
 }

@@ -14,7 +14,10 @@ pub(crate) struct ConnId {
     generation: u32,
 }
 
-const _: () = assert!(size_of::<ConnId>() == size_of::<Token>());
+const _: () = assert!(
+    size_of::<ConnId>() == size_of::<Token>(),
+    "the server is for 64-bit targets: a poller's token holds slot and generation"
+);
 
 impl ConnId {
     pub(crate) const fn slot(self) -> u32 {

@@ -55,24 +55,16 @@ impl Wheel {
         }
     }
 
-    /// Sees to it that `slot` is looked at by `at`, at the latest: a deadline that is armed already
-    /// only moves if this one is earlier.
-    #[inline]
-    pub(crate) fn tighten(&mut self, slot: u32, at: Time) {
-        let tick = tick_of(at);
-        let armed = self.nodes.get(slot as usize).map_or(NEVER, |n| n.tick);
-        if tick < armed {
-            self.arm(slot, tick);
+    /// Moves the deadline of `slot` to `at`; [`Time::NEVER`] disarms it.
+    pub(crate) fn arm(&mut self, slot: u32, at: Time) {
+        self.disarm(slot);
+        if at == Time::NEVER {
+            return;
         }
-    }
-
-    #[cold]
-    fn arm(&mut self, slot: u32, tick: u64) {
         if self.nodes.len() <= slot as usize {
             self.nodes.resize(slot as usize + 1, Node::IDLE);
         }
-        self.disarm(slot);
-        let tick = tick.max(self.done + 1);
+        let tick = tick_of(at).max(self.done + 1);
         let list = index(tick);
         let head = self.heads[list];
         self.nodes[slot as usize] = Node {
@@ -165,7 +157,7 @@ mod tests {
 
     const TICK: u64 = TICK_MILLIS;
 
-    /// Random arming, tightening, disarming and leaps of time, against a map of deadlines.
+    /// Random arming, moving, disarming and leaps of time, against a map of deadlines.
     #[test]
     fn fires_every_deadline_within_a_tick_and_none_early() {
         let mut seed = 0x2545_F491_4F6C_DD1D_u64;
@@ -186,9 +178,8 @@ mod tests {
                 }
                 1..=4 => {
                     let at = now + random(3 * SLOTS as u64 * TICK);
-                    wheel.tighten(slot, Time::from_millis(at));
-                    let armed = model.entry(slot).or_insert(at);
-                    *armed = at.min(*armed);
+                    wheel.arm(slot, Time::from_millis(at));
+                    model.insert(slot, at);
                 }
                 _ => {
                     let leaps = [TICK / 2, 20 * TICK, 2 * SLOTS as u64 * TICK];

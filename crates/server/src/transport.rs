@@ -13,6 +13,14 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustix::net::{RecvFlags, SendFlags};
 
+/// What a [`Transport::recv`] took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Received {
+    pub(crate) len: usize,
+    /// There was no more: an edge will tell when there is (a FIN may be behind it all the same).
+    pub(crate) drained: bool,
+}
+
 #[derive(Debug)]
 pub(crate) enum Transport {
     Tcp(TcpStream),
@@ -25,12 +33,15 @@ impl Transport {
         registry.register(socket, token, Interest::READABLE | Interest::WRITABLE)
     }
 
-    /// `Ok(0)` is the peer's FIN.
+    /// No bytes are the peer's FIN.
     #[inline]
-    pub(crate) fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn recv(&mut self, buf: &mut [u8]) -> io::Result<Received> {
         let Self::Tcp(socket) = self;
-        let (received, _) = rustix::net::recv(&*socket, buf, RecvFlags::empty())?;
-        Ok(received)
+        let (len, _) = rustix::net::recv(&*socket, &mut *buf, RecvFlags::empty())?;
+        Ok(Received {
+            len,
+            drained: len < buf.len(),
+        })
     }
 
     /// Fewer bytes than given: the kernel's buffer is full, and an edge will tell when it is not.

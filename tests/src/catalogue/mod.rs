@@ -21,11 +21,10 @@ use crate::wire::{BINARY, Frame, PONG, Sender, TEXT};
 use fanfare_codec::{Limits, Role};
 
 /// The limits that every endpoint under test runs with.
-pub const LIMITS: Limits = Limits {
-    max_frame_bytes: 100_000,
-    max_message_bytes: 150_000,
-    max_fragments: 64,
-};
+pub const LIMITS: Limits = Limits::DEFAULT
+    .with_max_frame_bytes(100_000)
+    .with_max_message_bytes(150_000)
+    .with_max_fragments(64);
 
 /// Where a case belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

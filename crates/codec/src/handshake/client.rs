@@ -4,7 +4,6 @@
 //! Never: resolves, connects, follows a redirect.
 
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -148,6 +147,7 @@ impl ClientHandshake {
 
 /// The terms of an accepted upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Accepted<'b> {
     /// The subprotocol that the server chose among those offered.
     pub protocol: Option<&'b str>,
@@ -178,23 +178,15 @@ impl ResponseDecoder {
         &mut self,
         received: &'b [u8],
     ) -> Result<Option<ResponseHead<'b>>, HeadError> {
-        let Some(head) = self.scanner.find(received)? else {
-            return Ok(None);
-        };
-        let mut headers = vec![httparse::EMPTY_HEADER; head.headers];
-        let mut parsed = httparse::Response::new(&mut headers);
-        match parsed.parse(head.bytes)? {
-            httparse::Status::Complete(len) if len == head.bytes.len() => {}
-            // The scanner and the parser disagree about where the head ends.
-            _ => return Err(HeadError::StartLine),
-        }
-        let Some(code) = parsed.code else {
-            return Err(HeadError::StartLine);
-        };
-        Ok(Some(ResponseHead {
-            status: Status(code),
-            headers: Headers(headers),
-            head_len: head.bytes.len(),
+        let parsed = self.scanner.decode(received, |headers, bytes| {
+            let mut response = httparse::Response::new(headers);
+            let is_whole = response.parse(bytes)? == httparse::Status::Complete(bytes.len());
+            Ok(response.code.filter(|_| is_whole))
+        })?;
+        Ok(parsed.map(|parsed| ResponseHead {
+            status: Status(parsed.start_line),
+            headers: parsed.headers,
+            head_len: parsed.len,
         }))
     }
 }

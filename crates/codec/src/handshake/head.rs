@@ -4,13 +4,15 @@
 //! Never: reads a byte twice while looking for the end; accepts a bare LF, a NUL or a folded line,
 //! which some proxies read differently than we would.
 
+use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
 use super::Status;
 
 /// Caps on a head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct HeadLimits {
     /// The start line, all headers and the empty line, in bytes.
     pub max_head_bytes: usize,
@@ -18,13 +20,32 @@ pub struct HeadLimits {
     pub max_headers: usize,
 }
 
-impl Default for HeadLimits {
+impl HeadLimits {
     /// 16 KiB, 100 headers.
+    pub const DEFAULT: Self = Self {
+        max_head_bytes: 16 << 10,
+        max_headers: 100,
+    };
+
+    /// With another [`max_head_bytes`](Self::max_head_bytes).
+    #[must_use]
+    pub const fn with_max_head_bytes(mut self, bytes: usize) -> Self {
+        self.max_head_bytes = bytes;
+        self
+    }
+
+    /// With another [`max_headers`](Self::max_headers).
+    #[must_use]
+    pub const fn with_max_headers(mut self, headers: usize) -> Self {
+        self.max_headers = headers;
+        self
+    }
+}
+
+impl Default for HeadLimits {
+    /// [`HeadLimits::DEFAULT`].
     fn default() -> Self {
-        Self {
-            max_head_bytes: 16 << 10,
-            max_headers: 100,
-        }
+        Self::DEFAULT
     }
 }
 
@@ -99,9 +120,16 @@ impl From<httparse::Error> for HeadError {
 }
 
 /// A head found whole.
-pub(super) struct Head<'b> {
-    pub(super) bytes: &'b [u8],
-    pub(super) headers: usize,
+struct Head<'b> {
+    bytes: &'b [u8],
+    headers: usize,
+}
+
+/// A head parsed: its start line, its headers and its length.
+pub(super) struct Parsed<'b, S> {
+    pub(super) start_line: S,
+    pub(super) headers: Headers<'b>,
+    pub(super) len: usize,
 }
 
 /// Finds the end of a head that grows.
@@ -125,8 +153,27 @@ impl HeadScanner {
         }
     }
 
+    /// The head at the start of `received`, once it is whole. `parse` reads it into the headers and
+    /// gives its start line; `None` if it and the scanner disagree about where the head ends.
+    pub(super) fn decode<'b, S>(
+        &mut self,
+        received: &'b [u8],
+        parse: impl FnOnce(&mut [httparse::Header<'b>], &'b [u8]) -> Result<Option<S>, httparse::Error>,
+    ) -> Result<Option<Parsed<'b, S>>, HeadError> {
+        let Some(head) = self.find(received)? else {
+            return Ok(None);
+        };
+        let mut headers = vec![httparse::EMPTY_HEADER; head.headers];
+        let start_line = parse(&mut headers, head.bytes)?.ok_or(HeadError::StartLine)?;
+        Ok(Some(Parsed {
+            start_line,
+            headers: Headers(headers),
+            len: head.bytes.len(),
+        }))
+    }
+
     /// `bytes` is everything received so far. Its first [`HeadLimits::max_head_bytes`] decide.
-    pub(super) fn find<'b>(&mut self, bytes: &'b [u8]) -> Result<Option<Head<'b>>, HeadError> {
+    fn find<'b>(&mut self, bytes: &'b [u8]) -> Result<Option<Head<'b>>, HeadError> {
         let max = self.limits.max_head_bytes;
         let window = &bytes[..bytes.len().min(max)];
         while let Some(found) = memchr::memchr(b'\n', &window[self.scanned..]) {

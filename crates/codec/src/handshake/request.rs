@@ -3,7 +3,6 @@
 //!
 //! Never: answers; [`super::Response`] does.
 
-use alloc::vec;
 use core::fmt;
 
 use base64::Engine;
@@ -36,27 +35,23 @@ impl RequestDecoder {
     ///
     /// [`HeadError`]: answer with `Response::from(&error)` and close.
     pub fn decode<'b>(&mut self, received: &'b [u8]) -> Result<Option<Request<'b>>, HeadError> {
-        let Some(head) = self.scanner.find(received)? else {
-            return Ok(None);
-        };
-        let mut headers = vec![httparse::EMPTY_HEADER; head.headers];
-        let mut parsed = httparse::Request::new(&mut headers);
-        match parsed.parse(head.bytes)? {
-            httparse::Status::Complete(len) if len == head.bytes.len() => {}
-            // The scanner and the parser disagree about where the head ends.
-            _ => return Err(HeadError::StartLine),
-        }
-        let (Some(method), Some(target), Some(minor_version)) =
-            (parsed.method, parsed.path, parsed.version)
-        else {
-            return Err(HeadError::StartLine);
-        };
-        Ok(Some(Request {
-            method,
-            target,
-            minor_version,
-            headers: Headers(headers),
-            head_len: head.bytes.len(),
+        let parsed = self.scanner.decode(received, |headers, bytes| {
+            let mut request = httparse::Request::new(headers);
+            if request.parse(bytes)? != httparse::Status::Complete(bytes.len()) {
+                return Ok(None);
+            }
+            let target_and_version = request.path.zip(request.version);
+            Ok(request.method.zip(target_and_version))
+        })?;
+        Ok(parsed.map(|parsed| {
+            let (method, (target, minor_version)) = parsed.start_line;
+            Request {
+                method,
+                target,
+                minor_version,
+                headers: parsed.headers,
+                head_len: parsed.len,
+            }
         }))
     }
 }
@@ -134,7 +129,10 @@ impl<'b> Request<'b> {
     ///
     /// The first rule of RFC 6455 §4.2.1 that the request breaks: answer with
     /// `Response::from(&error)` and close.
-    pub fn upgrade(&self) -> Result<Upgrade<'b>, UpgradeError> {
+    pub fn upgrade(&self) -> Result<Upgrade<'_>, UpgradeError> {
+        if !self.wants_websocket() {
+            return Err(UpgradeError::NotAnUpgrade);
+        }
         if self.method != "GET" {
             return Err(UpgradeError::Method);
         }
@@ -146,9 +144,6 @@ impl<'b> Request<'b> {
         }
         once(self.headers.only("Host"), "Host")?;
         self.check_no_body()?;
-        if !self.wants_websocket() {
-            return Err(UpgradeError::NotAnUpgrade);
-        }
         if !self.headers.lists("Connection", "Upgrade") {
             return Err(UpgradeError::Missing("Connection: Upgrade"));
         }
@@ -166,7 +161,7 @@ impl<'b> Request<'b> {
         self.check_protocols()?;
         Ok(Upgrade {
             accept: accept_key(key),
-            headers: self.headers.clone(),
+            headers: &self.headers,
         })
     }
 
@@ -179,16 +174,21 @@ impl<'b> Request<'b> {
         Ok(())
     }
 
-    /// Tokens, all different (RFC 6455 §4.1 item 10).
+    /// Tokens, all different (RFC 6455 §4.1 item 10), and few enough to compare.
     fn check_protocols(&self) -> Result<(), UpgradeError> {
+        let mut seen = [&b""[..]; PROTOCOLS_MAX];
         for (at, protocol) in self.headers.list(PROTOCOL).enumerate() {
-            if !is_token(protocol) || self.headers.list(PROTOCOL).take(at).any(|p| p == protocol) {
+            if at == PROTOCOLS_MAX || !is_token(protocol) || seen[..at].contains(&protocol) {
                 return Err(UpgradeError::Protocol);
             }
+            seen[at] = protocol;
         }
         Ok(())
     }
 }
+
+/// The most subprotocols that one request may offer.
+const PROTOCOLS_MAX: usize = 64;
 
 pub(super) const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 
@@ -232,7 +232,7 @@ fn is_nonce(key: &[u8]) -> bool {
 #[derive(Clone, Debug)]
 pub struct Upgrade<'b> {
     accept: [u8; ACCEPT_BYTES],
-    headers: Headers<'b>,
+    headers: &'b Headers<'b>,
 }
 
 impl<'b> Upgrade<'b> {
@@ -257,8 +257,8 @@ impl<'b> Upgrade<'b> {
 
     /// All headers of the request: cookies, credentials, extensions.
     #[must_use]
-    pub const fn headers(&self) -> &Headers<'b> {
-        &self.headers
+    pub const fn headers(&self) -> &'b Headers<'b> {
+        self.headers
     }
 
     pub(super) const fn accept(&self) -> &[u8; ACCEPT_BYTES] {
@@ -288,7 +288,7 @@ pub enum UpgradeError {
     Version,
     /// A `Sec-WebSocket-Key` that is not 16 bytes in base64.
     Key,
-    /// A `Sec-WebSocket-Protocol` with something that is no token, or one twice.
+    /// A `Sec-WebSocket-Protocol` with something that is no token, one twice, or more than 64.
     Protocol,
 }
 
@@ -322,7 +322,9 @@ impl fmt::Display for UpgradeError {
             Self::Body => f.write_str("a WebSocket upgrade has no body"),
             Self::Version => f.write_str("Sec-WebSocket-Version must be 13"),
             Self::Key => f.write_str("Sec-WebSocket-Key must be 16 bytes in base64"),
-            Self::Protocol => f.write_str("Sec-WebSocket-Protocol must list different tokens"),
+            Self::Protocol => {
+                f.write_str("Sec-WebSocket-Protocol must list different tokens, 64 at most")
+            }
         }
     }
 }

@@ -21,6 +21,12 @@ impl Status {
     pub const SWITCHING_PROTOCOLS: Self = Self(101);
     /// 200.
     pub const OK: Self = Self(200);
+    /// 302: goes with `Location`.
+    pub const FOUND: Self = Self(302);
+    /// 307: the same, with the same method; goes with `Location`.
+    pub const TEMPORARY_REDIRECT: Self = Self(307);
+    /// 308: the same, for ever.
+    pub const PERMANENT_REDIRECT: Self = Self(308);
     /// 400: the request breaks a rule.
     pub const BAD_REQUEST: Self = Self(400);
     /// 401: credentials are missing; goes with `WWW-Authenticate`.
@@ -35,6 +41,8 @@ impl Status {
     pub const REQUEST_TIMEOUT: Self = Self(408);
     /// 426: goes with `Upgrade`.
     pub const UPGRADE_REQUIRED: Self = Self(426);
+    /// 429: goes with `Retry-After`.
+    pub const TOO_MANY_REQUESTS: Self = Self(429);
     /// 431: the head is past a limit.
     pub const HEADERS_TOO_LARGE: Self = Self(431);
     /// 503: full, or about to stop; goes with `Retry-After`.
@@ -71,7 +79,7 @@ impl Status {
 ///
 /// Anything but a 101 closes the connection and says so: a kept-alive connection could ask for an
 /// upgrade that nobody waits for any more.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     status: Status,
     /// Header lines, each with its CRLF.

@@ -188,20 +188,20 @@ impl TextBuffer {
     ///
     /// An error empties it, so that what it holds is always what its validator has seen.
     pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), Utf8Error> {
-        if let Err(error) = self.validator.push(piece) {
-            *self = Self::default();
-            return Err(error);
-        }
+        // Appended first: growing may unwind, and then the validator has not seen the piece either.
         self.bytes.extend_from_slice(piece);
-        Ok(())
+        self.validator
+            .push(piece)
+            .inspect_err(|_| *self = Self::default())
     }
 
     /// All of it, when its last character is finished.
     pub(crate) fn finish(&self) -> Result<&str, Utf8Error> {
         self.validator.finish()?;
         // SAFETY: `bytes` holds exactly what `validator.push` accepted, in order, since both were
-        // last empty (`push` empties both on an error), and the validator carries no unfinished
-        // character: they are whole, valid UTF-8 sequences.
+        // last empty: `push` gives the validator what it has appended, empties both on an error, and
+        // leaves both as they were if appending unwinds. The validator carries no unfinished
+        // character, so they are whole, valid UTF-8 sequences.
         Ok(unsafe { core::str::from_utf8_unchecked(&self.bytes) })
     }
 }

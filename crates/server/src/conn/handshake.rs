@@ -6,7 +6,7 @@
 use fanfare_codec::handshake::{Response, Status};
 use fanfare_codec::{MessageDecoder, Role};
 
-use super::{Admitted, Conn, Context, Fate, Phase, Why};
+use super::{Conn, Context, Fate, Phase, Why};
 use crate::echo;
 
 impl Conn {
@@ -34,9 +34,8 @@ impl Conn {
                 }
                 return 0;
             }
-            Ok(Some(_)) if *admitted == Admitted::Refused => (unavailable(), None),
             Ok(Some(request)) => {
-                let (response, opens) = echo::upgrade(&request);
+                let (response, opens) = echo::upgrade(&request, *admitted);
                 tracing::debug!(
                     target = request.target(),
                     status = response.status().0,
@@ -73,10 +72,4 @@ impl Conn {
         self.linger(cx);
         self.flush(cx)
     }
-}
-
-fn unavailable() -> Response {
-    Response::refusal(Status::UNAVAILABLE, &"too many connections")
-        .header("Retry-After", "1")
-        .expect("a valid header")
 }

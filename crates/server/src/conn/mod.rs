@@ -22,6 +22,7 @@ use mio::{Registry, Token};
 
 use crate::clock::Time;
 use crate::config::Config;
+use crate::limits::HEAD_LIMITS;
 use crate::outbound::Outbound;
 use crate::transport::Transport;
 
@@ -38,6 +39,8 @@ pub(crate) struct Conn {
     heard_at: Time,
     /// When the peer last took bytes that had been queued; means nothing while nothing is.
     took_at: Time,
+    /// When the wheel will call [`on_deadline`](Self::on_deadline).
+    armed_at: Time,
 }
 
 enum Phase {
@@ -144,7 +147,7 @@ impl Conn {
         Self {
             transport,
             phase: Phase::Handshake {
-                decoder: RequestDecoder::new(Default::default()),
+                decoder: RequestDecoder::new(HEAD_LIMITS),
                 admitted,
                 until: now + config.timeouts.handshake,
             },
@@ -154,6 +157,7 @@ impl Conn {
             outbound: Outbound::default(),
             heard_at: now,
             took_at: now,
+            armed_at: Time::NEVER,
         }
     }
 
@@ -186,16 +190,26 @@ impl Conn {
         Fate::Wait
     }
 
-    /// When [`on_deadline`](Self::on_deadline) must be called, at the earliest.
+    /// When to call [`on_deadline`](Self::on_deadline), if that is earlier than what was said before.
+    /// A deadline that has moved away, as traffic moves it, is left to fire and be moved then.
     #[inline]
-    pub(crate) fn deadline(&self, config: &Config) -> Time {
+    pub(crate) fn nearer_deadline(&mut self, config: &Config) -> Option<Time> {
+        let deadline = self.deadline(config);
+        if deadline >= self.armed_at {
+            return None;
+        }
+        self.armed_at = deadline;
+        Some(deadline)
+    }
+
+    #[inline]
+    fn deadline(&self, config: &Config) -> Time {
         let timeouts = &config.timeouts;
         match self.phase {
-            Phase::Handshake { until, .. }
-            | Phase::Closing { until, .. }
-            | Phase::Lingering { until, .. } => until,
-            // A peer that does not take our replies is not asked whether it is alive.
-            Phase::Open { .. } if !self.outbound.is_empty() => self.took_at + timeouts.send,
+            Phase::Handshake { until, .. } => until,
+            // A peer that has yet to take our replies is not asked for anything else.
+            _ if !self.outbound.is_empty() => self.took_at + timeouts.send,
+            Phase::Closing { until, .. } | Phase::Lingering { until, .. } => until,
             Phase::Open {
                 pinged_at: Some(at),
                 ..
@@ -208,12 +222,13 @@ impl Conn {
 
     /// The wheel fired, perhaps for a deadline that has moved since.
     pub(crate) fn on_deadline(&mut self, cx: &mut Context<'_>) -> Fate {
+        self.armed_at = Time::NEVER;
         if self.deadline(cx.config) > cx.now {
             return Fate::Wait;
         }
         match &mut self.phase {
             Phase::Handshake { .. } => self.time_out_handshake(cx),
-            Phase::Open { .. } if !self.outbound.is_empty() => Fate::Gone(Why::DoesNotRead),
+            _ if !self.outbound.is_empty() => Fate::Gone(Why::DoesNotRead),
             Phase::Open {
                 pinged_at: Some(_), ..
             } => {

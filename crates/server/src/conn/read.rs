@@ -10,6 +10,7 @@ use fanfare_codec::Message;
 use super::{Conn, Context, Fate, Phase, Stop, Why};
 use crate::echo;
 use crate::limits::{READ_BYTES, READS_PER_TURN_MAX};
+use crate::transport::Received;
 
 impl Conn {
     /// Reads until one of the reasons in [`Stop`]; the replies of each read leave in one `send`.
@@ -17,12 +18,12 @@ impl Conn {
         for _ in 0..READS_PER_TURN_MAX {
             let held = self.held_frame_bytes();
             cx.receive_buffer[..held].copy_from_slice(&self.spill[..held]);
-            let n = match self
+            let received = match self
                 .transport
                 .recv(&mut cx.receive_buffer[held..held + READ_BYTES])
             {
-                Ok(0) => return self.peer_finished(),
-                Ok(n) => n,
+                Ok(Received { len: 0, .. }) => return self.peer_finished(),
+                Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.stop = Stop::Drained;
                     return Fate::Wait;
@@ -31,7 +32,7 @@ impl Conn {
                 Err(error) => return Fate::Gone(Why::Socket(error)),
             };
             self.heard_at = cx.now;
-            self.take(held + n, cx);
+            self.take(held + received.len, cx);
             if let gone @ Fate::Gone(_) = self.flush(cx) {
                 return gone;
             }
@@ -41,9 +42,8 @@ impl Conn {
                 self.stop = Stop::OutputFull;
                 return Fate::Wait;
             }
-            // A short read emptied the socket, unless a FIN came in the same edge: no other edge
-            // will announce that.
-            if n < READ_BYTES && !self.peer_closed {
+            // A FIN may have come in the same edge: no other will announce it.
+            if received.drained && !self.peer_closed {
                 self.stop = Stop::Drained;
                 return Fate::Wait;
             }
@@ -84,11 +84,11 @@ impl Conn {
         let mut input = &mut cx.receive_buffer[..len];
         loop {
             match decoder.next_message(&mut input) {
-                Ok(Some(message)) => match echo::answer(message, cx.replies) {
-                    Ok(echo::Next::Message) => {}
-                    Ok(echo::Next::End) => return self.linger(cx),
-                    Err(error) => unreachable!("an echo fits the frame it came in: {error}"),
-                },
+                Ok(Some(close @ Message::Close(_))) => {
+                    echo::answer(close, cx.replies);
+                    return self.linger(cx);
+                }
+                Ok(Some(message)) => echo::answer(message, cx.replies),
                 Ok(None) => break,
                 Err(error) => return self.fail(error, cx),
             }
@@ -96,7 +96,7 @@ impl Conn {
         keep(&mut self.spill, input);
     }
 
-    /// Drops messages until the peer's close.
+    /// Drops messages until the peer's close; pings are answered until then (RFC 6455 §5.5.2).
     fn await_close(&mut self, len: usize, cx: &mut Context<'_>) {
         let Phase::Closing { decoder, .. } = &mut self.phase else {
             return;
@@ -105,6 +105,7 @@ impl Conn {
         loop {
             match decoder.next_message(&mut input) {
                 Ok(Some(Message::Close(_))) | Err(_) => return self.linger(cx),
+                Ok(Some(ping @ Message::Ping(_))) => echo::answer(ping, cx.replies),
                 Ok(Some(_)) => {}
                 Ok(None) => break,
             }

@@ -7,6 +7,7 @@ use std::io;
 
 use super::{Conn, Context, Fate, Phase, Stop, Why};
 use crate::limits::REPLY_BUFFER_BYTES_KEPT;
+use crate::transport::Transport;
 
 impl Conn {
     /// Sends the turn's replies, behind what is queued already.
@@ -16,7 +17,7 @@ impl Conn {
             let mut sent = 0;
             if self.outbound.is_empty() {
                 self.took_at = cx.now;
-                match self.send(cx.replies) {
+                match send(&mut self.transport, cx.replies) {
                     Ok(n) => sent = n,
                     Err(error) => {
                         cx.replies.clear();
@@ -29,7 +30,7 @@ impl Conn {
                 *cx.replies = Vec::new();
             }
         }
-        self.finish_if_said()
+        self.finish_if_said(cx)
     }
 
     /// Sends what is queued; takes reading up again if it waited for that.
@@ -48,34 +49,34 @@ impl Conn {
                 Err(error) => return Fate::Gone(Why::Socket(error)),
             }
         }
+        if let Phase::Closing { until, .. } = &mut self.phase {
+            *until = cx.now + cx.config.timeouts.close; // our close has left only now
+        }
         match self.stop {
             Stop::OutputFull => self.read(cx),
             Stop::Finished => Fate::Gone(Why::PeerLeft),
-            Stop::Drained | Stop::TurnOver => self.finish_if_said(),
+            Stop::Drained | Stop::TurnOver => self.finish_if_said(cx),
         }
     }
 
     /// Sends FIN once there is nothing more to say.
-    fn finish_if_said(&mut self) -> Fate {
-        if let Phase::Lingering { fin_sent, .. } = &mut self.phase
+    fn finish_if_said(&mut self, cx: &Context<'_>) -> Fate {
+        if let Phase::Lingering { fin_sent, until } = &mut self.phase
             && self.outbound.is_empty()
             && !*fin_sent
         {
             *fin_sent = true;
+            *until = cx.now + cx.config.timeouts.close;
             if let Err(error) = self.transport.finish() {
                 return Fate::Gone(Why::Socket(error));
             }
         }
         Fate::Wait
     }
-
-    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        send(&mut self.transport, bytes)
-    }
 }
 
 /// How many bytes the kernel took: none if it is full.
-fn send(transport: &mut crate::transport::Transport, bytes: &[u8]) -> io::Result<usize> {
+fn send(transport: &mut Transport, bytes: &[u8]) -> io::Result<usize> {
     loop {
         match transport.send(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
