@@ -424,3 +424,68 @@ fn a_line_that_breaks_two_rules_is_refused_for_the_first_at_every_cut() {
         assert_no_cut_matters_to_heads(bytes);
     }
 }
+
+/// Every length form, texts of several kernels' blocks, and a bad byte far inside.
+#[test]
+fn large_frames_are_the_same_at_every_cut() {
+    let korean = "한국어 🎉 ".repeat(5_000);
+    let mut broken = korean.clone().into_bytes();
+    broken[40_000] = 0xFF;
+    let stream: Vec<u8> = [
+        Frame::text(korean.as_bytes()),
+        Frame::binary(vec![0xA5; 65_536]),
+        Frame::text(&korean.as_bytes()[..300]),
+        Frame::text(broken),
+    ]
+    .iter()
+    .flat_map(|frame| frame.encode(Sender::Client))
+    .collect();
+    let whole = large_messages([&stream[..]]);
+    assert_eq!(whole.0.len(), 3);
+    assert_eq!(
+        whole.1,
+        Some(ProtocolError::InvalidUtf8 {
+            valid_up_to: 40_000
+        })
+    );
+    for cut in (0..40).chain((40..stream.len()).step_by(4_999)) {
+        let (left, right) = stream.split_at(cut);
+        assert_eq!(large_messages([left, right]), whole, "cut at {cut}");
+    }
+    for len in [1, 3, 64, 1_000, 16_384] {
+        assert_eq!(large_messages(stream.chunks(len)), whole, "pieces of {len}");
+    }
+}
+
+type Outcome = (Vec<Vec<u8>>, Option<ProtocolError>);
+
+fn large_messages<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Outcome {
+    let mut decoder = MessageDecoder::new(Role::Server, Limits::DEFAULT);
+    let (mut messages, mut kept) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        kept.extend_from_slice(piece);
+        let mut input = &mut kept[..];
+        loop {
+            match decoder.next_message(&mut input) {
+                Ok(Some(Message::Text(text))) => messages.push(text.as_bytes().to_vec()),
+                Ok(Some(Message::Binary(bytes))) => messages.push(bytes.to_vec()),
+                Ok(Some(other)) => panic!("{other:?}"),
+                Ok(None) => break,
+                Err(error) => return (messages, Some(error)),
+            }
+        }
+        kept = input.to_vec();
+    }
+    (messages, None)
+}
+
+/// A caller reads into the spare capacity next: whoever took it would leave 64-byte reads.
+#[test]
+fn next_owned_leaves_the_spare_capacity() {
+    let mut input = BytesMut::with_capacity(64 << 10);
+    input.extend_from_slice(&Frame::text("whole").encode(Sender::Client));
+    let mut decoder = FrameDecoder::new(Role::Server, 100);
+    while decoder.next_owned(&mut input).unwrap().is_some() {}
+    assert!(input.is_empty());
+    assert!(input.capacity() > 60 << 10, "{} left", input.capacity());
+}
