@@ -2,7 +2,7 @@
 //!
 //! Never: converts or rounds.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The monotonic time, now.
 #[expect(
@@ -13,4 +13,15 @@ use std::time::Instant;
 #[inline]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// CLOCK_MONOTONIC in seconds, which other processes of the machine read too.
+#[must_use]
+pub fn machine_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(
+        time.tv_sec.try_into().unwrap_or_default(),
+        time.tv_nsec.try_into().unwrap_or_default(),
+    )
+    .as_secs_f64()
 }

@@ -52,6 +52,8 @@ pub struct Plan {
 pub struct Report {
     /// Messages answered.
     pub messages: u64,
+    /// When counting began and ended, by [`clock::machine_seconds`].
+    pub counted_seconds: [f64; 2],
     /// Messages answered a second.
     pub messages_per_second: f64,
     /// Their payload, one way, in bytes a second.
@@ -108,6 +110,7 @@ struct Client {
 #[derive(Debug)]
 struct Start {
     time: Instant,
+    machine_seconds: f64,
     client_ns: u64,
     server_ns: Option<u64>,
 }
@@ -116,6 +119,7 @@ impl Start {
     fn take(server_pid: Option<u32>) -> Result<Self, Failure> {
         Ok(Self {
             time: clock::now(),
+            machine_seconds: clock::machine_seconds(),
             client_ns: client_cpu_ns()?,
             server_ns: server_pid.map(server_cpu_ns).transpose()?,
         })
@@ -251,6 +255,7 @@ fn report(plan: &Plan, messages: u64, start: &Start, end: &Start) -> Report {
     let messages_per_second = messages as f64 / seconds;
     Report {
         messages,
+        counted_seconds: [start.machine_seconds, end.machine_seconds],
         messages_per_second,
         payload_bytes_per_second: messages_per_second * plan.size as f64,
         client_cpu_ns_per_message: per_message(start.client_ns, end.client_ns),

@@ -179,12 +179,13 @@ fn human_line(report: &Report) -> String {
 }
 
 fn json_line(report: &Report) -> String {
+    let [from, to] = report.counted_seconds;
     let server = match report.server_cpu_ns_per_message {
         Some(ns) => format!("{ns:.3}"),
         None => "null".into(),
     };
     format!(
-        "{{\"messages\":{},\"messages_per_second\":{:.3},\"payload_bytes_per_second\":{:.3},\
+        "{{\"messages\":{},\"counted_seconds\":[{from:.6},{to:.6}],\"messages_per_second\":{:.3},\"payload_bytes_per_second\":{:.3},\
          \"client_cpu_ns_per_message\":{:.3},\"server_cpu_ns_per_message\":{server}}}",
         report.messages,
         report.messages_per_second,
@@ -234,6 +235,7 @@ mod tests {
     fn a_report_without_a_server_pid_says_null() {
         let report = Report {
             messages: 10,
+            counted_seconds: [1.5, 3.5],
             messages_per_second: 5.0,
             payload_bytes_per_second: 100.0,
             client_cpu_ns_per_message: 3.25,
@@ -241,7 +243,7 @@ mod tests {
         };
         assert_eq!(
             json_line(&report),
-            "{\"messages\":10,\"messages_per_second\":5.000,\"payload_bytes_per_second\":100.000,\
+            "{\"messages\":10,\"counted_seconds\":[1.500000,3.500000],\"messages_per_second\":5.000,\"payload_bytes_per_second\":100.000,\
              \"client_cpu_ns_per_message\":3.250,\"server_cpu_ns_per_message\":null}"
         );
     }
