@@ -77,6 +77,8 @@ fn read_response(stream: &mut impl Read) -> Result<(), Failure> {
         let received = match stream.read(&mut chunk) {
             Ok(0) => return Err(Failure::Closed(1)),
             Ok(received) => received,
+            // Whoever measures may stop and continue us.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 return Err(Failure::Silent(1));
             }

@@ -212,6 +212,11 @@ impl FrameDecoder {
         self.next_from(input)
     }
 
+    /// Makes an error of the layer above final.
+    pub(crate) const fn fail(&mut self, error: ProtocolError) {
+        self.state = State::Failed(error);
+    }
+
     #[inline]
     fn next_from<I: Input>(
         &mut self,
@@ -221,7 +226,7 @@ impl FrameDecoder {
             Ok(None) => return Ok(None),
             Ok(Some(next)) => next,
             Err(error) => {
-                self.state = State::Failed(error);
+                self.fail(error);
                 return Err(error);
             }
         };

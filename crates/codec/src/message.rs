@@ -7,6 +7,7 @@
 //!
 //! Never: allocates from a declared length; holds memory between messages.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::decoder::{Control, FrameDecoder, FrameEvent, Payload};
@@ -59,8 +60,11 @@ pub struct MessageDecoder {
     fin: bool,
     kind: Kind,
     phase: Phase,
-    assembly: Assembly,
+    /// The message in progress, or just delivered, when it could not be borrowed.
+    assembly: Option<Box<Assembly>>,
 }
+
+const _: () = assert!(size_of::<MessageDecoder>() <= 80);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -74,14 +78,10 @@ enum Phase {
     /// `assembly` was lent to the caller whole; the next call frees it.
     Delivered,
     Closed,
-    Failed(ProtocolError),
 }
 
-/// The message in progress, when it could not be borrowed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Assembly {
-    #[default]
-    None,
     Text(TextBuffer),
     Binary(Vec<u8>),
 }
@@ -99,7 +99,7 @@ impl MessageDecoder {
             fin: false,
             kind: Kind::Binary,
             phase: Phase::Receiving,
-            assembly: Assembly::None,
+            assembly: None,
         }
     }
 
@@ -123,31 +123,30 @@ impl MessageDecoder {
         match self.phase {
             Phase::Receiving => {}
             Phase::Delivered => {
-                self.assembly = Assembly::None;
+                self.assembly = None;
                 self.phase = Phase::Receiving;
             }
             Phase::Closed => {
                 *input = &mut [];
                 return Ok(None);
             }
-            Phase::Failed(error) => return Err(error),
         }
         match self.advance(input) {
             Ok(Step::NeedBytes) => Ok(None),
             Ok(Step::Borrowed(message)) => {
                 if matches!(message, Message::Close(_)) {
                     self.phase = Phase::Closed;
-                    self.assembly = Assembly::None;
+                    self.assembly = None;
                 }
                 Ok(Some(message))
             }
             Ok(Step::Assembled) => {
                 self.phase = Phase::Delivered;
-                Ok(self.assembly.whole())
+                Ok(self.assembly.as_ref().and_then(|a| a.whole()))
             }
             Err(error) => {
-                self.phase = Phase::Failed(error);
-                self.assembly = Assembly::None;
+                self.frames.fail(error);
+                self.assembly = None;
                 Err(error)
             }
         }
@@ -163,9 +162,10 @@ impl MessageDecoder {
                     return self.kind.borrowed(piece.data).map(Step::Borrowed);
                 }
                 FrameEvent::Payload(piece) => {
-                    self.assembly.push(self.kind, piece.data)?;
+                    let assembly = self.assembly.get_or_insert_with(|| self.kind.assembly());
+                    assembly.push(piece.data)?;
                     if piece.ends_frame && self.fin {
-                        self.assembly.finish()?;
+                        assembly.finish()?;
                         return Ok(Step::Assembled);
                     }
                 }
@@ -216,6 +216,14 @@ enum Step<'b> {
 }
 
 impl Kind {
+    #[cold]
+    fn assembly(self) -> Box<Assembly> {
+        Box::new(match self {
+            Self::Text => Assembly::Text(TextBuffer::default()),
+            Self::Binary => Assembly::Binary(Vec::new()),
+        })
+    }
+
     #[inline]
     fn borrowed(self, payload: &[u8]) -> Result<Message<'_>, ProtocolError> {
         match self {
@@ -226,32 +234,26 @@ impl Kind {
 }
 
 impl Assembly {
-    fn push(&mut self, kind: Kind, piece: &[u8]) -> Result<(), ProtocolError> {
-        if let Self::None = self {
-            *self = match kind {
-                Kind::Text => Self::Text(TextBuffer::default()),
-                Kind::Binary => Self::Binary(Vec::new()),
-            };
-        }
+    fn push(&mut self, piece: &[u8]) -> Result<(), Utf8Error> {
         match self {
-            Self::None => {}
-            Self::Text(text) => text.push(piece)?,
-            Self::Binary(bytes) => bytes.extend_from_slice(piece),
+            Self::Text(text) => text.push(piece),
+            Self::Binary(bytes) => {
+                bytes.extend_from_slice(piece);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Whether the message may end here.
     fn finish(&self) -> Result<(), Utf8Error> {
         match self {
-            Self::None | Self::Binary(_) => Ok(()),
             Self::Text(text) => text.finish().map(|_| ()),
+            Self::Binary(_) => Ok(()),
         }
     }
 
     fn whole(&self) -> Option<Message<'_>> {
         match self {
-            Self::None => None,
             Self::Text(text) => text.finish().ok().map(Message::Text),
             Self::Binary(bytes) => Some(Message::Binary(bytes)),
         }

@@ -4,6 +4,7 @@
 //!
 //! Never: serves a connection itself.
 
+mod alarm;
 mod cli;
 mod clock;
 mod config;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 
+use crate::alarm::Alarm;
 use crate::clock::{Clock, Time};
 use crate::config::Config;
 use crate::conn::{Admitted, Conn, Context, Fate, Readiness};
@@ -27,6 +28,7 @@ use crate::transport::Transport;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 const LISTENER: Token = Token(usize::MAX - 1);
+const ALARM: Token = Token(usize::MAX - 2);
 
 /// How long accepting pauses when descriptors or places have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -70,6 +72,7 @@ pub(crate) struct Reactor {
     poll: Poll,
     clock: Clock,
     now: Time,
+    alarm: Alarm,
     config: Config,
     accepting: Accepting,
     admission: Arc<Admission>,
@@ -123,6 +126,7 @@ impl Reactor {
         let clock = Clock::start();
         Ok(Self {
             now: clock.read(),
+            alarm: Alarm::new(poll.registry(), ALARM)?,
             poll,
             clock,
             config,
@@ -147,7 +151,7 @@ impl Reactor {
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
         let (mut turns, mut expired) = (Vec::new(), Vec::new());
         while !self.is_finished() {
-            match self.poll.poll(&mut events, self.wait()) {
+            match self.wait(&mut events) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 polled => polled?,
             }
@@ -155,6 +159,7 @@ impl Reactor {
             for event in &events {
                 match event.token() {
                     WAKER => self.stop_if_requested(),
+                    ALARM => self.alarm.rang(),
                     LISTENER => self.accepting.on_edge(),
                     token => {
                         let readiness = Readiness {
@@ -186,19 +191,19 @@ impl Reactor {
             .is_some_and(|end| self.conns.len() == 0 || self.now >= end)
     }
 
-    fn wait(&self) -> Option<Duration> {
+    /// Waits for news, or for the next deadline; not at all if a turn is due.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         if !self.ready.is_empty() || self.accepting.state == AcceptState::Ready {
-            return Some(Duration::ZERO);
+            return self.poll.poll(events, Some(Duration::ZERO));
         }
         let accept = match self.accepting.state {
-            AcceptState::PausedUntil(at) => Some(at.since(self.now)),
-            AcceptState::Ready | AcceptState::WaitsForEdge => None,
+            AcceptState::PausedUntil(at) => at,
+            AcceptState::Ready | AcceptState::WaitsForEdge => Time::NEVER,
         };
-        let end = self.ends_at.map(|at| at.since(self.now));
-        [self.wheel.wait(self.now), accept, end]
-            .into_iter()
-            .flatten()
-            .min()
+        let end = self.ends_at.unwrap_or(Time::NEVER);
+        let next = self.wheel.next().min(accept).min(end);
+        self.alarm.set(next, self.now)?;
+        self.poll.poll(events, None)
     }
 
     /// Gives a connection its turn and does what it says.
