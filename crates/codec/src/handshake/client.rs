@@ -117,6 +117,9 @@ impl ClientHandshake {
         if response.status != Status::SWITCHING_PROTOCOLS {
             return Err(UpgradeFailed::Status(response.status));
         }
+        if response.minor_version == 0 {
+            return Err(UpgradeFailed::Http10);
+        }
         if !headers.lists("Upgrade", "websocket") {
             return Err(UpgradeFailed::Upgrade);
         }
@@ -181,12 +184,16 @@ impl ResponseDecoder {
         let parsed = self.scanner.decode(received, |headers, bytes| {
             let mut response = httparse::Response::new(headers);
             let is_whole = response.parse(bytes)? == httparse::Status::Complete(bytes.len());
-            Ok(response.code.filter(|_| is_whole))
+            Ok(response.code.zip(response.version).filter(|_| is_whole))
         })?;
-        Ok(parsed.map(|parsed| ResponseHead {
-            status: Status(parsed.start_line),
-            headers: parsed.headers,
-            head_len: parsed.len,
+        Ok(parsed.map(|parsed| {
+            let (code, minor_version) = parsed.start_line;
+            ResponseHead {
+                status: Status(code),
+                minor_version,
+                headers: parsed.headers,
+                head_len: parsed.len,
+            }
         }))
     }
 }
@@ -195,6 +202,7 @@ impl ResponseDecoder {
 #[derive(Clone, Debug)]
 pub struct ResponseHead<'b> {
     status: Status,
+    minor_version: u8,
     headers: Headers<'b>,
     head_len: usize,
 }
@@ -225,6 +233,8 @@ impl<'b> ResponseHead<'b> {
 pub enum UpgradeFailed {
     /// Not 101: a refusal, a redirect, a challenge.
     Status(Status),
+    /// A 101 of HTTP/1.0, which has no upgrade.
+    Http10,
     /// No `Upgrade: websocket`.
     Upgrade,
     /// No `Connection: Upgrade`.
@@ -241,6 +251,7 @@ impl fmt::Display for UpgradeFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(f, "the server answered {} instead of 101", status.0),
+            Self::Http10 => f.write_str("the 101 is of HTTP/1.0, which has no upgrade"),
             Self::Upgrade => f.write_str("the 101 has no Upgrade: websocket"),
             Self::Connection => f.write_str("the 101 has no Connection: Upgrade"),
             Self::Accept => f.write_str("Sec-WebSocket-Accept does not answer our key"),

@@ -142,7 +142,10 @@ impl<'b> Request<'b> {
         if !is_resource(self.target) {
             return Err(UpgradeError::Target);
         }
-        once(self.headers.only("Host"), "Host")?;
+        // A ws URI has an authority (§3), so the header that repeats it is not empty.
+        if once(self.headers.only("Host"), "Host")?.is_empty() {
+            return Err(UpgradeError::Missing("Host"));
+        }
         self.check_no_body()?;
         if !self.headers.lists("Connection", "Upgrade") {
             return Err(UpgradeError::Missing("Connection: Upgrade"));
