@@ -13,11 +13,10 @@ use fanfare_codec::{
 };
 use libfuzzer_sys::fuzz_target;
 
-const LIMITS: Limits = Limits {
-    max_frame_bytes: 2_000,
-    max_message_bytes: 3_000,
-    max_fragments: 8,
-};
+const LIMITS: Limits = Limits::DEFAULT
+    .with_max_frame_bytes(2_000)
+    .with_max_message_bytes(3_000)
+    .with_max_fragments(8);
 
 #[derive(Debug, PartialEq)]
 enum Event {
@@ -188,7 +187,7 @@ fn frames_owned(options: &Options, pieces: &[&[u8]]) -> Trace<Event> {
 }
 
 fn messages(options: &Options, pieces: &[&[u8]]) -> Trace<String> {
-    let mut decoder = MessageDecoder::new(options.role, LIMITS).with_allowed_rsv(options.allowed);
+    let mut decoder = MessageDecoder::new(options.role, LIMITS);
     let (mut events, mut kept, mut closed) = (Vec::new(), Vec::new(), false);
     for piece in pieces {
         kept.extend_from_slice(piece);

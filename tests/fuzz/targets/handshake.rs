@@ -13,8 +13,8 @@ use fanfare_codec::handshake::{
 use libfuzzer_sys::fuzz_target;
 
 const LIMITS: HeadLimits = HeadLimits::DEFAULT
-        .with_max_head_bytes(1_024)
-        .with_max_headers(12);
+    .with_max_head_bytes(1_024)
+    .with_max_headers(12);
 const PROTOCOLS: [&str; 2] = ["chat", "superchat"];
 
 fuzz_target!(|input: &[u8]| {
