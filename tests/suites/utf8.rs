@@ -2,7 +2,7 @@
 //!
 //! Never: accepts an offset that is merely near: `valid_up_to` is exact, whoever finds the fault.
 
-use fanfare_codec::{Utf8Error, Utf8Validator, validate_utf8};
+use fanfare_codec::{Isa, Kernel, Utf8Error, Utf8Validator, unmask_validate, validate_utf8};
 use fanfare_tests::texts;
 use proptest::prelude::*;
 
@@ -179,5 +179,62 @@ proptest! {
         more in "[a-z]{0,80}",
     ) {
         check(&[text.as_bytes(), &tail, more.as_bytes()].concat());
+    }
+}
+
+/// Texts with one character of each width at each place, and bytes that are none, masked.
+#[test]
+fn unmask_validate_is_unmask_then_validate_on_every_kernel() {
+    let characters: [&[u8]; 8] = [
+        b"a",
+        "é".as_bytes(),
+        "한".as_bytes(),
+        "🎉".as_bytes(),
+        b"\xFF",
+        b"\xED\xA0\x80",
+        b"\xC0\xAF",
+        b"\xF0\x9F\x8E",
+    ];
+    let kernels: Vec<Kernel> = Isa::ALL
+        .iter()
+        .filter_map(|&isa| Kernel::force(isa).ok())
+        .collect();
+    for len in (0..200).chain([255, 256, 257, 320, 1000]) {
+        for (n, character) in characters.iter().enumerate() {
+            for at in (0..=len).step_by(1 + len / 40) {
+                let key = [0x80, (n % 256).to_le_bytes()[0], 0xFF, at.to_le_bytes()[0]];
+                let mut text = vec![b'x'; len];
+                text.splice(at..at, character.iter().copied());
+                let masked: Vec<u8> = text
+                    .iter()
+                    .zip(key.iter().cycle())
+                    .map(|(byte, k)| byte ^ k)
+                    .collect();
+                let expected = std::str::from_utf8(&text).map_err(|e| e.valid_up_to() as u64);
+                let check = |name: &str, unmask: &dyn Fn(&mut [u8]) -> Result<String, u64>| {
+                    let mut buf = masked.clone();
+                    let got = unmask(&mut buf);
+                    assert_eq!(
+                        got.as_deref(),
+                        expected.as_ref().map(|t| *t),
+                        "{name}, {len} bytes, {character:?} at {at}"
+                    );
+                    assert_eq!(buf, text, "{name}, {len} bytes: not all unmasked");
+                };
+                check("dispatched", &|buf| {
+                    unmask_validate(buf, key)
+                        .map(str::to_owned)
+                        .map_err(|e| e.valid_up_to)
+                });
+                for kernel in &kernels {
+                    check(&format!("{kernel:?}"), &|buf| {
+                        kernel
+                            .unmask_validate(buf, key)
+                            .map(str::to_owned)
+                            .map_err(|e| e.valid_up_to)
+                    });
+                }
+            }
+        }
     }
 }

@@ -212,6 +212,48 @@ impl FrameDecoder {
         self.next_from(input)
     }
 
+    /// A message that is one frame and whole in `input`, still masked, in a straight line; `None`
+    /// for everything else, which [`next_event`](Self::next_event) then looks at.
+    #[inline]
+    pub(crate) fn next_whole<'b>(
+        &self,
+        input: &mut &'b mut [u8],
+        max_bytes: u64,
+    ) -> Option<(Opcode, [u8; 4], &'b mut [u8])> {
+        let &[first, second, ref rest @ ..] = &**input else {
+            return None;
+        };
+        let opcode = match first {
+            0x81 => Opcode::Text,
+            0x82 => Opcode::Binary,
+            _ => return None,
+        };
+        let masked = self.role.peer().masks();
+        if !self.is_between_messages() || (second & 0x80 != 0) != masked {
+            return None;
+        }
+        let (len, len_bytes) = match second & 0x7F {
+            126 => match u16::from_be_bytes(*rest.first_chunk()?) {
+                0..126 => return None,
+                len => (usize::from(len), 2),
+            },
+            127 => return None,
+            len => (usize::from(len), 0),
+        };
+        let header_len = 2 + len_bytes + if masked { 4 } else { 0 };
+        let fits = len as u64 <= self.max_frame_bytes.min(max_bytes);
+        if !fits || input.len() < header_len + len {
+            return None;
+        }
+        let (header, payload) = input.cut(header_len + len).split_at_mut(header_len);
+        let key = if masked {
+            *header.last_chunk()?
+        } else {
+            [0; 4]
+        };
+        Some((opcode, key, payload))
+    }
+
     /// Makes an error of the layer above final.
     pub(crate) const fn fail(&mut self, error: ProtocolError) {
         self.state = State::Failed(error);

@@ -11,7 +11,7 @@
 //! | frames, or pieces of huge ones | [`FrameDecoder`] |
 //! | to send | [`Encoder`]; to many: [`PreparedFrame`] |
 //! | the HTTP upgrade | [`handshake`] |
-//! | parts of it for your own codec | [`Header`], [`apply_mask`], [`copy_mask`], [`Utf8Validator`] |
+//! | parts of it for your own codec | [`Header`], [`apply_mask`], [`copy_mask`], [`unmask_validate`], [`Utf8Validator`] |
 //!
 //! Never: does I/O, reads a clock, allocates from a length that a peer merely declared.
 //!
@@ -81,4 +81,4 @@ pub use message::{Message, MessageDecoder};
 pub use opcode::Opcode;
 pub use prepared::PreparedFrame;
 pub use role::Role;
-pub use utf8::{Utf8Error, Utf8Validator, validate as validate_utf8};
+pub use utf8::{Utf8Error, Utf8Validator, unmask_validate, validate as validate_utf8};

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use crate::decoder::{Control, FrameDecoder, FrameEvent, Payload};
 use crate::header::Header;
 use crate::utf8::{self, TextBuffer, Utf8Error};
-use crate::{CloseFrame, Limits, Opcode, ProtocolError, Role};
+use crate::{CloseFrame, Limits, Opcode, ProtocolError, Role, apply_mask};
 
 /// A message or a control frame, borrowed until the next call of the decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,14 @@ impl MessageDecoder {
         input: &mut &'b mut [u8],
     ) -> Result<Option<Message<'m>>, ProtocolError> {
         match self.phase {
-            Phase::Receiving => {}
+            Phase::Receiving => {
+                if self.max_fragments > 0
+                    && let Some((opcode, key, payload)) =
+                        self.frames.next_whole(input, self.max_message_bytes)
+                {
+                    return self.whole(opcode, key, payload);
+                }
+            }
             Phase::Delivered => {
                 self.assembly = None;
                 self.phase = Phase::Receiving;
@@ -147,6 +154,28 @@ impl MessageDecoder {
             Err(error) => {
                 self.frames.fail(error);
                 self.assembly = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// A message that is one frame.
+    #[inline]
+    fn whole<'b>(
+        &mut self,
+        opcode: Opcode,
+        key: [u8; 4],
+        payload: &'b mut [u8],
+    ) -> Result<Option<Message<'b>>, ProtocolError> {
+        if opcode == Opcode::Binary {
+            apply_mask(payload, key);
+            return Ok(Some(Message::Binary(payload)));
+        }
+        match utf8::unmask_validate(payload, key) {
+            Ok(text) => Ok(Some(Message::Text(text))),
+            Err(error) => {
+                let error = error.into();
+                self.frames.fail(error);
                 Err(error)
             }
         }

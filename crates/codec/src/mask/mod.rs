@@ -10,7 +10,7 @@
 mod avx2;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod avx512;
-mod swar;
+pub(crate) mod swar;
 
 use alloc::vec::Vec;
 use core::fmt;

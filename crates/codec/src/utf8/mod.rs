@@ -6,8 +6,16 @@
 //!
 //! Never: waits for a sequence to be complete when its first bytes already cannot be UTF-8.
 
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod avx2;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod avx512;
+mod unmask;
+
 use alloc::vec::Vec;
 use core::fmt;
+
+pub use unmask::unmask_validate;
 
 /// The bytes are not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
