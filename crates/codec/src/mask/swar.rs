@@ -23,10 +23,21 @@ pub(super) fn apply(buf: &mut [u8], key: [u8; 4]) {
 /// Four SSE2 or NEON registers.
 pub(crate) const BLOCK_BYTES: usize = 64;
 
-/// Fewer than 64 bytes; gives all of them, XORed, folded together by OR: what a validator asks first
-/// costs nothing where nobody asks.
+/// Bytes folded together by OR: what a validator asks first costs nothing where nobody asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Folded(u64);
+
+impl Folded {
+    /// Whether all bytes that went in are ASCII.
+    #[inline]
+    pub(crate) const fn is_ascii(self) -> bool {
+        self.0 & 0x8080_8080_8080_8080 == 0
+    }
+}
+
+/// Fewer than 64 bytes; gives them, XORed and folded.
 #[inline]
-pub(crate) fn apply_short(buf: &mut [u8], key: [u8; 4]) -> [u8; 4] {
+pub(crate) fn apply_short(buf: &mut [u8], key: [u8; 4]) -> Folded {
     debug_assert!(buf.len() < BLOCK_BYTES, "the long path takes blocks");
     match buf.len() {
         32.. => apply_ends::<32>(buf, key),
@@ -34,55 +45,55 @@ pub(crate) fn apply_short(buf: &mut [u8], key: [u8; 4]) -> [u8; 4] {
         8.. => apply_ends::<8>(buf, key),
         4.. => apply_ends::<4>(buf, key),
         _ => {
-            let mut folded = [0; 4];
-            for ((byte, k), fold) in buf.iter_mut().zip(key).zip(&mut folded) {
+            let mut folded = 0;
+            for (byte, k) in buf.iter_mut().zip(key) {
                 *byte ^= k;
-                *fold = *byte;
+                folded |= *byte;
             }
-            folded
+            Folded(folded.into())
         }
     }
 }
 
-/// XORs one block of any size that is a multiple of 4; gives it folded by OR.
+/// XORs one block of any size that is a multiple of 4; gives it folded.
 #[inline]
-pub(crate) fn apply_block<const N: usize>(block: &mut [u8; N], key: [u8; 4]) -> [u8; 4] {
-    *block = xor(*block, key);
-    fold(block)
-}
-
-#[inline]
-fn fold<const N: usize>(block: &[u8; N]) -> [u8; 4] {
-    let or = |folded, lane: &[u8; 4]| folded | u32::from_ne_bytes(*lane);
-    let lanes = block.as_chunks::<4>().0;
-    lanes.iter().fold(0, or).to_ne_bytes()
+pub(crate) fn apply_block<const N: usize>(block: &mut [u8; N], key: [u8; 4]) -> Folded {
+    let (xored, folded) = xor(*block, key);
+    *block = xored;
+    folded
 }
 
 /// `N..=2 * N` bytes: the first `N` and the last `N`, which may overlap.
 #[inline]
-fn apply_ends<const N: usize>(buf: &mut [u8], key: [u8; 4]) -> [u8; 4] {
+fn apply_ends<const N: usize>(buf: &mut [u8], key: [u8; 4]) -> Folded {
     let len = buf.len();
     let (Some(first), Some(last)) = (buf.first_chunk::<N>(), buf.last_chunk::<N>()) else {
         unreachable!("the caller's match gives at least N bytes");
     };
-    let first = xor(*first, key);
-    let last = xor(*last, rotate(key, len - N));
+    let (first, folded_first) = xor(*first, key);
+    let (last, folded_last) = xor(*last, rotate(key, len - N));
     buf[..N].copy_from_slice(&first);
     buf[len - N..].copy_from_slice(&last);
-    let (first, last) = (
-        u32::from_ne_bytes(fold(&first)),
-        u32::from_ne_bytes(fold(&last)),
-    );
-    (first | last).to_ne_bytes()
+    Folded(folded_first.0 | folded_last.0)
 }
 
 #[inline]
-fn xor<const N: usize>(mut block: [u8; N], key: [u8; 4]) -> [u8; N] {
+fn xor<const N: usize>(mut block: [u8; N], key: [u8; 4]) -> ([u8; N], Folded) {
     let word = u32::from_ne_bytes(key);
-    for lane in block.as_chunks_mut::<4>().0 {
-        *lane = (u32::from_ne_bytes(*lane) ^ word).to_ne_bytes();
+    let two_words = u64::from(word) << 32 | u64::from(word);
+    let mut folded = 0;
+    let (lanes, rest) = block.as_chunks_mut::<8>();
+    for lane in lanes {
+        let xored = u64::from_ne_bytes(*lane) ^ two_words;
+        *lane = xored.to_ne_bytes();
+        folded |= xored;
     }
-    block
+    for lane in rest.as_chunks_mut::<4>().0 {
+        let xored = u32::from_ne_bytes(*lane) ^ word;
+        *lane = xored.to_ne_bytes();
+        folded |= u64::from(xored);
+    }
+    (block, Folded(folded))
 }
 
 /// Copies and XORs in one pass. `dst` and `src` are equally long.
