@@ -264,7 +264,10 @@ impl<K: MaskKeys> Encoder<K> {
         let mut bytes = [0; Header::BYTES_MAX];
         let header_len = header.encode(&mut bytes);
         out.reserve(header_len + payload.len());
-        out.extend_from_slice(&bytes[..header_len]);
+        match header_len {
+            2 => out.extend_from_slice(&bytes[..2]), // a length known here needs no call to copy
+            _ => out.extend_from_slice(&bytes[..header_len]),
+        }
         match header.mask_key {
             None => out.extend_from_slice(payload),
             Some(key) => {

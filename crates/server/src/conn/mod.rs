@@ -194,6 +194,16 @@ impl Conn {
     /// A deadline that has moved away, as traffic moves it, is left to fire and be moved then.
     #[inline]
     pub(crate) fn nearer_deadline(&mut self, config: &Config) -> Option<Time> {
+        let is_quiet = matches!(
+            self.phase,
+            Phase::Open {
+                pinged_at: None,
+                ..
+            }
+        ) && self.outbound.is_empty();
+        if is_quiet && self.armed_at != Time::NEVER {
+            return None; // armed for a silence that began no later than this one
+        }
         let deadline = self.deadline(config);
         if deadline >= self.armed_at {
             return None;

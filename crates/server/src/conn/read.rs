@@ -17,7 +17,9 @@ impl Conn {
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Fate {
         for _ in 0..READS_PER_TURN_MAX {
             let held = self.held_frame_bytes();
-            cx.receive_buffer[..held].copy_from_slice(&self.spill[..held]);
+            if held > 0 {
+                cx.receive_buffer[..held].copy_from_slice(&self.spill);
+            }
             let received = match self
                 .transport
                 .recv(&mut cx.receive_buffer[held..held + READ_BYTES])
