@@ -1,8 +1,8 @@
 //! What wakes a worker for its deadlines. In: the next one. Out: an event of its poller, then.
 //!
-//! A timerfd instead of `poll`'s timeout: the kernel would set that timer up and tear it down at each
-//! wait, 3 % of the daemon's time at one message in flight (`scripts/ceiling`), for deadlines that are
-//! seconds away and hardly ever move.
+//! A timerfd instead of `poll`'s timeout, which the kernel sets up and tears down at each wait. No gain
+//! was measured for it: seven interleaved pairs at one message in flight gave 1.119 of the ceiling's CPU
+//! with it and 1.109 without, within their spread. It could go.
 //!
 //! Never: wakes later than asked; wakes early only for a deadline that has moved since.
 

@@ -290,7 +290,7 @@ impl Connection {
 }
 
 /// Reads once. Straight from the kernel: in a process of several threads libc's `recv` and `send`
-/// first make each call a point where the thread could be cancelled, 20–40 ns that nobody needs.
+/// first make each call a point where the thread could be cancelled, which nobody needs here.
 #[inline]
 fn read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     let (received, _) = net::recv(stream, buffer, RecvFlags::empty())?;
