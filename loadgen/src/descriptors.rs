@@ -15,8 +15,8 @@ const OTHERS: u64 = 64;
 /// # Errors
 ///
 /// [`Usage`] when the hard limit is too low.
-pub(crate) fn reserve(connections: u32) -> Result<(), Usage> {
-    let needed = u64::from(connections) + OTHERS;
+pub(crate) fn reserve(connections: usize) -> Result<(), Usage> {
+    let needed = connections as u64 + OTHERS;
     let limit = getrlimit(Resource::Nofile);
     let is_enough = |current: Option<u64>| current.is_none_or(|current| current >= needed);
     if is_enough(limit.current) {
@@ -36,7 +36,7 @@ pub(crate) fn reserve(connections: u32) -> Result<(), Usage> {
     ))
 }
 
-fn too_low(connections: u32, needed: u64, limit: Option<u64>) -> Usage {
+fn too_low(connections: usize, needed: u64, limit: Option<u64>) -> Usage {
     Usage(format!(
         "--connections {connections} needs {needed} file descriptors and the limit is {}; raise it \
          with: sudo prlimit --pid $$ --nofile={needed}:{needed}",

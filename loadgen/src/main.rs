@@ -9,12 +9,14 @@
 mod cli;
 mod client;
 mod clock;
+mod cpus;
 mod descriptors;
 mod fault;
 mod observe;
 mod payload;
 mod report;
 mod scenario;
+mod start;
 mod stats;
 
 use std::io::{self, Write};
@@ -25,12 +27,10 @@ use std::sync::atomic::AtomicBool;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use cli::{Command, EchoArgs, Usage};
-use client::Target;
+use cli::{Command, OutputArgs, RunArgs, Usage};
 use observe::Server;
-use report::{JsonTo, Report};
-use scenario::echo::{self, Plan};
-use scenario::{Crew, Timing};
+use report::{Outputs, ProgressLine, Report, Subject};
+use scenario::{Course, Crew, Scenario, Timing};
 
 /// Something was lost.
 const LOST: u8 = 1;
@@ -40,7 +40,7 @@ const BAD_USAGE: u8 = 2;
 fn main() -> ExitCode {
     let result = cli::parse(std::env::args_os()).map_err(Failure::Usage);
     match result.and_then(|cli| match cli.command {
-        Command::Echo(args) => run_echo(&args),
+        Command::Echo(args) => start::echo(&args),
     }) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(LOST),
@@ -73,34 +73,59 @@ fn fail(why: &dyn std::error::Error, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Whether nothing was lost.
-fn run_echo(args: &EchoArgs) -> Result<bool, Failure> {
-    let target = Target::resolve(&args.url)
-        .map_err(|error| Usage(format!("<URL> '{}': {error}", args.url)))?;
-    let server = args.pid.map(find_server).transpose()?;
-    descriptors::reserve(args.connections)?;
-    let json = JsonTo::open(args.json.as_deref())?;
-    let crew = Crew::new(stop_on_signals()?);
-    let plan = Plan {
-        target,
-        connections: args.connections as usize,
-        threads: args.threads as usize,
-        kind: args.message_kind(),
-        size: args.size as usize,
-        depth: args.depth as usize,
-        timing: Timing {
-            warmup: args.warmup,
-            duration: args.duration,
-            timeout: args.timeout,
-        },
+/// Runs `scenario` to its end and reports; whether nothing was lost.
+fn run<S: Scenario>(
+    scenario: &S,
+    subject: Subject<'_>,
+    args: &RunArgs,
+    output: &OutputArgs,
+) -> Result<bool, Failure> {
+    let server = output.pid.map(find_server).transpose()?;
+    descriptors::reserve(subject.connections)?;
+    let course = Course {
+        connections: subject.connections,
+        threads: subject.threads,
+        cpus: find_cpus(args)?,
+        ramp: args.ramp,
+        timing: timing(args),
     };
-    let outcome = echo::run(&plan, &crew, server.as_ref())?;
-    Report::echo(args, &outcome).publish(json)?;
-    Ok(outcome.tally.faults.is_empty())
+    let outputs = Outputs::open(output)?;
+    let crew = Crew::new(stop_on_signals()?);
+    let mut line = ProgressLine::new(!output.no_progress, course.connections, course.timing);
+    let outcome = scenario::run(scenario, &course, &crew, server.as_ref(), &mut |progress| {
+        line.show(progress);
+    })?;
+    line.finish();
+    let report = Report {
+        subject,
+        outcome: &outcome,
+    };
+    report.publish(outputs)?;
+    Ok(outcome.tally.faults.total() == 0)
+}
+
+const fn timing(args: &RunArgs) -> Timing {
+    Timing {
+        warmup: args.warmup,
+        duration: args.duration,
+        timeout: args.timeout,
+    }
 }
 
 fn find_server(pid: u32) -> Result<Server, Usage> {
     Server::find(pid).ok_or_else(|| Usage(format!("--pid {pid}: no such process on this machine")))
+}
+
+/// The CPUs that `--pin` names, each of which this process may use.
+fn find_cpus(args: &RunArgs) -> Result<Vec<usize>, Failure> {
+    let Some(cpus) = &args.pin else {
+        return Ok(Vec::new());
+    };
+    let allowed = cpus::allowed()?;
+    match cpus.0.iter().find(|cpu| !allowed.contains(cpu)) {
+        Some(cpu) => Err(Usage(format!("--pin {cpu}: this process may use {allowed:?}")).into()),
+        None => Ok(cpus.0.clone()),
+    }
 }
 
 /// A flag that Ctrl-C sets; a second Ctrl-C ends the process at once.

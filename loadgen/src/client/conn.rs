@@ -33,6 +33,8 @@ pub(super) struct Io {
     pub(super) out: Outbox,
     /// Connections that stopped at their budget.
     pub(super) ready: Vec<usize>,
+    /// When the first receive of this turn was.
+    pub(super) first_receive: Option<Nanos>,
 }
 
 /// One connection.
@@ -177,6 +179,7 @@ impl Connection {
                 Err(error) => return Err(self.ended(error)),
             };
             let now = io.clock.now();
+            io.first_receive.get_or_insert(now);
             let end = kept + received;
             let was_full = end == io.buffer.len();
             if kept > 0 {

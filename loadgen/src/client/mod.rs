@@ -69,6 +69,8 @@ pub(crate) struct Clients {
     live: usize,
     /// Those of them that are being made.
     opening: usize,
+    /// When the last turn did.
+    turn_ended: Nanos,
 }
 
 impl Clients {
@@ -87,16 +89,25 @@ impl Clients {
                 buffer: vec![0; RECEIVE_BYTES].into_boxed_slice(),
                 out: Outbox::new(random),
                 ready: Vec::new(),
+                first_receive: None,
             },
             ready: Vec::new(),
             live: 0,
             opening: 0,
+            turn_ended: Nanos::default(),
         })
     }
 
     /// Connections that are made or being made.
     pub(crate) const fn live(&self) -> usize {
         self.live
+    }
+
+    /// How long what the last turn received may have waited for the turn's end: from its first receive
+    /// to its last send. `None` if it received nothing.
+    pub(crate) fn lag_ns(&self) -> Option<u64> {
+        let first = self.io.first_receive?;
+        Some(self.turn_ended.since(first))
     }
 
     /// Connections that are being made.
@@ -138,6 +149,7 @@ impl Clients {
         } else {
             Duration::ZERO
         };
+        self.io.first_receive = None;
         match self.poll.poll(&mut self.events, Some(wait_max)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -157,7 +169,8 @@ impl Clients {
             self.serve(conn, true, handler);
         }
         std::mem::swap(&mut self.ready, &mut self.io.ready);
-        Ok(self.io.clock.now())
+        self.turn_ended = self.io.clock.now();
+        Ok(self.turn_ended)
     }
 
     /// Reads and writes what connection `conn` has; `closing` when reading must not stop before the

@@ -29,16 +29,17 @@ impl Outbox {
         &mut self.keys
     }
 
-    /// Appends a data message, its payload in two parts, each masked as it is copied.
+    /// Appends a data message, its payload in parts, each masked as it is copied.
     #[inline]
-    pub(crate) fn message(&mut self, kind: MessageKind, front: &[u8], tail: &[u8]) {
+    pub(crate) fn message<const N: usize>(&mut self, kind: MessageKind, parts: &[&[u8]; N]) {
         let opcode = match kind {
             MessageKind::Text => Opcode::Text,
             MessageKind::Binary => Opcode::Binary,
         };
-        let key = self.header(opcode, front.len() + tail.len());
-        let key = append_masked(&mut self.bytes, front, key);
-        append_masked(&mut self.bytes, tail, key);
+        let mut key = self.header(opcode, parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            key = append_masked(&mut self.bytes, part, key);
+        }
     }
 
     /// Appends the answer to a ping (§5.5.3); `payload` is at most 125 bytes, as the ping's was.

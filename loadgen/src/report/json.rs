@@ -8,8 +8,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::Report;
+use super::{Report, warnings};
 use crate::fault::FaultClass;
+use crate::stats::{Counter, Measure, Quantiles};
 
 /// Of the format; another number when a key changes its meaning or goes.
 const VERSION: u32 = 1;
@@ -19,27 +20,47 @@ struct Json<'a> {
     version: u32,
     scenario: &'static str,
     url: &'a str,
-    connections: u32,
-    threads: u32,
+    connections: usize,
+    threads: usize,
+    interrupted: bool,
     duration_seconds: f64,
+    rate_per_second: Option<f64>,
+    compared_one_in: u32,
     messages: u64,
     messages_per_second: f64,
     payload_bytes_per_second: f64,
-    latency_microseconds: Latency,
+    latency_microseconds: Spread,
+    send_lag_microseconds: Spread,
+    loop_lag_microseconds: Spread,
     errors: Errors,
     client_cpu_seconds: f64,
     server_cpu_seconds: Option<f64>,
     server_rss_bytes: Option<u64>,
+    warnings: Vec<String>,
 }
 
+/// Quantiles in microseconds; all null when nothing was recorded.
 #[derive(Default, Serialize)]
-struct Latency {
+struct Spread {
     min: Option<f64>,
     p50: Option<f64>,
     p90: Option<f64>,
     p99: Option<f64>,
     p999: Option<f64>,
     max: Option<f64>,
+}
+
+impl Spread {
+    fn of(quantiles: Option<Quantiles>) -> Self {
+        quantiles.map_or_else(Self::default, |quantiles| Self {
+            min: Some(quantiles.min),
+            p50: Some(quantiles.p50),
+            p90: Some(quantiles.p90),
+            p99: Some(quantiles.p99),
+            p999: Some(quantiles.p999),
+            max: Some(quantiles.max),
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -54,38 +75,37 @@ struct Errors {
 
 /// Writes the object and a line end.
 pub(super) fn write(report: &Report<'_>, out: &mut impl Write) -> io::Result<()> {
-    let Report { args, outcome } = report;
-    let faults = &outcome.tally.faults;
-    let latency = outcome.tally.latency().map(|latency| Latency {
-        min: Some(latency.min),
-        p50: Some(latency.p50),
-        p90: Some(latency.p90),
-        p99: Some(latency.p99),
-        p999: Some(latency.p999),
-        max: Some(latency.max),
-    });
+    let Report { subject, outcome } = report;
+    let tally = &outcome.tally;
+    let spread = |measure| Spread::of(tally.quantiles(measure));
     let json = Json {
         version: VERSION,
-        scenario: "echo",
-        url: &args.url,
-        connections: args.connections,
-        threads: args.threads,
+        scenario: subject.scenario,
+        url: subject.url,
+        connections: subject.connections,
+        threads: subject.threads,
+        interrupted: outcome.interrupted,
         duration_seconds: outcome.measured.as_secs_f64(),
-        messages: outcome.tally.messages,
-        messages_per_second: report.messages_per_second(),
-        payload_bytes_per_second: report.payload_bytes_per_second(),
-        latency_microseconds: latency.unwrap_or_default(),
+        rate_per_second: subject.rate_per_second,
+        compared_one_in: subject.compared_one_in,
+        messages: tally.count(Counter::Messages),
+        messages_per_second: report.per_second(Counter::Messages),
+        payload_bytes_per_second: report.per_second(Counter::PayloadBytes),
+        latency_microseconds: spread(Measure::Latency),
+        send_lag_microseconds: spread(Measure::SendLag),
+        loop_lag_microseconds: spread(Measure::LoopLag),
         errors: Errors {
-            connect: faults.count(FaultClass::Connect),
-            handshake: faults.count(FaultClass::Handshake),
-            protocol: faults.count(FaultClass::Protocol),
-            mismatch: faults.count(FaultClass::Mismatch),
-            closed: faults.count(FaultClass::Closed),
-            timeout: faults.count(FaultClass::Timeout),
+            connect: tally.faults.count(FaultClass::Connect),
+            handshake: tally.faults.count(FaultClass::Handshake),
+            protocol: tally.faults.count(FaultClass::Protocol),
+            mismatch: tally.faults.count(FaultClass::Mismatch),
+            closed: tally.faults.count(FaultClass::Closed),
+            timeout: tally.faults.count(FaultClass::Timeout),
         },
-        client_cpu_seconds: outcome.tally.cpu.as_secs_f64(),
+        client_cpu_seconds: tally.cpu.as_secs_f64(),
         server_cpu_seconds: outcome.server.map(|server| server.cpu.as_secs_f64()),
         server_rss_bytes: outcome.server.map(|server| server.rss_bytes),
+        warnings: warnings::warnings(report),
     };
     serde_json::to_writer(&mut *out, &json)?;
     out.write_all(b"\n")

@@ -1,69 +1,101 @@
 //! What the user is told. In: a run and what it came to. Out: one [`Report`], which
-//! [`text`] writes for people and [`json`] for programs.
+//! [`text`] writes for people and [`json`] for programs; `progress` tells how far a run is.
 //!
 //! Never: measures; computes only what is a ratio of two of its numbers.
 
 mod json;
+mod progress;
 mod text;
+mod warnings;
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cli::{EchoArgs, Usage};
+use crate::cli::{OutputArgs, Usage};
 use crate::fault::FaultClass;
 use crate::scenario::Outcome;
-use crate::stats::per_second;
+use crate::stats::{Counter, Measure, per_second};
+pub(crate) use progress::ProgressLine;
 
-/// Where the JSON goes.
+/// Where results go besides the summary.
 #[derive(Debug)]
-pub(crate) enum JsonTo {
+pub(crate) struct Outputs {
+    json: JsonTo,
+    hgrm: Option<File>,
+}
+
+#[derive(Debug)]
+enum JsonTo {
     Nowhere,
     Stdout,
     File(File),
 }
 
-impl JsonTo {
-    /// What `--json` names; a file is made now, so that no run ends without a place for its results.
+impl Outputs {
+    /// What the flags name; files are made now, so that no run ends without a place for its results.
     ///
     /// # Errors
     ///
-    /// [`Usage`] when the file cannot be made.
-    pub(crate) fn open(json: Option<&Path>) -> Result<Self, Usage> {
-        match json {
-            None => Ok(Self::Nowhere),
-            Some(path) if path == Path::new("-") => Ok(Self::Stdout),
-            Some(path) => match File::create(path) {
-                Ok(file) => Ok(Self::File(file)),
-                Err(error) => Err(Usage(format!("--json {}: {error}", path.display()))),
+    /// [`Usage`] when a file cannot be made.
+    pub(crate) fn open(args: &OutputArgs) -> Result<Self, Usage> {
+        let create = |flag: &str, path: &Path| {
+            File::create(path).map_err(|error| Usage(format!("{flag} {}: {error}", path.display())))
+        };
+        Ok(Self {
+            json: match args.json.as_deref() {
+                None => JsonTo::Nowhere,
+                Some(path) if path == Path::new("-") => JsonTo::Stdout,
+                Some(path) => JsonTo::File(create("--json", path)?),
             },
-        }
+            hgrm: args
+                .hgrm
+                .as_deref()
+                .map(|path| create("--hgrm", path))
+                .transpose()?,
+        })
     }
+}
+
+/// What was run, for the reader.
+#[derive(Debug)]
+pub(crate) struct Subject<'a> {
+    /// The subcommand's name.
+    pub(crate) scenario: &'static str,
+    pub(crate) url: &'a str,
+    pub(crate) connections: usize,
+    pub(crate) threads: usize,
+    /// The rest, as in `depth 1, 20 B binary`.
+    pub(crate) detail: String,
+    /// Messages a second that were asked for; `None` in a closed loop.
+    pub(crate) rate_per_second: Option<f64>,
+    /// One message in so many was compared whole.
+    pub(crate) compared_one_in: u32,
 }
 
 /// A run and what it came to.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
-    args: &'a EchoArgs,
-    outcome: &'a Outcome,
+    pub(crate) subject: Subject<'a>,
+    pub(crate) outcome: &'a Outcome,
 }
 
-impl<'a> Report<'a> {
-    /// Of an echo run.
-    pub(crate) const fn echo(args: &'a EchoArgs, outcome: &'a Outcome) -> Self {
-        Self { args, outcome }
-    }
-
-    /// Prints the summary and writes the JSON that was asked for. JSON on standard output has it
-    /// for itself: the summary then goes to standard error.
+impl Report<'_> {
+    /// Prints the summary and writes what was asked for. JSON on standard output has it for itself:
+    /// the summary then goes to standard error.
     ///
     /// # Errors
     ///
     /// When one of them cannot be written.
-    pub(crate) fn publish(&self, json: JsonTo) -> io::Result<()> {
+    pub(crate) fn publish(&self, to: Outputs) -> io::Result<()> {
         let summary = text::summary(self);
-        match json {
+        if let (Some(mut file), Some(latency)) =
+            (to.hgrm, self.outcome.tally.spectrum(Measure::Latency))
+        {
+            latency.write_hgrm(&mut file)?;
+        }
+        match to.json {
             JsonTo::Nowhere => io::stdout().write_all(summary.as_bytes()),
             JsonTo::Stdout => {
                 io::stderr().write_all(summary.as_bytes())?;
@@ -76,24 +108,24 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn messages_per_second(&self) -> f64 {
-        per_second(self.outcome.tally.messages as f64, self.outcome.measured)
-    }
-
-    fn payload_bytes_per_second(&self) -> f64 {
-        self.messages_per_second() * f64::from(self.args.size)
+    /// `counter`, a second of the measured time.
+    fn per_second(&self, counter: Counter) -> f64 {
+        per_second(
+            self.outcome.tally.count(counter) as f64,
+            self.outcome.measured,
+        )
     }
 
     /// CPU seconds as microseconds a message; `None` without messages.
     fn cpu_micros_per_message(&self, cpu: Duration) -> Option<f64> {
-        let messages = self.outcome.tally.messages;
+        let messages = self.outcome.tally.count(Counter::Messages);
         (messages > 0).then(|| cpu.as_secs_f64() * 1e6 / messages as f64)
     }
 
     /// The share of the measured time that the client's threads were on a CPU, 0 to 1.
     fn client_busy(&self) -> f64 {
         per_second(self.outcome.tally.cpu.as_secs_f64(), self.outcome.measured)
-            / f64::from(self.args.threads)
+            / self.subject.threads as f64
     }
 
     fn errors(&self) -> impl Iterator<Item = (FaultClass, u64)> {

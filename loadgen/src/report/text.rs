@@ -4,13 +4,8 @@
 
 use std::fmt::{self, Write};
 
-use fanfare_codec::MessageKind;
-
-use super::Report;
-use crate::stats::Latency;
-
-/// Above this share of its threads' time the client may be what limits the run.
-const CLIENT_BUSY_MAX: f64 = 0.95;
+use super::{Report, warnings};
+use crate::stats::{Counter, Measure, Quantiles};
 
 /// The whole summary.
 pub(super) fn summary(report: &Report<'_>) -> String {
@@ -20,58 +15,72 @@ pub(super) fn summary(report: &Report<'_>) -> String {
 }
 
 fn write_summary(report: &Report<'_>, out: &mut String) -> fmt::Result {
-    let Report { args, outcome } = report;
-    let kind = match args.message_kind() {
-        MessageKind::Text => "text",
-        MessageKind::Binary => "binary",
-    };
+    let Report { subject, outcome } = report;
     writeln!(
         out,
-        "echo {}: {}, {}, depth {}, {} B {kind}, {:.1} s measured",
-        args.url,
-        plural(args.connections, "connection"),
-        plural(args.threads, "thread"),
-        args.depth,
-        args.size,
+        "{} {}: {}, {}, {}, {:.1} s measured",
+        subject.scenario,
+        subject.url,
+        plural(subject.connections, "connection"),
+        plural(subject.threads, "thread"),
+        subject.detail,
         outcome.measured.as_secs_f64(),
     )?;
     if outcome.interrupted {
         writeln!(out, "  interrupted  these are the results so far")?;
     }
-    writeln!(
-        out,
-        "  throughput   {} messages/s, {:.1} MB/s of payload each way",
-        thousands(report.messages_per_second()),
-        report.payload_bytes_per_second() / 1e6,
-    )?;
-    match outcome.tally.latency() {
-        Some(latency) => write_latency(&latency, out)?,
-        None => writeln!(out, "  latency      no message was answered")?,
-    }
+    write_messages(report, out)?;
     write_cpu(report, out)?;
+    for warning in warnings::warnings(report) {
+        writeln!(out, "  WARNING      {warning}")?;
+    }
     write_errors(report, out)
 }
 
-fn write_latency(latency: &Latency, out: &mut String) -> fmt::Result {
+/// Messages and their latency.
+fn write_messages(report: &Report<'_>, out: &mut String) -> fmt::Result {
     writeln!(
         out,
-        "  latency      p50 {}   p90 {}   p99 {}   p99.9 {}   max {}",
-        time(latency.p50),
-        time(latency.p90),
-        time(latency.p99),
-        time(latency.p999),
-        time(latency.max),
+        "  throughput   {} messages/s, {:.1} MB/s of payload each way",
+        thousands(report.per_second(Counter::Messages)),
+        report.per_second(Counter::PayloadBytes) / 1e6,
+    )?;
+    let tally = &report.outcome.tally;
+    match tally.quantiles(Measure::Latency) {
+        Some(latency) => write_quantiles("latency", &latency, out)?,
+        None => writeln!(out, "  latency      no message was answered")?,
+    }
+    if let Some(lag) = tally.quantiles(Measure::SendLag) {
+        write_quantiles("send lag", &lag, out)?;
+    }
+    match report.subject.compared_one_in {
+        1 => Ok(()),
+        one_in => writeln!(
+            out,
+            "  sampling     1 message in {one_in} was compared whole, the others by number and length"
+        ),
+    }
+}
+
+fn write_quantiles(label: &str, quantiles: &Quantiles, out: &mut String) -> fmt::Result {
+    writeln!(
+        out,
+        "  {label:<12} p50 {}   p90 {}   p99 {}   p99.9 {}   max {}",
+        time(quantiles.p50),
+        time(quantiles.p90),
+        time(quantiles.p99),
+        time(quantiles.p999),
+        time(quantiles.max),
     )
 }
 
 fn write_cpu(report: &Report<'_>, out: &mut String) -> fmt::Result {
     let outcome = report.outcome;
-    let busy = report.client_busy();
     if let Some(micros) = report.cpu_micros_per_message(outcome.tally.cpu) {
         writeln!(
             out,
             "  client       {micros:.2} µs CPU a message, {:.0} % busy",
-            busy * 100.0
+            report.client_busy() * 100.0
         )?;
     }
     if let Some(server) = outcome.server {
@@ -81,18 +90,12 @@ fn write_cpu(report: &Report<'_>, out: &mut String) -> fmt::Result {
         }
         writeln!(out, "{:.1} MB resident", server.rss_bytes as f64 / 1e6)?;
     }
-    if busy > CLIENT_BUSY_MAX {
-        writeln!(
-            out,
-            "  WARNING      loadgen itself may be the limit: try more --threads"
-        )?;
-    }
     Ok(())
 }
 
 fn write_errors(report: &Report<'_>, out: &mut String) -> fmt::Result {
     let faults = &report.outcome.tally.faults;
-    if faults.is_empty() {
+    if faults.total() == 0 {
         return writeln!(out, "  errors       none");
     }
     for (class, count) in report.errors().filter(|&(_, count)| count > 0) {
@@ -106,13 +109,13 @@ fn write_errors(report: &Report<'_>, out: &mut String) -> fmt::Result {
     Ok(())
 }
 
-fn plural(count: u32, noun: &str) -> String {
+fn plural(count: usize, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{ending}")
 }
 
 /// `1234567.8` as `1,234,568`.
-fn thousands(number: f64) -> String {
+pub(super) fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {

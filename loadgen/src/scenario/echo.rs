@@ -1,89 +1,93 @@
-//! The echo scenario: every message comes back as it was sent. In: connections, a message size and a
-//! depth. Out: what was answered, how fast, and what was not.
+//! The echo scenario: every message comes back as it was sent. In: connections, messages and when to
+//! send them. Out: what was answered, how fast, and what was not.
 //!
-//! A closed loop: each connection keeps `depth` messages in flight and sends the next when one is
+//! Closed loop: each connection keeps `depth` messages in flight and sends the next when one is
 //! answered. So a server that stalls is also asked less, and its stall weighs little in the quantiles.
-//! Latency runs from just before the send call that carries the message to just after the receive
-//! call that brings the end of its reply.
+//! Open loop: messages have their times, whatever the server does, and latency runs from there: a stall
+//! weighs as much as users would feel it. Either way it ends just after the receive call that brings
+//! the end of the reply.
 //!
 //! Never: prints, touches a socket.
 
 use std::io;
-use std::time::Duration;
 
-use fanfare_codec::MessageKind;
-
+use super::course::expiry_interval_ns;
+pub(crate) use super::pace::Arrivals;
+use super::pace::Pace;
 use super::window::{Reply, Window};
-use super::{Crew, Outcome, Schedule, Share, Timing};
+use super::{Scenario, Schedule, Slots, Timing, Worker};
 use crate::client::{Clients, Handler, Outbox, Piece, Target};
-use crate::clock::{Nanos, thread_cpu};
+use crate::clock::Nanos;
 use crate::fault::{Fault, FaultClass};
-use crate::observe::Server;
 use crate::payload::{Comparison, Corpus, Series};
-use crate::stats::Tally;
-
-/// Connections that one thread makes at the same time.
-const OPENING_MAX: usize = 128;
-
-/// The longest wait in the kernel, so that Ctrl-C and timeouts are noticed.
-const TICK: Duration = Duration::from_millis(50);
-
-/// The wait in the kernel while other threads are not ready.
-const START_TICK: Duration = Duration::from_millis(1);
+use crate::stats::{Counter, Measure, Tally};
 
 /// What to run.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct Echo {
     pub(crate) target: Target,
-    pub(crate) connections: usize,
-    pub(crate) threads: usize,
-    pub(crate) kind: MessageKind,
-    /// Bytes of each message.
-    pub(crate) size: usize,
-    /// Messages in flight on each connection.
-    pub(crate) depth: usize,
+    pub(crate) corpus: Corpus,
+    pub(crate) loop_kind: Loop,
     pub(crate) timing: Timing,
 }
 
-/// Runs `plan` to its end.
-///
-/// # Errors
-///
-/// When the OS gives no thread, no poll instance or no random bytes.
-pub(crate) fn run(plan: &Plan, crew: &Crew, server: Option<&Server>) -> io::Result<Outcome> {
-    let mut random = os_seeded()?;
-    let corpus = Corpus::new(plan.kind, plan.size, &mut random);
-    super::run(crew, plan.threads, plan.timing, server, |thread, ready| {
-        let first = plan.connections * thread / plan.threads;
-        let count = plan.connections * (thread + 1) / plan.threads - first;
-        let mut echo = Echo::new(plan, &corpus, first, count, &mut os_seeded()?);
-        let mut clients = Clients::new(count, crew.clock, os_seeded()?)?;
-        echo.open(&mut clients, crew)?;
-        ready();
-        echo.load(&mut clients, crew)
-    })
+/// When the next message is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Loop {
+    /// When one is answered: so many in flight on each connection.
+    Closed { depth: usize },
+    /// At its time: so many a second, on all connections in turn.
+    Open { arrivals: Arrivals, per_second: f64 },
 }
 
-/// A fast generator that starts where nobody can guess.
-fn os_seeded() -> io::Result<fastrand::Rng> {
-    let mut seed = [0; 8];
-    rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())?;
-    Ok(fastrand::Rng::with_seed(u64::from_ne_bytes(seed)))
+impl Scenario for Echo {
+    type Worker<'a> = EchoWorker<'a>;
+
+    fn worker(&self, slots: Slots, mut random: fastrand::Rng) -> io::Result<EchoWorker<'_>> {
+        let session = || Session {
+            series: self.corpus.series(&mut random),
+            window: match self.loop_kind {
+                Loop::Closed { depth } => Window::bounded(depth),
+                Loop::Open { .. } => Window::unbounded(),
+            },
+            comparison: Comparison::new(true),
+            unsent: 0,
+            is_open: false,
+        };
+        Ok(EchoWorker {
+            echo: self,
+            slots,
+            sessions: std::iter::repeat_with(session).take(slots.count).collect(),
+            schedule: None,
+            is_sending: false,
+            pace: None,
+            next_in_turn: 0,
+            touched: Vec::new(),
+            next_expiry: Nanos::MAX,
+            random,
+            tally: Tally::default(),
+        })
+    }
 }
 
 /// The connections of one thread.
-struct Echo<'a> {
-    target: &'a Target,
-    corpus: &'a Corpus,
-    timing: Timing,
-    /// The number, in the whole run, of this thread's connection 0.
-    first: usize,
+pub(crate) struct EchoWorker<'a> {
+    echo: &'a Echo,
+    slots: Slots,
     sessions: Vec<Session>,
     /// `None` until all threads are ready.
     schedule: Option<Schedule>,
-    /// From the start, whenever this thread takes notice of it, to the end of the measurement: so the
-    /// first windows are sent even in a run that is over at once.
+    /// In a closed loop, from the start, whenever this thread takes notice of it, to the end of the
+    /// measurement: so the first windows are sent even in a run that is over at once.
     is_sending: bool,
+    /// The times of an open loop.
+    pace: Option<Pace>,
+    /// The connection that an open loop's next message is for.
+    next_in_turn: usize,
+    /// Connections that have got something to send in this tick.
+    touched: Vec<usize>,
+    next_expiry: Nanos,
+    random: fastrand::Rng,
     tally: Tally,
 }
 
@@ -93,110 +97,64 @@ struct Session {
     series: Series,
     window: Window,
     comparison: Comparison,
+    /// Messages at the end of the window that are due and not handed to the socket.
+    unsent: u32,
+    is_open: bool,
 }
 
 const _: () = assert!(size_of::<Session>() <= 128);
 
-impl<'a> Echo<'a> {
-    fn new(
-        plan: &'a Plan,
-        corpus: &'a Corpus,
-        first: usize,
-        count: usize,
-        random: &mut fastrand::Rng,
-    ) -> Self {
-        let session = || Session {
-            series: Corpus::series(random),
-            window: Window::new(plan.depth),
-            comparison: Comparison::new(),
-        };
-        Self {
-            target: &plan.target,
-            corpus,
-            timing: plan.timing,
-            first,
-            sessions: std::iter::repeat_with(session).take(count).collect(),
-            schedule: None,
-            is_sending: false,
-            tally: Tally::new(),
-        }
-    }
-
-    /// Makes all connections; comes back when each is open or has failed.
-    fn open(&mut self, clients: &mut Clients, crew: &Crew) -> io::Result<()> {
-        let timeout = self.timing.timeout;
-        let target = self.target;
-        let mut begun = 0;
-        while (begun < self.sessions.len() || clients.opening() > 0) && !crew.is_stopped() {
-            while begun < self.sessions.len() && clients.opening() < OPENING_MAX {
-                clients.connect(begun, target, self);
-                begun += 1;
+impl EchoWorker<'_> {
+    /// Gives out the messages whose time has come, to the open connections in turn.
+    fn send_due(&mut self, now: Nanos, clients: &mut Clients) {
+        while let Some(pace) = &mut self.pace
+            && let Some(intended) = pace.take_due(now)
+        {
+            let Some(conn) = self.next_open() else {
+                break;
+            };
+            let session = &mut self.sessions[conn];
+            session.window.send(intended);
+            if session.unsent == 0 {
+                self.touched.push(conn);
             }
-            let now = clients.turn(TICK.min(timeout), self)?;
-            clients.expire_opening(now, timeout, self);
+            session.unsent += 1;
         }
-        Ok(())
+        while let Some(conn) = self.touched.pop() {
+            clients.refill(conn, self);
+        }
     }
 
-    /// Waits for the other threads, then warms up, measures and waits for the last replies.
-    fn load(mut self, clients: &mut Clients, crew: &Crew) -> io::Result<Share> {
-        while self.schedule.is_none() && clients.live() > 0 && !crew.is_stopped() {
-            clients.turn(START_TICK, &mut self)?;
-            self.schedule = crew.schedule();
-        }
-        let mut ended = crew.clock.now();
-        if let Some(schedule) = self.schedule {
-            self.is_sending = true;
-            for conn in 0..self.sessions.len() {
-                clients.refill(conn, &mut self);
-            }
-            self.turn_until(schedule.from, clients, crew)?;
-            let cpu_before = thread_cpu();
-            ended = self.turn_until(schedule.until, clients, crew)?;
-            self.tally.cpu = thread_cpu().saturating_sub(cpu_before);
-            self.is_sending = false;
-            self.drain(clients, crew)?;
-        }
-        clients.close_all();
-        Ok(Share {
-            tally: self.tally,
-            ended,
-        })
-    }
-
-    /// Keeps the load up until `mark`, Ctrl-C or the loss of the last connection; tells the time.
-    fn turn_until(&mut self, mark: Nanos, clients: &mut Clients, crew: &Crew) -> io::Result<Nanos> {
-        let mut now = crew.clock.now();
-        let mut next_expiry = now.after(self.expiry_tick());
-        while now < mark && clients.live() > 0 && !crew.is_stopped() {
-            let wait = mark.min(next_expiry).duration_since(now).min(TICK);
-            now = clients.turn(wait, self)?;
-            if now >= next_expiry {
-                self.expire(now, clients);
-                next_expiry = now.after(self.expiry_tick());
+    /// The next open connection in turn.
+    fn next_open(&mut self) -> Option<usize> {
+        for _ in 0..self.sessions.len() {
+            let conn = self.next_in_turn;
+            self.next_in_turn = (conn + 1) % self.sessions.len();
+            if self.sessions[conn].is_open {
+                return Some(conn);
             }
         }
-        Ok(now)
+        None
     }
 
-    /// Waits until every message is answered or overdue.
-    fn drain(&mut self, clients: &mut Clients, crew: &Crew) -> io::Result<()> {
-        let tick = self.expiry_tick().min(TICK);
-        while !crew.is_stopped() && self.sessions.iter().any(|s| !s.window.is_empty()) {
-            let now = clients.turn(tick, self)?;
-            self.expire(now, clients);
+    /// Hands the messages that are due on `conn` to its socket.
+    fn send_unsent(&mut self, conn: usize, now: Nanos, out: &mut Outbox) {
+        let corpus = &self.echo.corpus;
+        let session = &mut self.sessions[conn];
+        let next = session.window.next();
+        for seq in next - u64::from(session.unsent)..next {
+            out.message(corpus.kind(), &corpus.payload(session.series, seq).parts());
+            let intended = session.window.sent_at(seq);
+            if self.schedule.is_some_and(|s| s.covers(intended)) {
+                self.tally.record(Measure::SendLag, now.since(intended));
+            }
         }
-        Ok(())
-    }
-
-    /// How exactly timeouts are kept.
-    fn expiry_tick(&self) -> Duration {
-        self.timing.timeout / 10
+        session.unsent = 0;
     }
 
     /// Counts messages that have waited too long; others take their places.
     fn expire(&mut self, now: Nanos, clients: &mut Clients) {
-        let timeout = self.timing.timeout;
+        let timeout = self.echo.timing.timeout;
         for conn in 0..self.sessions.len() {
             let expired = self.sessions[conn].window.expire(now, timeout);
             for _ in 0..expired {
@@ -214,34 +172,45 @@ impl<'a> Echo<'a> {
 
     #[cold]
     fn count(&mut self, conn: usize, class: FaultClass, what: &str) {
-        let number = self.first + conn;
+        let number = self.slots.first + conn;
         let detail = format_args!("connection {number}: {what}");
         self.tally.faults.add(Fault::new(class, detail));
     }
 
     #[inline]
-    fn answered(&mut self, sent_at: Nanos, now: Nanos) {
-        if self.schedule.is_some_and(|s| s.covers(now)) {
-            self.tally.answered(now.since(sent_at));
+    fn answered(&mut self, sent_at: Nanos, now: Nanos, len: u64) {
+        // In an open loop what was to be sent is measured, so that a stall at the end is not left out.
+        let counts_at = match self.echo.loop_kind {
+            Loop::Closed { .. } => now,
+            Loop::Open { .. } => sent_at,
+        };
+        if self.schedule.is_some_and(|s| s.covers(counts_at)) {
+            self.tally.add(Counter::Messages, 1);
+            self.tally.add(Counter::PayloadBytes, len);
+            self.tally.record(Measure::Latency, now.since(sent_at));
         }
     }
 
     /// The way of a reply that came in pieces, or is not the one expected.
     fn compare(&mut self, conn: usize, now: Nanos, piece: &Piece<'_>) {
+        let corpus = &self.echo.corpus;
         let session = &mut self.sessions[conn];
         let series = session.series;
         if piece.offset == 0 {
-            session.comparison = Comparison::new();
+            let expected = session.window.expected();
+            let compares_tail = expected.is_none_or(|seq| corpus.compares_tail(seq));
+            session.comparison = Comparison::new(compares_tail);
         }
         let comparison = &mut session.comparison;
-        comparison.push(self.corpus, series, piece.kind, piece.offset, piece.data);
+        comparison.push(corpus, series, piece.kind, piece.offset, piece.data);
         if !piece.ends_message {
             return;
         }
         let len = piece.offset.saturating_add(piece.data.len() as u64);
-        let seq_bits = comparison.finish(self.corpus, series, len);
-        let fault = match session.window.reply(seq_bits, self.corpus.seq_mask()) {
-            Reply::Answer(sent_at) => return self.answered(sent_at, now),
+        let seq_bits = comparison.finish(corpus, series, len);
+        let fits = |seq| corpus.size(series, seq) as u64 == len;
+        let fault = match session.window.reply(seq_bits, fits) {
+            Reply::Answer(sent_at) => return self.answered(sent_at, now, len),
             Reply::Late => return,
             Reply::Changed => "a reply is not what was sent",
             Reply::Repeated => "a reply came twice",
@@ -252,20 +221,72 @@ impl<'a> Echo<'a> {
     }
 }
 
-impl Handler for Echo<'_> {
-    fn opened(&mut self, _conn: usize) {}
+impl Worker for EchoWorker<'_> {
+    fn connect(&mut self, conn: usize, clients: &mut Clients) {
+        clients.connect(conn, &self.echo.target, self);
+    }
+
+    fn begin(&mut self, schedule: Schedule, now: Nanos, clients: &mut Clients) {
+        self.schedule = Some(schedule);
+        self.is_sending = true;
+        self.next_expiry = Nanos(now.0 + expiry_interval_ns(self.echo.timing.timeout));
+        match self.echo.loop_kind {
+            Loop::Closed { .. } => {
+                for conn in 0..self.sessions.len() {
+                    clients.refill(conn, self);
+                }
+            }
+            Loop::Open {
+                arrivals,
+                per_second,
+            } => {
+                let share = self.slots.count as f64 / self.slots.total as f64;
+                let random = self.random.fork();
+                self.pace = Some(Pace::new(arrivals, per_second * share, now, random));
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Nanos, clients: &mut Clients) -> Nanos {
+        self.send_due(now, clients);
+        if now >= self.next_expiry {
+            self.expire(now, clients);
+            self.next_expiry = Nanos(now.0 + expiry_interval_ns(self.echo.timing.timeout));
+        }
+        let next_send = self.pace.as_ref().map_or(Nanos::MAX, Pace::next);
+        next_send.min(self.next_expiry)
+    }
+
+    fn end(&mut self, _now: Nanos, _clients: &mut Clients) {
+        (self.pace, self.is_sending) = (None, false);
+    }
+
+    fn is_drained(&self) -> bool {
+        self.sessions.iter().all(|s| s.window.is_empty())
+    }
+
+    fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+}
+
+impl Handler for EchoWorker<'_> {
+    fn opened(&mut self, conn: usize) {
+        self.sessions[conn].is_open = true;
+    }
 
     #[inline]
     fn data(&mut self, conn: usize, now: Nanos, piece: &Piece<'_>) {
+        let corpus = &self.echo.corpus;
         let session = &mut self.sessions[conn];
         if piece.offset == 0
             && piece.ends_message
-            && piece.kind == self.corpus.kind()
+            && piece.kind == corpus.kind()
             && let Some(seq) = session.window.expected()
-            && self.corpus.is_message(session.series, seq, piece.data)
+            && corpus.is_message(session.series, seq, piece.data)
         {
             let sent_at = session.window.answer_expected();
-            self.answered(sent_at, now);
+            self.answered(sent_at, now, piece.data.len() as u64);
         } else {
             self.compare(conn, now, piece);
         }
@@ -273,19 +294,24 @@ impl Handler for Echo<'_> {
 
     #[inline]
     fn refill(&mut self, conn: usize, now: Nanos, out: &mut Outbox) {
-        if !self.is_sending {
-            return;
-        }
-        let Session { series, window, .. } = &mut self.sessions[conn];
-        let tail = self.corpus.tail(*series);
-        for _ in 0..window.room() {
-            let word = self.corpus.word(*series, window.send(now));
-            out.message(self.corpus.kind(), &word[..self.corpus.word_len()], tail);
+        let corpus = &self.echo.corpus;
+        let session = &mut self.sessions[conn];
+        match self.echo.loop_kind {
+            Loop::Closed { .. } if self.is_sending => {
+                for _ in 0..session.window.room() {
+                    let seq = session.window.send(now);
+                    out.message(corpus.kind(), &corpus.payload(session.series, seq).parts());
+                }
+            }
+            Loop::Closed { .. } => {}
+            Loop::Open { .. } => self.send_unsent(conn, now, out),
         }
     }
 
     fn lost(&mut self, conn: usize, fault: Fault) {
-        self.sessions[conn].window = Window::new(1);
+        let session = &mut self.sessions[conn];
+        session.window = Window::unbounded();
+        (session.is_open, session.unsent) = (false, 0);
         self.count(conn, fault.class, &fault.detail);
     }
 }

@@ -9,8 +9,9 @@
 use std::time::Duration;
 
 use crate::clock::{Nanos, nanos};
+use crate::payload::SeqBits;
 
-/// Messages sent and not answered, at most `depth`.
+/// Messages sent and not answered.
 #[derive(Debug)]
 pub(crate) struct Window {
     /// The first that is not answered.
@@ -19,6 +20,7 @@ pub(crate) struct Window {
     expected: u64,
     /// The first that is not sent.
     next: u64,
+    /// How many may be in flight.
     depth: u64,
     /// When each was sent, at its number modulo the length, a power of two.
     sent_at: Box<[Nanos]>,
@@ -47,14 +49,23 @@ pub(crate) enum Reply {
 }
 
 impl Window {
-    /// Nothing sent.
-    pub(crate) fn new(depth: usize) -> Self {
+    /// Nothing sent, and never more than `depth` in flight.
+    pub(crate) fn bounded(depth: usize) -> Self {
+        Self {
+            depth: depth as u64,
+            sent_at: vec![SETTLED; depth.next_power_of_two()].into_boxed_slice(),
+            ..Self::unbounded()
+        }
+    }
+
+    /// Nothing sent; it grows with what is in flight.
+    pub(crate) fn unbounded() -> Self {
         Self {
             oldest: 0,
             expected: 0,
             next: 0,
-            depth: depth as u64,
-            sent_at: vec![SETTLED; depth.next_power_of_two()].into_boxed_slice(),
+            depth: u64::MAX,
+            sent_at: Box::default(),
             given_up: Vec::new(),
         }
     }
@@ -70,9 +81,36 @@ impl Window {
     pub(crate) fn send(&mut self, now: Nanos) -> u64 {
         debug_assert!(self.room() > 0, "the caller asks for room first");
         let seq = self.next;
+        if seq - self.oldest == self.sent_at.len() as u64 {
+            self.grow();
+        }
         self.next += 1;
         *self.slot(seq) = now;
         seq
+    }
+
+    /// The number of the next message.
+    pub(crate) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// When a message in flight was sent, or should have been.
+    pub(crate) fn sent_at(&mut self, seq: u64) -> Nanos {
+        *self.slot(seq)
+    }
+
+    /// Makes room for twice as many times.
+    #[cold]
+    fn grow(&mut self) {
+        let len = self.sent_at.len().max(1) * 2;
+        let mut grown = Self {
+            sent_at: vec![SETTLED; len].into_boxed_slice(),
+            ..Self::unbounded()
+        };
+        for seq in self.oldest..self.next {
+            *grown.slot(seq) = *self.slot(seq);
+        }
+        self.sent_at = grown.sent_at;
     }
 
     /// The message whose answer comes next if the server keeps order and loses none.
@@ -95,18 +133,18 @@ impl Window {
         sent_at
     }
 
-    /// A whole reply came. `seq_bits` are the bits under `seq_mask` of the number that it carries;
-    /// `None` when it is no message of this connection.
-    pub(crate) fn reply(&mut self, seq_bits: Option<u64>, seq_mask: u64) -> Reply {
-        let Some(bits) = seq_bits else {
+    /// A whole reply came. `seq_bits` is what it tells of its number, `None` when it is no message of
+    /// this connection; `fits` says whether it could be a message for all else that is known of it.
+    pub(crate) fn reply(&mut self, seq_bits: Option<SeqBits>, fits: impl Fn(u64) -> bool) -> Reply {
+        let Some(SeqBits { bits, mask }) = seq_bits else {
             return self.reply_changed();
         };
-        let ahead = bits.wrapping_sub(self.oldest) & seq_mask;
-        if ahead < self.next - self.oldest {
+        let ahead = bits.wrapping_sub(self.oldest) & mask;
+        if ahead < self.next - self.oldest && fits(self.oldest + ahead) {
             return self.reply_in_window(self.oldest + ahead);
         }
-        let behind = self.oldest.wrapping_sub(bits) & seq_mask;
-        if behind > 0 && behind <= self.oldest {
+        let behind = self.oldest.wrapping_sub(bits) & mask;
+        if behind > 0 && behind <= self.oldest && fits(self.oldest - behind) {
             return self.reply_behind(self.oldest - behind);
         }
         if self.expected < self.next {
@@ -142,12 +180,13 @@ impl Window {
     }
 
     fn reply_behind(&mut self, seq: u64) -> Reply {
-        match self.given_up.iter().position(|&lost| lost == seq) {
-            Some(at) => {
+        // They were given up in the order of their numbers.
+        match self.given_up.binary_search(&seq) {
+            Ok(at) => {
                 self.given_up.remove(at);
                 Reply::Late
             }
-            None => Reply::Repeated,
+            Err(_) => Reply::Repeated,
         }
     }
 
@@ -195,11 +234,19 @@ impl Window {
 mod tests {
     use super::*;
 
-    const ALL_BITS: u64 = u64::MAX;
     const SECOND: Duration = Duration::from_secs(1);
 
+    #[expect(clippy::unnecessary_wraps, reason = "as `reply` takes it")]
+    const fn some(bits: u64, mask: u64) -> Option<SeqBits> {
+        Some(SeqBits { bits, mask })
+    }
+
+    const fn fits(_seq: u64) -> bool {
+        true
+    }
+
     fn full(depth: usize) -> Window {
-        let mut window = Window::new(depth);
+        let mut window = Window::bounded(depth);
         for at in 0..window.room() {
             assert_eq!(window.send(Nanos(at)), at);
         }
@@ -210,12 +257,21 @@ mod tests {
     #[test]
     fn answers_in_order_free_the_window() {
         let mut window = full(3);
-        assert_eq!(window.reply(Some(0), ALL_BITS), Reply::Answer(Nanos(0)));
+        assert_eq!(
+            window.reply(some(0, u64::MAX), fits),
+            Reply::Answer(Nanos(0))
+        );
         assert_eq!(window.answer_expected(), Nanos(1));
         assert_eq!(window.room(), 2);
         assert_eq!(window.send(Nanos(9)), 3);
-        assert_eq!(window.reply(Some(2), ALL_BITS), Reply::Answer(Nanos(2)));
-        assert_eq!(window.reply(Some(3), ALL_BITS), Reply::Answer(Nanos(9)));
+        assert_eq!(
+            window.reply(some(2, u64::MAX), fits),
+            Reply::Answer(Nanos(2))
+        );
+        assert_eq!(
+            window.reply(some(3, u64::MAX), fits),
+            Reply::Answer(Nanos(9))
+        );
         assert!(window.is_empty());
     }
 
@@ -224,7 +280,7 @@ mod tests {
         let mut window = full(4);
         for seq in [0, 2, 3] {
             assert!(matches!(
-                window.reply(Some(seq), ALL_BITS),
+                window.reply(some(seq, u64::MAX), fits),
                 Reply::Answer(_)
             ));
         }
@@ -232,48 +288,85 @@ mod tests {
         assert_eq!(window.expire(Nanos(5), SECOND), 0);
         assert_eq!(window.expire(Nanos(2_000_000_000), SECOND), 1);
         assert!(window.is_empty());
-        assert_eq!(window.reply(Some(1), ALL_BITS), Reply::Late);
-        assert_eq!(window.reply(Some(1), ALL_BITS), Reply::Repeated);
+        assert_eq!(window.reply(some(1, u64::MAX), fits), Reply::Late);
+        assert_eq!(window.reply(some(1, u64::MAX), fits), Reply::Repeated);
     }
 
     #[test]
     fn swapped_replies_are_one_fault() {
         let mut window = full(2);
-        assert_eq!(window.reply(Some(1), ALL_BITS), Reply::Answer(Nanos(1)));
-        assert_eq!(window.reply(Some(0), ALL_BITS), Reply::OutOfOrder);
+        assert_eq!(
+            window.reply(some(1, u64::MAX), fits),
+            Reply::Answer(Nanos(1))
+        );
+        assert_eq!(window.reply(some(0, u64::MAX), fits), Reply::OutOfOrder);
         assert!(window.is_empty());
     }
 
     #[test]
     fn a_repeated_reply_is_one_fault_and_answers_nothing() {
         let mut window = full(2);
-        assert_eq!(window.reply(Some(0), ALL_BITS), Reply::Answer(Nanos(0)));
-        assert_eq!(window.reply(Some(0), ALL_BITS), Reply::Repeated);
-        assert_eq!(window.reply(Some(1), ALL_BITS), Reply::Answer(Nanos(1)));
+        assert_eq!(
+            window.reply(some(0, u64::MAX), fits),
+            Reply::Answer(Nanos(0))
+        );
+        assert_eq!(window.reply(some(0, u64::MAX), fits), Reply::Repeated);
+        assert_eq!(
+            window.reply(some(1, u64::MAX), fits),
+            Reply::Answer(Nanos(1))
+        );
     }
 
     #[test]
     fn a_changed_reply_is_one_fault_and_takes_its_place() {
-        for bits in [None, Some(u64::MAX / 3)] {
+        for bits in [None, some(u64::MAX / 3, u64::MAX)] {
             let mut window = full(2);
-            assert_eq!(window.reply(bits, ALL_BITS), Reply::Changed);
-            assert_eq!(window.reply(Some(1), ALL_BITS), Reply::Answer(Nanos(1)));
-            assert_eq!(window.reply(bits, ALL_BITS), Reply::Unasked);
+            assert_eq!(window.reply(bits, fits), Reply::Changed);
+            assert_eq!(
+                window.reply(some(1, u64::MAX), fits),
+                Reply::Answer(Nanos(1))
+            );
+            assert_eq!(window.reply(bits, fits), Reply::Unasked);
         }
     }
 
     #[test]
     fn few_bits_are_enough_for_a_window() {
-        let mut window = Window::new(4);
+        let mut window = Window::bounded(4);
         for seq in 0..1_000 {
             window.send(Nanos(seq));
             assert_eq!(
-                window.reply(Some(seq & 0xF), 0xF),
+                window.reply(some(seq & 0xF, 0xF), fits),
                 Reply::Answer(Nanos(seq))
             );
         }
         window.send(Nanos(7));
-        assert_eq!(window.reply(Some(0), 0), Reply::Answer(Nanos(7)));
-        assert_eq!(window.reply(Some(0), 0), Reply::Unasked);
+        assert_eq!(window.reply(some(0, 0), fits), Reply::Answer(Nanos(7)));
+        assert_eq!(window.reply(some(0, 0), fits), Reply::Unasked);
+    }
+
+    #[test]
+    fn a_reply_of_another_length_is_changed_whatever_number_it_carries() {
+        let mut window = full(2);
+        assert_eq!(window.reply(some(0, 0xFF), |_| false), Reply::Changed);
+        assert_eq!(window.reply(some(1, 0xFF), fits), Reply::Answer(Nanos(1)));
+    }
+
+    #[test]
+    fn an_unbounded_window_keeps_every_time_while_it_grows() {
+        let mut window = Window::unbounded();
+        let mut answered = 0;
+        for seq in 0..1_000 {
+            assert_eq!(window.send(Nanos(seq)), seq);
+            if seq % 3 == 0 {
+                assert_eq!(window.answer_expected(), Nanos(answered));
+                answered += 1;
+            }
+        }
+        while window.expected().is_some() {
+            assert_eq!(window.answer_expected(), Nanos(answered));
+            answered += 1;
+        }
+        assert_eq!(answered, 1_000);
     }
 }

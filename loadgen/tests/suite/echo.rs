@@ -1,89 +1,15 @@
-//! `loadgen echo` as a user runs it, against servers that behave and servers that do not.
-
-mod server;
+//! `loadgen echo` against servers that behave and servers that do not.
 
 use std::net::TcpListener;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::Value;
-use server::{Conduct, MISDEED_AT, Server};
 
-const SCHEMA: &str = include_str!("../../report.schema.json");
-
-fn loadgen(args: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
-    command
-        .args(args.split_ascii_whitespace())
-        .stdin(Stdio::null());
-    command
-}
-
-fn output(args: &str) -> Output {
-    loadgen(args).output().expect("loadgen starts")
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).expect("messages are UTF-8")
-}
-
-/// The report of a run that ended with `code`.
-fn report(output: &Output, code: i32) -> Value {
-    assert_eq!(output.status.code(), Some(code), "{}", stderr(output));
-    let report = serde_json::from_slice(&output.stdout).expect("stdout is one JSON object");
-    let schema: Value = serde_json::from_str(SCHEMA).expect("the schema is JSON");
-    check_schema(&report, &schema, "report");
-    report
-}
-
-/// The part of JSON Schema that ours uses: `type`, `const`, `required`, `properties` and
-/// `additionalProperties: false`.
-fn check_schema(value: &Value, schema: &Value, path: &str) {
-    let is_type = |name: &str| match name {
-        "object" => value.is_object(),
-        "string" => value.is_string(),
-        "integer" => value.is_u64(),
-        "number" => value.is_number(),
-        "null" => value.is_null(),
-        other => panic!("{path}: the schema's type {other} is unknown here"),
-    };
-    let fits = match &schema["type"] {
-        Value::String(name) => is_type(name),
-        Value::Array(names) => names.iter().filter_map(Value::as_str).any(is_type),
-        _ => panic!("{path}: no type in the schema"),
-    };
-    assert!(fits, "{path}: {value} is not {}", schema["type"]);
-    if let Some(constant) = schema.get("const") {
-        assert_eq!(value, constant, "{path}");
-    }
-    let (Value::Object(members), Value::Object(properties)) = (value, &schema["properties"]) else {
-        return;
-    };
-    assert_eq!(schema["additionalProperties"], Value::Bool(false), "{path}");
-    let required = schema["required"].as_array().expect("a list of keys");
-    for key in required.iter().filter_map(Value::as_str) {
-        assert!(members.contains_key(key), "{path}.{key} is missing");
-    }
-    for (key, member) in members {
-        let property = properties.get(key).expect("no key beside the schema's");
-        check_schema(member, property, &format!("{path}.{key}"));
-    }
-}
-
-/// The counts by class: connect, handshake, protocol, mismatch, closed, timeout.
-fn errors(report: &Value) -> [u64; 6] {
-    [
-        "connect",
-        "handshake",
-        "protocol",
-        "mismatch",
-        "closed",
-        "timeout",
-    ]
-    .map(|class| report["errors"][class].as_u64().expect("a count"))
-}
+use super::harness::{errors, limited, loadgen, output, report, stderr};
+use super::server::{Conduct, MISDEED_AT, Server};
 
 #[test]
 fn an_honest_server_loses_nothing_at_any_size() {
@@ -207,15 +133,6 @@ fn bad_usage_is_one_line_and_exit_code_2() {
     }
 }
 
-/// Runs loadgen in a shell that has set its limits.
-fn limited(ulimit: &str, args: &str) -> Output {
-    let program = env!("CARGO_BIN_EXE_loadgen");
-    Command::new("sh")
-        .args(["-c", &format!("ulimit {ulimit}; exec {program} {args}")])
-        .output()
-        .expect("sh starts")
-}
-
 #[test]
 fn a_descriptor_limit_that_is_too_low_is_told_before_the_run() {
     let server = Server::start(Conduct::Honest);
@@ -300,26 +217,4 @@ fn json_goes_to_a_file_and_the_summary_to_stdout() {
     std::fs::remove_file(&file).expect("it is ours");
     let report: Value = serde_json::from_str(&written).expect("it is JSON");
     assert_eq!(report["scenario"], "echo");
-}
-
-#[test]
-fn every_help_shows_an_example_that_works() {
-    let server = Server::start(Conduct::Honest);
-    for args in ["--help", "-h", "echo --help", "echo -h"] {
-        let help = output(args);
-        assert_eq!(help.status.code(), Some(0), "{args}");
-        let text = String::from_utf8(help.stdout).expect("help is UTF-8");
-        let examples: Vec<&str> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("  loadgen "))
-            .collect();
-        assert!(!examples.is_empty(), "{args} shows no example");
-        for example in examples {
-            // As printed, but for the port: another server may have it.
-            let ours = example.replace("ws://127.0.0.1:9001/", &server.url);
-            assert_ne!(ours, example, "it names the port that `fanfare echo` takes");
-            let run = output(&ours);
-            assert_eq!(run.status.code(), Some(0), "{example}: {}", stderr(&run));
-        }
-    }
 }

@@ -1,0 +1,125 @@
+//! The command line. In: arguments. Out: what to run and where to report it, or one line that names
+//! the flag that is wrong. One file a scenario; `args` has the groups of flags that they share.
+//!
+//! Never: opens a socket or a file.
+
+mod args;
+mod echo;
+
+use std::ffi::OsString;
+use std::fmt;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+pub(crate) use args::{MessageArgs, OutputArgs, RunArgs};
+pub(crate) use echo::EchoArgs;
+
+/// Opens WebSocket connections, puts load on them and tells what came of it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "loadgen",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Example:
+  loadgen echo ws://127.0.0.1:9001/ --connections 10 --duration 1 --warmup 0.1
+
+Exit codes: 0 nothing was lost, 1 something was, 2 bad usage or limits too low."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// A scenario.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Echo(Box<EchoArgs>),
+}
+
+/// Why the run was not started, in one line.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// What the arguments ask for; help and version are answered here and end the process.
+///
+/// # Errors
+///
+/// [`Usage`] names the flag and what is wrong with it.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Usage> {
+    let cli = Cli::try_parse_from(args).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Usage("a scenario is missing: try 'loadgen --help'".to_owned())
+        }
+        _ => Usage(one_line(&error.to_string())),
+    })?;
+    match &cli.command {
+        Command::Echo(args) => args.check()?,
+    }
+    Ok(cli)
+}
+
+/// The first paragraph of clap's message, without its label.
+fn one_line(message: &str) -> String {
+    let paragraph = message.split("\n\n").next().unwrap_or(message);
+    let words: Vec<&str> = paragraph.split_ascii_whitespace().collect();
+    words.join(" ").trim_start_matches("error: ").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage_error(args: &str) -> String {
+        let args = args.split_ascii_whitespace().map(OsString::from);
+        parse(args).expect_err("these arguments are wrong").0
+    }
+
+    #[test]
+    fn bad_usage_is_one_line_that_names_the_flag() {
+        for (args, named) in [
+            ("loadgen", "loadgen --help"),
+            ("loadgen ecko", "ecko"),
+            ("loadgen echo", "<URL>"),
+            ("loadgen echo ws://h --connections 0", "--connections"),
+            ("loadgen echo ws://h --connections x", "--connections"),
+            ("loadgen echo ws://h --size=-1", "--size"),
+            ("loadgen echo ws://h --size 16777217", "--size"),
+            ("loadgen echo ws://h --depth 0", "--depth"),
+            ("loadgen echo ws://h --duration 0", "--duration"),
+            ("loadgen echo ws://h --duration nan", "--duration"),
+            ("loadgen echo ws://h --warmup=-1", "--warmup"),
+            ("loadgen echo ws://h --timeout 0", "--timeout"),
+            ("loadgen echo ws://h --text --binary", "--binary"),
+            (
+                "loadgen echo ws://h --connections 1 --threads 2",
+                "--threads",
+            ),
+            ("loadgen echo ws://h --size 9..3", "--size"),
+            ("loadgen echo ws://h --rate 0", "--rate"),
+            ("loadgen echo ws://h --rate 5 --depth 2", "--depth"),
+            ("loadgen echo ws://h --poisson", "--rate"),
+            ("loadgen echo ws://h --pin a", "--pin"),
+            ("loadgen echo ws://h --pid x", "--pid"),
+            ("loadgen echo ws://h --nonsense", "--nonsense"),
+        ] {
+            let message = usage_error(args);
+            assert!(message.contains(named), "{args}: {message}");
+            assert!(!message.contains('\n'), "{args}: {message}");
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}

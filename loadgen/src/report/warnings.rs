@@ -1,0 +1,63 @@
+//! What makes the figures doubtful. In: a [`Report`]. Out: a sentence for each reason.
+//!
+//! Never: hides a figure.
+
+use super::Report;
+use crate::stats::Measure;
+
+/// Above this share of its threads' time the client may be what limits the run.
+const CLIENT_BUSY_MAX: f64 = 0.95;
+
+/// Microseconds past which what a message waits for this client is no longer small.
+const LAG_MICROS_MAX: f64 = 1_000.0;
+
+/// Above this share of the latency, at the 99th percentile, the client's own lag is part of the result.
+const LAG_SHARE_MAX: f64 = 0.1;
+
+/// Below this share of the rate asked for, the rate was not put on the server.
+const RATE_SHARE_MIN: f64 = 0.99;
+
+/// One sentence a reason; none when the figures are the server's.
+pub(super) fn warnings(report: &Report<'_>) -> Vec<String> {
+    let tally = &report.outcome.tally;
+    let p99 = |measure| {
+        tally
+            .quantiles(measure)
+            .map_or(0.0, |quantiles| quantiles.p99)
+    };
+    let latency = p99(Measure::Latency);
+    let mut warnings = Vec::new();
+    let busy = report.client_busy();
+    if busy > CLIENT_BUSY_MAX {
+        warnings.push(format!(
+            "loadgen itself may be the limit: its threads were {:.0} % busy; try more --threads",
+            busy * 100.0
+        ));
+    }
+    for (measure, what) in [
+        (Measure::LoopLag, "what has arrived waits for loadgen"),
+        (Measure::SendLag, "messages leave late"),
+    ] {
+        let lag = p99(measure);
+        if lag > LAG_MICROS_MAX && lag > latency * LAG_SHARE_MAX {
+            warnings.push(format!(
+                "loadgen itself may be the limit: {what}, {:.1} ms at the 99th percentile; try more \
+                 --threads or a machine with less to do",
+                lag / 1e3
+            ));
+        }
+    }
+    if let Some(asked) = report.subject.rate_per_second {
+        let sent = tally
+            .spectrum(Measure::SendLag)
+            .map_or(0, |lag| lag.count());
+        let share = sent as f64 / (asked * report.outcome.measured.as_secs_f64());
+        if share < RATE_SHARE_MIN && !report.outcome.measured.is_zero() {
+            warnings.push(format!(
+                "only {:.1} % of the messages that --rate asked for were sent",
+                share * 100.0
+            ));
+        }
+    }
+    warnings
+}

@@ -1,0 +1,6 @@
+//! `loadgen` as a user runs it, against servers that behave and servers that do not.
+
+mod echo;
+mod harness;
+mod help;
+mod server;
