@@ -12,6 +12,8 @@ use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use fanfare_codec::MessageKind;
 
+use crate::client::DialOptions;
+
 /// Payload bytes that one connection may have in flight.
 const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 
@@ -35,6 +37,60 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Echo(EchoArgs),
+}
+
+/// How connections are made
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Connections")]
+pub(crate) struct DialArgs {
+    /// Add a header to every upgrade request
+    #[arg(long, value_name = "NAME: VALUE")]
+    header: Vec<String>,
+
+    /// Add headers connection by connection: a line each, its headers separated by tabs
+    #[arg(long, value_name = "FILE")]
+    headers_file: Option<PathBuf>,
+
+    /// Offer a subprotocol
+    #[arg(long, value_name = "NAME")]
+    subprotocol: Vec<String>,
+
+    /// Send a bearer token
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+
+    /// Send bearer tokens, a line a connection
+    #[arg(long, value_name = "FILE")]
+    tokens_file: Option<PathBuf>,
+
+    /// Send a cookie
+    #[arg(long, value_name = "NAME=VALUE")]
+    cookie: Vec<String>,
+
+    /// Send cookies, a line a connection: name=value; name=value
+    #[arg(long, value_name = "FILE")]
+    cookies_file: Option<PathBuf>,
+
+    /// Connect from these addresses in turn: ADDRESS, FIRST-LAST or ADDRESS/BITS, with commas
+    #[arg(long, value_name = "ADDRESSES")]
+    source: Vec<String>,
+}
+
+impl DialArgs {
+    /// What they say, without the URL.
+    pub(crate) fn options(&self) -> DialOptions {
+        DialOptions {
+            url: String::new(),
+            headers: self.header.clone(),
+            headers_file: self.headers_file.clone(),
+            subprotocols: self.subprotocol.clone(),
+            token: self.token.clone(),
+            tokens_file: self.tokens_file.clone(),
+            cookies: self.cookie.clone(),
+            cookies_file: self.cookies_file.clone(),
+            sources: self.source.clone(),
+        }
+    }
 }
 
 /// Sends messages to a server that echoes them, and compares every byte that comes back
@@ -99,6 +155,9 @@ pub(crate) struct EchoArgs {
     /// Write the results as JSON too; to standard output without FILE or with -
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     pub(crate) json: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) dial: DialArgs,
 }
 
 fn count(max: i64) -> clap::builder::RangedI64ValueParser<u32> {

@@ -7,6 +7,10 @@
 //! Never: shares code with a server but the codec.
 
 mod cli;
+#[allow(
+    dead_code,
+    reason = "single connections are controlled by scenarios to come"
+)]
 mod client;
 mod clock;
 mod descriptors;
@@ -26,7 +30,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use cli::{Command, EchoArgs, Usage};
-use client::Target;
+use client::{Dial, DialOptions};
 use observe::Server;
 use report::{JsonTo, Report};
 use scenario::echo::{self, Plan};
@@ -75,14 +79,18 @@ fn fail(why: &dyn std::error::Error, code: u8) -> ExitCode {
 
 /// Whether nothing was lost.
 fn run_echo(args: &EchoArgs) -> Result<bool, Failure> {
-    let target = Target::resolve(&args.url)
-        .map_err(|error| Usage(format!("<URL> '{}': {error}", args.url)))?;
+    let options = DialOptions {
+        url: args.url.clone(),
+        ..args.dial.options()
+    };
+    let dial = Dial::prepare(&options, args.connections as usize)
+        .map_err(|error| Usage(error.to_string()))?;
     let server = args.pid.map(find_server).transpose()?;
     descriptors::reserve(args.connections)?;
     let json = JsonTo::open(args.json.as_deref())?;
     let crew = Crew::new(stop_on_signals()?);
     let plan = Plan {
-        target,
+        dial,
         connections: args.connections as usize,
         threads: args.threads as usize,
         kind: args.message_kind(),

@@ -15,7 +15,7 @@ use fanfare_codec::MessageKind;
 
 use super::window::{Reply, Window};
 use super::{Crew, Outcome, Schedule, Share, Timing};
-use crate::client::{Clients, Handler, Outbox, Piece, Target};
+use crate::client::{Clients, Dial, Handler, Opening, Outbox, Piece};
 use crate::clock::{Nanos, thread_cpu};
 use crate::fault::{Fault, FaultClass};
 use crate::observe::Server;
@@ -34,7 +34,7 @@ const START_TICK: Duration = Duration::from_millis(1);
 /// What to run.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub(crate) target: Target,
+    pub(crate) dial: Dial,
     pub(crate) connections: usize,
     pub(crate) threads: usize,
     pub(crate) kind: MessageKind,
@@ -57,7 +57,7 @@ pub(crate) fn run(plan: &Plan, crew: &Crew, server: Option<&Server>) -> io::Resu
         let first = plan.connections * thread / plan.threads;
         let count = plan.connections * (thread + 1) / plan.threads - first;
         let mut echo = Echo::new(plan, &corpus, first, count, &mut os_seeded()?);
-        let mut clients = Clients::new(count, crew.clock, os_seeded()?)?;
+        let mut clients = Clients::new(&plan.dial, first..first + count, crew.clock, os_seeded()?)?;
         echo.open(&mut clients, crew)?;
         ready();
         echo.load(&mut clients, crew)
@@ -73,7 +73,7 @@ fn os_seeded() -> io::Result<fastrand::Rng> {
 
 /// The connections of one thread.
 struct Echo<'a> {
-    target: &'a Target,
+    dial: &'a Dial,
     corpus: &'a Corpus,
     timing: Timing,
     /// The number, in the whole run, of this thread's connection 0.
@@ -111,7 +111,7 @@ impl<'a> Echo<'a> {
             comparison: Comparison::new(),
         };
         Self {
-            target: &plan.target,
+            dial: &plan.dial,
             corpus,
             timing: plan.timing,
             first,
@@ -123,23 +123,23 @@ impl<'a> Echo<'a> {
     }
 
     /// Makes all connections; comes back when each is open or has failed.
-    fn open(&mut self, clients: &mut Clients, crew: &Crew) -> io::Result<()> {
+    fn open(&mut self, clients: &mut Clients<'_>, crew: &Crew) -> io::Result<()> {
         let timeout = self.timing.timeout;
-        let target = self.target;
+        let route = self.dial.route();
         let mut begun = 0;
         while (begun < self.sessions.len() || clients.opening() > 0) && !crew.is_stopped() {
             while begun < self.sessions.len() && clients.opening() < OPENING_MAX {
-                clients.connect(begun, target, self);
+                clients.connect(begun, route, self);
                 begun += 1;
             }
             let now = clients.turn(TICK.min(timeout), self)?;
-            clients.expire_opening(now, timeout, self);
+            clients.expire(now, timeout, self);
         }
         Ok(())
     }
 
     /// Waits for the other threads, then warms up, measures and waits for the last replies.
-    fn load(mut self, clients: &mut Clients, crew: &Crew) -> io::Result<Share> {
+    fn load(mut self, clients: &mut Clients<'_>, crew: &Crew) -> io::Result<Share> {
         while self.schedule.is_none() && clients.live() > 0 && !crew.is_stopped() {
             clients.turn(START_TICK, &mut self)?;
             self.schedule = crew.schedule();
@@ -165,7 +165,12 @@ impl<'a> Echo<'a> {
     }
 
     /// Keeps the load up until `mark`, Ctrl-C or the loss of the last connection; tells the time.
-    fn turn_until(&mut self, mark: Nanos, clients: &mut Clients, crew: &Crew) -> io::Result<Nanos> {
+    fn turn_until(
+        &mut self,
+        mark: Nanos,
+        clients: &mut Clients<'_>,
+        crew: &Crew,
+    ) -> io::Result<Nanos> {
         let mut now = crew.clock.now();
         let mut next_expiry = now.after(self.expiry_tick());
         while now < mark && clients.live() > 0 && !crew.is_stopped() {
@@ -180,7 +185,7 @@ impl<'a> Echo<'a> {
     }
 
     /// Waits until every message is answered or overdue.
-    fn drain(&mut self, clients: &mut Clients, crew: &Crew) -> io::Result<()> {
+    fn drain(&mut self, clients: &mut Clients<'_>, crew: &Crew) -> io::Result<()> {
         let tick = self.expiry_tick().min(TICK);
         while !crew.is_stopped() && self.sessions.iter().any(|s| !s.window.is_empty()) {
             let now = clients.turn(tick, self)?;
@@ -195,7 +200,7 @@ impl<'a> Echo<'a> {
     }
 
     /// Counts messages that have waited too long; others take their places.
-    fn expire(&mut self, now: Nanos, clients: &mut Clients) {
+    fn expire(&mut self, now: Nanos, clients: &mut Clients<'_>) {
         let timeout = self.timing.timeout;
         for conn in 0..self.sessions.len() {
             let expired = self.sessions[conn].window.expire(now, timeout);
@@ -253,7 +258,7 @@ impl<'a> Echo<'a> {
 }
 
 impl Handler for Echo<'_> {
-    fn opened(&mut self, _conn: usize) {}
+    fn opened(&mut self, _conn: usize, _opening: &Opening<'_>) {}
 
     #[inline]
     fn data(&mut self, conn: usize, now: Nanos, piece: &Piece<'_>) {
