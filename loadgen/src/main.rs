@@ -7,6 +7,10 @@
 //! Never: shares code with a server but the codec.
 
 mod cli;
+#[allow(
+    dead_code,
+    reason = "single connections are controlled by scenarios to come"
+)]
 mod client;
 mod clock;
 mod cpus;
@@ -27,7 +31,8 @@ use std::sync::atomic::AtomicBool;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use cli::{Command, OutputArgs, RunArgs, Usage};
+use cli::{Command, DialArgs, OutputArgs, RunArgs, Usage};
+use client::Dial;
 use observe::Server;
 use report::{Outputs, ProgressLine, Report, Subject};
 use scenario::{Course, Crew, Scenario, Timing};
@@ -77,12 +82,16 @@ fn fail(why: &dyn std::error::Error, code: u8) -> ExitCode {
 fn run<S: Scenario>(
     scenario: &S,
     subject: Subject<'_>,
+    dial: &DialArgs,
     args: &RunArgs,
     output: &OutputArgs,
 ) -> Result<bool, Failure> {
+    let dial = Dial::prepare(&dial.options(subject.url), subject.connections)
+        .map_err(|error| Usage(error.to_string()))?;
     let server = output.pid.map(find_server).transpose()?;
     descriptors::reserve(subject.connections)?;
     let course = Course {
+        dial,
         connections: subject.connections,
         threads: subject.threads,
         cpus: find_cpus(args)?,

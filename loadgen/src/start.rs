@@ -4,7 +4,6 @@
 //! Never: measures, prints.
 
 use crate::cli::{EchoArgs, MessageArgs, Usage};
-use crate::client::Target;
 use crate::payload::Corpus;
 use crate::report::Subject;
 use crate::scenario::echo::{Arrivals, Echo, Loop};
@@ -33,7 +32,6 @@ pub(crate) fn echo(args: &EchoArgs) -> Result<bool, Failure> {
         }
     };
     let scenario = Echo {
-        target: target(&args.url)?,
         corpus,
         loop_kind,
         timing: timing(&args.run),
@@ -47,11 +45,7 @@ pub(crate) fn echo(args: &EchoArgs) -> Result<bool, Failure> {
         rate_per_second: args.rate,
         compared_one_in: args.compare_one_in,
     };
-    run(&scenario, subject, &args.run, &args.output)
-}
-
-fn target(url: &str) -> Result<Target, Usage> {
-    Target::resolve(url).map_err(|error| Usage(format!("<URL> '{url}': {error}")))
+    run(&scenario, subject, &args.dial, &args.run, &args.output)
 }
 
 /// The messages that the flags ask for.

@@ -5,7 +5,7 @@
 use clap::Args;
 
 use super::Usage;
-use super::args::{MessageArgs, OutputArgs, RunArgs, count, rate};
+use super::args::{DialArgs, MessageArgs, OutputArgs, RunArgs, count, rate};
 
 /// Payload bytes that may be in flight on one connection, or wait for the timeout in all.
 const IN_FLIGHT_BYTES_MAX: u64 = 1 << 30;
@@ -54,6 +54,9 @@ pub(crate) struct EchoArgs {
 
     #[command(flatten)]
     pub(crate) message: MessageArgs,
+
+    #[command(flatten)]
+    pub(crate) dial: DialArgs,
 
     #[command(flatten)]
     pub(crate) run: RunArgs,

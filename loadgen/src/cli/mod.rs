@@ -12,7 +12,7 @@ use std::fmt;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-pub(crate) use args::{MessageArgs, OutputArgs, RunArgs};
+pub(crate) use args::{DialArgs, MessageArgs, OutputArgs, RunArgs};
 pub(crate) use echo::EchoArgs;
 
 /// Opens WebSocket connections, puts load on them and tells what came of it.

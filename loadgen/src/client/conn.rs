@@ -1,37 +1,38 @@
 //! One connection, from its socket's first event to its end (RFC 6455 §4.1, §5, §7). In: readiness.
-//! Out: pieces of messages to the handler, frames to the socket; a [`Fault`] when it is over.
+//! Out: pieces of messages to the handler, frames to the socket; an [`End`] when it is over.
 //!
-//! Edge-triggered: reading stops at WouldBlock, at a short read unless the peer has closed, or at
-//! the budget, and then the connection is put on the ready list.
+//! Edge-triggered: reading stops at WouldBlock, at a short read unless the peer has closed, at the
+//! allowance or at the budget; in the last case the connection is put on the ready list, in the one
+//! before whoever raises the allowance does that.
 //!
 //! Never: reads a clock more than once a receive, allocates while its frames arrive whole.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use fanfare_codec::handshake::{ClientHandshake, HeadLimits, ResponseDecoder};
-use fanfare_codec::{CloseCode, CloseFrame};
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
-use rustix::net::{self, RecvFlags, SendFlags};
+use rustix::net::{getpeername, sockopt::socket_error};
 
-use super::connect::{Target, connect_fault};
-use super::inbound::Inbound;
-use super::{Handler, Outbox};
+use super::dial::connect_fault;
+use super::inbound::{Goodbye, Inbound};
+use super::transport::Transport;
+use super::{Handler, Opening, Outbox};
 use crate::clock::{Clock, Nanos};
 use crate::fault::{Fault, FaultClass};
 
 /// Receives from one connection before the others get their turn.
 const RECEIVES_MAX: usize = 16;
 
+/// An allowance that is never used up.
+pub(super) const UNLIMITED: usize = usize::MAX;
+
 /// What all connections of a thread share.
-#[derive(Debug)]
 pub(super) struct Io {
     pub(super) clock: Clock,
     pub(super) buffer: Box<[u8]>,
     pub(super) out: Outbox,
-    /// Connections that stopped at their budget.
+    /// Connections to be served without an event: they stopped at their budget, or may read again.
     pub(super) ready: Vec<usize>,
     /// When the first receive of this turn was.
     pub(super) first_receive: Option<Nanos>,
@@ -44,16 +45,25 @@ pub(super) struct Io {
 #[derive(Debug)]
 #[repr(align(64))]
 pub(super) struct Connection {
-    stream: TcpStream,
+    transport: Transport,
     phase: Phase,
+    /// Of its socket, among those of its number.
+    generation: u32,
+    /// Bytes that may be received.
+    allowance: usize,
     /// Received and not used: a cut response head, frame header or control frame.
     unread: Vec<u8>,
-    /// What the socket did not take yet, from `unsent_at` on.
-    unsent: Vec<u8>,
-    unsent_at: usize,
+    unsent: Option<Box<Unsent>>,
 }
 
 const _: () = assert!(size_of::<Option<Connection>>() <= 128);
+
+/// What the stream did not take yet, from `at` on.
+#[derive(Debug)]
+struct Unsent {
+    bytes: Vec<u8>,
+    at: usize,
+}
 
 #[derive(Debug)]
 enum Phase {
@@ -67,96 +77,158 @@ struct Upgrade {
     handshake: ClientHandshake,
     decoder: ResponseDecoder,
     started: Nanos,
+    connected: Nanos,
+}
+
+/// Why a connection is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wake {
+    /// Its socket can be read or written.
+    Ready,
+    /// The same, and the peer has ended the stream: data and the end may share one edge, so reading
+    /// goes on until the kernel says that there is nothing more.
+    Ending,
+    /// It was stopped before: no edge will come for what is there already, so the same holds.
+    Resumed,
+}
+
+/// How a connection ends by itself.
+#[derive(Debug)]
+pub(super) enum End {
+    /// As the caller wanted.
+    Closed(Nanos),
+    /// Otherwise.
+    Lost(Fault),
+}
+
+impl From<Fault> for End {
+    fn from(fault: Fault) -> Self {
+        Self::Lost(fault)
+    }
 }
 
 impl Connection {
-    /// A socket on its way to `target`.
-    pub(super) fn start(
-        target: &Target,
-        random: &mut fastrand::Rng,
-        now: Nanos,
-    ) -> Result<Self, Fault> {
-        Ok(Self {
-            stream: target.connect()?,
+    /// One that connects, `transport`, and will then ask for the upgrade.
+    pub(super) fn new(
+        transport: Transport,
+        handshake: ClientHandshake,
+        generation: u32,
+        started: Nanos,
+    ) -> Self {
+        Self {
+            transport,
             phase: Phase::Connecting(Box::new(Upgrade {
-                handshake: target.handshake(random)?,
+                handshake,
                 decoder: ResponseDecoder::new(HeadLimits::default()),
-                started: now,
+                started,
+                connected: started,
             })),
+            generation,
+            allowance: UNLIMITED,
             unread: Vec::new(),
-            unsent: Vec::new(),
-            unsent_at: 0,
-        })
+            unsent: None,
+        }
     }
 
-    pub(super) fn register(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-        interest: Interest,
-    ) -> Result<(), Fault> {
-        registry
-            .register(&mut self.stream, token, interest)
-            .map_err(|error| connect_fault(&error))
+    #[inline]
+    pub(super) const fn generation(&self) -> u32 {
+        self.generation
     }
 
-    /// Whether messages may be sent.
+    /// Whether the upgrade has succeeded.
+    #[inline]
     pub(super) const fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open(_))
     }
 
-    /// The fault of one that has been opening for `timeout`.
-    pub(super) fn overdue(&self, now: Nanos, timeout: Duration) -> Option<Fault> {
-        let (upgrade, class) = match &self.phase {
-            Phase::Connecting(upgrade) => (upgrade, FaultClass::Connect),
-            Phase::Upgrading(upgrade) => (upgrade, FaultClass::Handshake),
-            Phase::Open(_) => return None,
-        };
-        let waited = now.duration_since(upgrade.started);
-        (waited >= timeout).then(|| Fault::new(class, format_args!("no answer in {timeout:?}")))
+    /// Whether messages may be sent.
+    #[inline]
+    pub(super) fn may_send(&self) -> bool {
+        matches!(&self.phase, Phase::Open(inbound) if inbound.goodbye() == Goodbye::Unsaid)
     }
 
-    /// Serves readiness of any kind.
+    /// How one ends that has been opening for `timeout`.
+    pub(super) fn overdue_opening(&self, timeout: Duration) -> Option<End> {
+        let class = match &self.phase {
+            Phase::Connecting(_) => FaultClass::Connect,
+            Phase::Upgrading(_) => FaultClass::Handshake,
+            Phase::Open(_) => return None,
+        };
+        Some(Fault::new(class, format_args!("no answer in {timeout:?}")).into())
+    }
+
+    /// How one ends whose closing handshake has lasted for `timeout`.
+    pub(super) fn overdue_closing(&self, now: Nanos, timeout: Duration) -> Option<End> {
+        match self.goodbye() {
+            Goodbye::Unsaid => None,
+            Goodbye::Said => {
+                let why = format_args!("no answer to the close frame in {timeout:?}");
+                Some(Fault::new(FaultClass::Timeout, why).into())
+            }
+            // A server should close the socket first (§7.1.1), but all has been said.
+            Goodbye::Answered => Some(End::Closed(now)),
+        }
+    }
+
+    const fn goodbye(&self) -> Goodbye {
+        match &self.phase {
+            Phase::Open(inbound) => inbound.goodbye(),
+            _ => Goodbye::Unsaid,
+        }
+    }
+
+    /// Sets how many bytes may be received; the caller has the connection served if it was at 0.
+    pub(super) const fn allow(&mut self, bytes: usize) {
+        self.allowance = bytes;
+    }
+
+    /// Reads and writes what there is to read and write.
     #[inline]
     pub(super) fn serve(
         &mut self,
         id: usize,
-        closing: bool,
+        wake: Wake,
         io: &mut Io,
         handler: &mut impl Handler,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), End> {
         if let Phase::Connecting(_) = self.phase
-            && !self.finish_connecting()?
+            && !self.finish_connecting(id, io, handler)?
         {
             return Ok(());
         }
-        if !self.unsent.is_empty() {
+        if self.unsent.is_some() {
             self.send_unsent()?;
         }
-        self.receive(id, closing, io, handler)
+        self.receive(id, wake, io, handler)
     }
 
     /// Whether the socket is connected; then the request is on its way.
     #[cold]
-    fn finish_connecting(&mut self) -> Result<bool, Fault> {
-        if let Some(error) = self.stream.take_error().unwrap_or_else(Some) {
-            return Err(connect_fault(&error));
-        }
-        match self.stream.peer_addr() {
+    fn finish_connecting(
+        &mut self,
+        id: usize,
+        io: &Io,
+        handler: &mut impl Handler,
+    ) -> Result<bool, Fault> {
+        let socket = self.transport.socket();
+        let failed = |error: Errno| connect_fault(&error.into());
+        socket_error(socket).and_then(|e| e).map_err(failed)?;
+        match getpeername(socket) {
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(false),
-            Err(error) => return Err(connect_fault(&error)),
+            Err(Errno::NOTCONN) => return Ok(false),
+            Err(error) => return Err(failed(error)),
         }
-        // Without it a small message could wait for the acknowledgement of the one before.
-        self.stream
-            .set_nodelay(true)
-            .map_err(|error| connect_fault(&error))?;
+        let now = io.clock.now();
         let idle = Phase::Open(Inbound::new());
-        if let Phase::Connecting(upgrade) = std::mem::replace(&mut self.phase, idle) {
-            upgrade.handshake.encode(&mut self.unsent);
+        if let Phase::Connecting(mut upgrade) = std::mem::replace(&mut self.phase, idle) {
+            upgrade.connected = now;
+            let mut request = Vec::new();
+            upgrade.handshake.encode(&mut request);
             self.phase = Phase::Upgrading(upgrade);
+            handler.connected(id, now);
+            self.keep_unsent(&request);
+            self.send_unsent()?;
         }
-        self.send_unsent()?;
         Ok(true)
     }
 
@@ -165,23 +237,32 @@ impl Connection {
     fn receive(
         &mut self,
         id: usize,
-        closing: bool,
+        wake: Wake,
         io: &mut Io,
         handler: &mut impl Handler,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), End> {
+        if wake == Wake::Ending {
+            // Holding back slows nobody any more: what the peer said last is heard.
+            self.allowance = UNLIMITED;
+        }
         for _ in 0..RECEIVES_MAX {
             let kept = self.unread.len();
-            let received = match read(&self.stream, &mut io.buffer[kept..]) {
-                Ok(0) => return Err(self.ended("the server closed without a close frame")),
+            let end_max = io.buffer.len().min(kept.saturating_add(self.allowance));
+            if kept == end_max {
+                return Ok(());
+            }
+            let received = match self.transport.receive(&mut io.buffer[kept..end_max]) {
+                Ok(0) => return Err(self.end_of_stream(io.clock.now())),
                 Ok(received) => received,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.ended(error)),
+                Err(error) => return Err(self.broken(error, io.clock.now())),
             };
             let now = io.clock.now();
             io.first_receive.get_or_insert(now);
+            self.allowance -= received;
             let end = kept + received;
-            let was_full = end == io.buffer.len();
+            let is_short = end < end_max && self.transport.is_drained();
             if kept > 0 {
                 io.buffer[..kept].copy_from_slice(&self.unread);
                 self.unread.clear();
@@ -190,11 +271,11 @@ impl Connection {
             if used < end {
                 self.unread.extend_from_slice(&io.buffer[used..end]);
             }
-            if self.is_open() {
+            if self.may_send() {
                 handler.refill(id, now, &mut io.out);
             }
             self.send(&mut io.out)?;
-            if !was_full && !closing {
+            if is_short && wake == Wake::Ready {
                 return Ok(());
             }
         }
@@ -214,12 +295,11 @@ impl Connection {
     ) -> Result<usize, Fault> {
         let mut head_len = 0;
         if let Phase::Upgrading(upgrade) = &mut self.phase {
-            match upgrade.finish(bytes)? {
+            match upgrade.finish(id, now, bytes, handler)? {
                 None => return Ok(0),
                 Some(len) => head_len = len,
             }
             self.phase = Phase::Open(Inbound::new());
-            handler.opened(id);
         }
         let Phase::Open(inbound) = &mut self.phase else {
             return Ok(0);
@@ -237,44 +317,80 @@ impl Connection {
         }
     }
 
-    /// Sends all of `out`, now or when the socket has room.
+    /// Sends all of `out`, now or when the stream has room.
     #[inline]
     pub(super) fn send(&mut self, out: &mut Outbox) -> Result<(), Fault> {
         let bytes = out.bytes();
         if bytes.is_empty() {
             return Ok(());
         }
-        let sent = if self.unsent.is_empty() {
-            match write_some(&self.stream, bytes) {
+        let sent = if self.unsent.is_none() {
+            match self.transport.send(bytes) {
                 Ok(sent) => sent,
                 Err(error) => {
                     out.clear();
-                    return Err(self.ended(error));
+                    return Err(self.fault(error));
                 }
             }
         } else {
             0
         };
-        self.unsent.extend_from_slice(&bytes[sent..]);
+        if sent < bytes.len() {
+            self.keep_unsent(&bytes[sent..]);
+        }
         out.clear();
         Ok(())
     }
 
     #[cold]
+    fn keep_unsent(&mut self, bytes: &[u8]) {
+        let unsent = self.unsent.get_or_insert_with(|| {
+            Box::new(Unsent {
+                bytes: Vec::new(),
+                at: 0,
+            })
+        });
+        unsent.bytes.extend_from_slice(bytes);
+    }
+
+    #[cold]
     fn send_unsent(&mut self) -> Result<(), Fault> {
-        match write_some(&self.stream, &self.unsent[self.unsent_at..]) {
-            Ok(sent) => self.unsent_at += sent,
-            Err(error) => return Err(self.ended(error)),
+        let Some(unsent) = &mut self.unsent else {
+            return Ok(());
+        };
+        match self.transport.send(&unsent.bytes[unsent.at..]) {
+            Ok(sent) => unsent.at += sent,
+            Err(error) => return Err(self.fault(error)),
         }
-        if self.unsent_at == self.unsent.len() {
-            (self.unsent, self.unsent_at) = (Vec::new(), 0);
+        if unsent.at == unsent.bytes.len() {
+            self.unsent = None;
         }
         Ok(())
     }
 
-    /// The fault of a connection that the peer or the network ended.
+    /// The end of a connection that the peer closed.
     #[cold]
-    fn ended(&self, why: impl std::fmt::Display) -> Fault {
+    fn end_of_stream(&self, now: Nanos) -> End {
+        match self.goodbye() {
+            Goodbye::Unsaid => self.fault("the server closed without a close frame").into(),
+            Goodbye::Said => self
+                .fault("the server closed without an answer to the close frame")
+                .into(),
+            Goodbye::Answered => End::Closed(now),
+        }
+    }
+
+    /// The end of a connection that the network, or a reset, ended.
+    #[cold]
+    fn broken(&self, why: impl std::fmt::Display, now: Nanos) -> End {
+        match self.goodbye() {
+            Goodbye::Answered => End::Closed(now),
+            _ => self.fault(why).into(),
+        }
+    }
+
+    #[cold]
+    fn fault(&self, why: impl std::fmt::Display) -> Fault {
         match self.phase {
             Phase::Connecting(_) => Fault::new(FaultClass::Connect, why),
             Phase::Upgrading(_) => Fault::new(FaultClass::Handshake, why),
@@ -282,49 +398,46 @@ impl Connection {
         }
     }
 
-    /// Says goodbye if it can, and ends.
-    pub(super) fn close(mut self, out: &mut Outbox) {
-        if self.is_open() && self.unsent.is_empty() {
-            out.close(CloseFrame::new(CloseCode::NORMAL, "").ok());
-            let _ = self.send(out);
-            out.clear();
-        }
+    /// Says goodbye and listens for the answer; `false` if the connection is not open.
+    pub(super) fn say_goodbye(&mut self, out: &mut Outbox) -> Result<bool, Fault> {
+        let Phase::Open(inbound) = &mut self.phase else {
+            return Ok(false);
+        };
+        inbound.say_goodbye(out);
+        self.allowance = UNLIMITED;
+        self.send(out)?;
+        Ok(true)
     }
-}
 
-/// Reads once. Straight from the kernel: in a process of several threads libc's `recv` and `send`
-/// first make each call a point where the thread could be cancelled, which nobody needs here.
-#[inline]
-fn read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    let (received, _) = net::recv(stream, buffer, RecvFlags::empty())?;
-    Ok(received)
-}
-
-/// Writes until the socket takes no more, and tells how much that was.
-#[inline]
-fn write_some(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    let mut sent = 0;
-    while sent < bytes.len() {
-        match net::send(stream, &bytes[sent..], SendFlags::NOSIGNAL) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(written) => sent += written,
-            Err(Errno::AGAIN) => break,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+    /// Ends at once, with a reset.
+    pub(super) fn cut(self) {
+        self.transport.cut();
     }
-    Ok(sent)
 }
 
 impl Upgrade {
     /// The length of the response head once it is whole and accepts the upgrade.
     #[cold]
-    fn finish(&mut self, received: &[u8]) -> Result<Option<usize>, Fault> {
+    fn finish(
+        &mut self,
+        id: usize,
+        now: Nanos,
+        received: &[u8],
+        handler: &mut impl Handler,
+    ) -> Result<Option<usize>, Fault> {
         let fault = |error: &dyn std::fmt::Display| Fault::new(FaultClass::Handshake, error);
         let Some(head) = self.decoder.decode(received).map_err(|e| fault(&e))? else {
             return Ok(None);
         };
-        self.handshake.verify(&head).map_err(|e| fault(&e))?;
+        let accepted = self.handshake.verify(&head).map_err(|e| fault(&e))?;
+        let opening = Opening {
+            started: self.started,
+            connected: self.connected,
+            secured: self.connected,
+            opened: now,
+            subprotocol: accepted.protocol,
+        };
+        handler.opened(id, &opening);
         Ok(Some(head.head_len()))
     }
 }

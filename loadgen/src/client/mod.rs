@@ -1,70 +1,57 @@
-//! Many WebSocket clients on one thread. In: where to connect, and a [`Handler`] that says what to
-//! send. Out: the pieces of what arrives and the faults, handed to that handler.
+//! Many WebSocket clients on one thread. In: a [`Dial`] that says how to connect, and a [`Handler`]
+//! that says what to send. Out: the pieces of what arrives and the faults, handed to that handler.
 //!
 //! One edge-triggered poll, one receive buffer and one send buffer serve all connections of the
 //! thread; a connection keeps bytes of its own only while a frame header is cut or a socket is full.
+//! A turn costs what its events cost, however many connections there are.
 //!
 //! Never: looks at a payload, counts, knows a scenario.
 
 mod conn;
-mod connect;
+mod dial;
+mod handler;
 mod inbound;
 mod outbox;
+mod poll;
+mod transport;
 
+use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
-
-use fanfare_codec::MessageKind;
-use mio::{Events, Interest, Poll, Token};
 
 use crate::clock::{Clock, Nanos};
 use crate::fault::Fault;
-use conn::{Connection, Io};
-pub(crate) use connect::Target;
+use conn::{Connection, End, Io, UNLIMITED, Wake};
+pub(crate) use dial::{Dial, DialOptions, Route};
+pub(crate) use handler::{Handler, Opening, Piece};
 pub(crate) use outbox::Outbox;
+use poll::{ConnId, Poll, Readiness};
+use transport::Transport;
 
 /// Bytes of the receive buffer of a thread.
 const RECEIVE_BYTES: usize = 256 << 10;
 
-/// Events taken from the kernel at once.
-const EVENTS_MAX: usize = 1024;
+/// How long before a mark [`Clients::turn_until`] stops to sleep: longer than it takes to wake up.
+const SPIN: Duration = Duration::from_micros(100);
 
-/// What a scenario does with connections, which it knows by the number that it gave them.
-pub(crate) trait Handler {
-    /// The upgrade succeeded. [`refill`](Self::refill) follows.
-    fn opened(&mut self, conn: usize);
-    /// A piece of a message, received at `now`.
-    fn data(&mut self, conn: usize, now: Nanos, piece: &Piece<'_>);
-    /// Everything that one receive brought has been handed over: what is to be sent now? `now` is
-    /// when it was received, just before what is put into `out` goes to the socket.
-    fn refill(&mut self, conn: usize, now: Nanos, out: &mut Outbox);
-    /// The connection is gone.
-    fn lost(&mut self, conn: usize, fault: Fault);
-}
-
-/// Consecutive bytes of a data message.
-#[derive(Debug)]
-pub(crate) struct Piece<'b> {
-    /// Of the message.
-    pub(crate) kind: MessageKind,
-    /// Where in the message they start.
-    pub(crate) offset: u64,
-    /// The bytes.
-    pub(crate) data: &'b [u8],
-    /// Whether the message ends with them.
-    pub(crate) ends_message: bool,
-}
-
-/// The clients of one thread.
-#[derive(Debug)]
-pub(crate) struct Clients {
+/// The clients of one thread, which makes them and takes their turns.
+pub(crate) struct Clients<'d> {
+    dial: &'d Dial,
+    /// The number, in the whole run, of connection 0.
+    first: usize,
+    /// Sockets made, by all connections.
+    attempts: usize,
     poll: Poll,
-    events: Events,
     /// At its number; `None` before it is made and after it is gone.
     connections: Vec<Option<Connection>>,
     io: Io,
-    /// Connections that were stopped by their budget: no further edge will come for them.
-    ready: Vec<usize>,
+    /// Empty but while connections are served that were ready before the turn.
+    resumed: Vec<usize>,
+    /// Connections that began to open, the first to be overdue in front.
+    opens: VecDeque<Deadline>,
+    /// The same of those that began to close.
+    closes: VecDeque<Deadline>,
     /// Connections that are made or being made.
     live: usize,
     /// Those of them that are being made.
@@ -73,17 +60,42 @@ pub(crate) struct Clients {
     turn_ended: Nanos,
 }
 
-impl Clients {
-    /// No connection yet, `count` to come.
+/// Something that a socket should have done a while after `since`.
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    id: ConnId,
+    since: Nanos,
+}
+
+/// The front of `queue`, if it has waited for `timeout`.
+fn pop_overdue(queue: &mut VecDeque<Deadline>, now: Nanos, timeout: Duration) -> Option<ConnId> {
+    let is_overdue = |d: &&Deadline| now.duration_since(d.since) >= timeout;
+    let id = queue.front().filter(is_overdue)?.id;
+    queue.pop_front();
+    Some(id)
+}
+
+impl<'d> Clients<'d> {
+    /// No connection yet. Connection 0 of this thread will be the first of `numbers` in the run, and
+    /// so on: these choose its lines in the files of headers.
     ///
     /// # Errors
     ///
     /// When the kernel gives no poll instance.
-    pub(crate) fn new(count: usize, clock: Clock, random: fastrand::Rng) -> io::Result<Self> {
+    pub(crate) fn new(
+        dial: &'d Dial,
+        numbers: Range<usize>,
+        clock: Clock,
+        random: fastrand::Rng,
+    ) -> io::Result<Self> {
         Ok(Self {
+            dial,
+            first: numbers.start,
+            attempts: 0,
             poll: Poll::new()?,
-            events: Events::with_capacity(EVENTS_MAX),
-            connections: std::iter::repeat_with(|| None).take(count).collect(),
+            connections: std::iter::repeat_with(|| None)
+                .take(numbers.len())
+                .collect(),
             io: Io {
                 clock,
                 buffer: vec![0; RECEIVE_BYTES].into_boxed_slice(),
@@ -91,7 +103,9 @@ impl Clients {
                 ready: Vec::new(),
                 first_receive: None,
             },
-            ready: Vec::new(),
+            resumed: Vec::new(),
+            opens: VecDeque::new(),
+            closes: VecDeque::new(),
             live: 0,
             opening: 0,
             turn_ended: Nanos::default(),
@@ -115,16 +129,18 @@ impl Clients {
         self.opening
     }
 
-    /// Starts to make connection `conn`; the handler hears how it ends.
-    pub(crate) fn connect(&mut self, conn: usize, target: &Target, handler: &mut impl Handler) {
-        let now = self.io.clock.now();
-        let made = Connection::start(target, self.io.out.keys(), now).and_then(|mut connection| {
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            let registry = self.poll.registry();
-            connection.register(registry, Token(conn), interest)?;
-            Ok(connection)
-        });
-        match made {
+    /// Whether connection `conn` is made and the caller has not begun to close it.
+    pub(crate) fn is_open(&self, conn: usize) -> bool {
+        self.connections[conn]
+            .as_ref()
+            .is_some_and(Connection::may_send)
+    }
+
+    /// Starts to make connection `conn`, for the first time or again; the handler hears how it ends.
+    /// One that is still there under this number is cut.
+    pub(crate) fn connect(&mut self, conn: usize, route: &Route, handler: &mut impl Handler) {
+        self.cut(conn);
+        match self.start(conn, route) {
             Ok(connection) => {
                 self.connections[conn] = Some(connection);
                 self.live += 1;
@@ -132,6 +148,29 @@ impl Clients {
             }
             Err(fault) => handler.lost(conn, fault),
         }
+    }
+
+    fn start(&mut self, conn: usize, route: &Route) -> Result<Connection, Fault> {
+        let since = self.io.clock.now();
+        let number = self.first + conn;
+        // Threads begin apart, so that they do not all take the same source.
+        let attempt = self.first + self.attempts;
+        self.attempts += 1;
+        let handshake = self.dial.handshake(route, number, self.io.out.keys())?;
+        let transport = Transport::Plain(self.dial.socket(attempt)?);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "only neighbours must differ"
+        )]
+        let id = ConnId {
+            conn: conn as u32,
+            generation: self.attempts as u32,
+        };
+        self.poll
+            .add(transport.socket(), id)
+            .map_err(|error| dial::connect_fault(&error))?;
+        self.opens.push_back(Deadline { id, since });
+        Ok(Connection::new(transport, handshake, id.generation, since))
     }
 
     /// Waits for the kernel, `wait_max` at most, serves what it reports and tells the time.
@@ -144,49 +183,82 @@ impl Clients {
         wait_max: Duration,
         handler: &mut impl Handler,
     ) -> io::Result<Nanos> {
-        let wait_max = if self.ready.is_empty() {
-            wait_max
-        } else {
-            Duration::ZERO
-        };
-        self.io.first_receive = None;
-        match self.poll.poll(&mut self.events, Some(wait_max)) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                return Ok(self.io.clock.now());
-            }
-            Err(error) => return Err(error),
-        }
-        // Taken out so that `serve` may borrow all of `self`; put back for its memory.
-        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        for event in &events {
-            let closing = event.is_read_closed() || event.is_error();
-            self.serve(event.token().0, closing, handler);
-        }
-        self.events = events;
-        std::mem::swap(&mut self.ready, &mut self.io.ready);
-        while let Some(conn) = self.ready.pop() {
-            self.serve(conn, true, handler);
-        }
-        std::mem::swap(&mut self.ready, &mut self.io.ready);
-        self.turn_ended = self.io.clock.now();
+        self.wait(wait_max)?;
+        self.serve_all(handler);
         Ok(self.turn_ended)
     }
 
-    /// Reads and writes what connection `conn` has; `closing` when reading must not stop before the
-    /// kernel says that there is nothing more.
+    /// The same, but waits until `mark` and comes back on time: the last of the wait it is awake, for
+    /// waking up takes its time. It may come back earlier, when it has served something.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses to wait.
+    pub(crate) fn turn_until(
+        &mut self,
+        mark: Nanos,
+        handler: &mut impl Handler,
+    ) -> io::Result<Nanos> {
+        loop {
+            let left = mark.duration_since(self.io.clock.now());
+            if self.wait(left.saturating_sub(SPIN))? || left.is_zero() {
+                self.serve_all(handler);
+                return Ok(self.turn_ended);
+            }
+        }
+    }
+
+    /// Waits for the kernel and tells whether there is something to serve.
+    fn wait(&mut self, wait_max: Duration) -> io::Result<bool> {
+        let has_ready = !self.io.ready.is_empty();
+        let wait_max = if has_ready { Duration::ZERO } else { wait_max };
+        self.poll.wait(wait_max)?;
+        Ok(self.poll.len() > 0 || has_ready)
+    }
+
+    /// Serves what the wait has brought, and what was ready before it.
     #[inline]
-    fn serve(&mut self, conn: usize, closing: bool, handler: &mut impl Handler) {
+    fn serve_all(&mut self, handler: &mut impl Handler) {
+        self.io.first_receive = None;
+        std::mem::swap(&mut self.resumed, &mut self.io.ready);
+        for at in 0..self.poll.len() {
+            let Readiness { id, is_closing } = self.poll.readiness(at);
+            let wake = if is_closing {
+                Wake::Ending
+            } else {
+                Wake::Ready
+            };
+            if self.current(id).is_some() {
+                self.serve(id.conn as usize, wake, handler);
+            }
+        }
+        while let Some(conn) = self.resumed.pop() {
+            self.serve(conn, Wake::Resumed, handler);
+        }
+        self.turn_ended = self.io.clock.now();
+    }
+
+    /// The connection whose socket `id` was given to, if it is still there.
+    #[inline]
+    fn current(&self, id: ConnId) -> Option<&Connection> {
+        self.connections[id.conn as usize]
+            .as_ref()
+            .filter(|connection| connection.generation() == id.generation)
+    }
+
+    /// Reads and writes what connection `conn` has.
+    #[inline]
+    fn serve(&mut self, conn: usize, wake: Wake, handler: &mut impl Handler) {
         let Some(connection) = &mut self.connections[conn] else {
             return; // gone, earlier in this batch
         };
         let was_opening = !connection.is_open();
-        let served = connection.serve(conn, closing, &mut self.io, handler);
-        if was_opening && (served.is_err() || connection.is_open()) {
+        let served = connection.serve(conn, wake, &mut self.io, handler);
+        if was_opening && connection.is_open() {
             self.opening -= 1;
         }
-        if let Err(fault) = served {
-            self.lose(conn, fault, handler);
+        if let Err(end) = served {
+            self.end(conn, end, handler);
         }
     }
 
@@ -194,44 +266,112 @@ impl Clients {
     pub(crate) fn refill(&mut self, conn: usize, handler: &mut impl Handler) {
         let now = self.io.clock.now();
         if let Some(connection) = &mut self.connections[conn]
-            && connection.is_open()
+            && connection.may_send()
         {
             handler.refill(conn, now, &mut self.io.out);
             if let Err(fault) = connection.send(&mut self.io.out) {
-                self.lose(conn, fault, handler);
+                self.end(conn, fault.into(), handler);
             }
         }
     }
 
-    /// Gives up connections that have been opening for `timeout`.
-    pub(crate) fn expire_opening(
-        &mut self,
-        now: Nanos,
-        timeout: Duration,
-        handler: &mut impl Handler,
-    ) {
-        for conn in 0..self.connections.len() {
-            if let Some(connection) = &self.connections[conn]
-                && let Some(fault) = connection.overdue(now, timeout)
-            {
-                self.opening -= 1;
-                self.lose(conn, fault, handler);
+    /// Lets connection `conn` receive no more than `bytes` from now on, until the next call. What it
+    /// does not take fills the buffers of the two kernels, and then the server has to wait. Once the
+    /// server has closed the connection, all that is left is received.
+    pub(crate) fn limit_read(&mut self, conn: usize, bytes: usize) {
+        if let Some(connection) = &mut self.connections[conn] {
+            connection.allow(bytes);
+            if bytes > 0 {
+                self.io.ready.push(conn);
             }
+        }
+    }
+
+    /// Lets connection `conn` receive nothing.
+    pub(crate) fn pause(&mut self, conn: usize) {
+        self.limit_read(conn, 0);
+    }
+
+    /// Lifts every limit from connection `conn`.
+    pub(crate) fn resume(&mut self, conn: usize) {
+        self.limit_read(conn, UNLIMITED);
+    }
+
+    /// Sends a close frame on connection `conn`; the handler hears `closed` when the server has
+    /// answered and closed the socket. One that is not open yet is closed at once.
+    pub(crate) fn close(&mut self, conn: usize, handler: &mut impl Handler) {
+        let Some(connection) = &mut self.connections[conn] else {
+            return;
+        };
+        let since = self.io.clock.now();
+        #[expect(clippy::cast_possible_truncation, reason = "it was one")]
+        let id = ConnId {
+            conn: conn as u32,
+            generation: connection.generation(),
+        };
+        match connection.say_goodbye(&mut self.io.out) {
+            Ok(true) => {
+                self.closes.push_back(Deadline { id, since });
+                self.io.ready.push(conn); // it may have been held back
+            }
+            Ok(false) => self.end(conn, End::Closed(since), handler),
+            Err(fault) => self.end(conn, fault.into(), handler),
+        }
+    }
+
+    /// Ends connection `conn` at once, with a reset and without a word; the handler hears nothing.
+    /// Tells whether there was one.
+    pub(crate) fn cut(&mut self, conn: usize) -> bool {
+        self.remove(conn).map(Connection::cut).is_some()
+    }
+
+    /// Gives up connections that have been opening, or closing, for `timeout`.
+    pub(crate) fn expire(&mut self, now: Nanos, timeout: Duration, handler: &mut impl Handler) {
+        while let Some(id) = pop_overdue(&mut self.opens, now, timeout) {
+            let end = self.current(id).and_then(|c| c.overdue_opening(timeout));
+            self.end_if_any(id, end, handler);
+        }
+        while let Some(id) = pop_overdue(&mut self.closes, now, timeout) {
+            let end = self
+                .current(id)
+                .and_then(|c| c.overdue_closing(now, timeout));
+            self.end_if_any(id, end, handler);
+        }
+    }
+
+    fn end_if_any(&mut self, id: ConnId, end: Option<End>, handler: &mut impl Handler) {
+        if let Some(end) = end {
+            self.end(id.conn as usize, end, handler);
         }
     }
 
     #[cold]
-    fn lose(&mut self, conn: usize, fault: Fault, handler: &mut impl Handler) {
-        self.connections[conn] = None;
+    fn end(&mut self, conn: usize, end: End, handler: &mut impl Handler) {
+        self.remove(conn);
+        match end {
+            End::Closed(now) => handler.closed(conn, now),
+            End::Lost(fault) => handler.lost(conn, fault),
+        }
+    }
+
+    /// Takes connection `conn` away.
+    fn remove(&mut self, conn: usize) -> Option<Connection> {
+        let connection = self.connections[conn].take()?;
         self.live -= 1;
-        handler.lost(conn, fault);
+        if !connection.is_open() {
+            self.opening -= 1;
+        }
+        Some(connection)
     }
 
     /// Says goodbye on every open connection (RFC 6455 §7.1.1) and lets all go.
     pub(crate) fn close_all(&mut self) {
-        for connection in self.connections.drain(..).flatten() {
-            connection.close(&mut self.io.out);
+        for conn in 0..self.connections.len() {
+            if let Some(mut connection) = self.remove(conn) {
+                // A courtesy: the socket is closed whether or not it arrives.
+                let _ = connection.say_goodbye(&mut self.io.out);
+                self.io.out.clear();
+            }
         }
-        (self.live, self.opening) = (0, 0);
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! Never: writes to a socket.
 
-use fanfare_codec::{CloseFrame, Header, MessageKind, Opcode, Rsv, append_masked};
+use fanfare_codec::append_masked;
+use fanfare_codec::{CONTROL_PAYLOAD_BYTES_MAX, CloseFrame, Header, MessageKind, Opcode, Rsv};
 
 /// Frames that wait for the end of the batch, of one connection at a time.
 #[derive(Debug)]
@@ -42,9 +43,19 @@ impl Outbox {
         }
     }
 
-    /// Appends the answer to a ping (§5.5.3); `payload` is at most 125 bytes, as the ping's was.
-    pub(crate) fn pong(&mut self, payload: &[u8]) {
-        let key = self.header(Opcode::Pong, payload.len());
+    /// Appends a ping (§5.5.2) of at most 125 bytes.
+    pub(crate) fn ping(&mut self, payload: &[u8]) {
+        self.control(Opcode::Ping, payload);
+    }
+
+    /// Appends the answer to a ping (§5.5.3).
+    pub(super) fn pong(&mut self, payload: &[u8]) {
+        self.control(Opcode::Pong, payload);
+    }
+
+    fn control(&mut self, opcode: Opcode, payload: &[u8]) {
+        debug_assert!(payload.len() <= CONTROL_PAYLOAD_BYTES_MAX, "§5.5");
+        let key = self.header(opcode, payload.len());
         append_masked(&mut self.bytes, payload, key);
     }
 

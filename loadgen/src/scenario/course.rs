@@ -34,13 +34,11 @@ pub(super) struct Share {
 /// A worker on its way through a run.
 pub(super) struct Leg<'a, W> {
     pub(super) worker: W,
-    pub(super) clients: Clients,
+    pub(super) clients: Clients<'a>,
     pub(super) slots: Slots,
     pub(super) course: &'a Course,
     pub(super) crew: &'a Crew,
     pub(super) gauge: &'a Gauge,
-    /// When to look for connections that have been opening for too long.
-    pub(super) next_expiry: Nanos,
 }
 
 impl<W: Worker> Leg<'_, W> {
@@ -52,9 +50,9 @@ impl<W: Worker> Leg<'_, W> {
         if let Some(schedule) = self.await_schedule()? {
             self.worker
                 .begin(schedule, self.crew.clock.now(), &mut self.clients);
-            self.turn_until(schedule.from, None)?;
+            self.run_until(schedule.from, None)?;
             let cpu_before = thread_cpu();
-            ended = self.turn_until(schedule.until, Some(schedule))?;
+            ended = self.run_until(schedule.until, Some(schedule))?;
             self.worker.tally().cpu = thread_cpu().saturating_sub(cpu_before);
             self.worker.end(ended, &mut self.clients);
             self.drain()?;
@@ -78,7 +76,8 @@ impl<W: Worker> Leg<'_, W> {
                 if due > now {
                     break;
                 }
-                self.worker.connect(begun, &mut self.clients);
+                let route = self.course.dial.route();
+                self.worker.connect(begun, route, &mut self.clients);
                 begun += 1;
             }
             let wait = if due > now {
@@ -109,11 +108,11 @@ impl<W: Worker> Leg<'_, W> {
     }
 
     /// Keeps the load up until `mark`, Ctrl-C or the loss of what it is put on; tells the time.
-    fn turn_until(&mut self, mark: Nanos, measured: Option<Schedule>) -> io::Result<Nanos> {
+    fn run_until(&mut self, mark: Nanos, measured: Option<Schedule>) -> io::Result<Nanos> {
         let mut now = self.crew.clock.now();
         while now < mark && !self.worker.is_over(&self.clients) && !self.crew.is_stopped() {
             let due = self.worker.tick(now, &mut self.clients);
-            now = self.turn(mark.min(due).duration_since(now).min(TICK))?;
+            now = self.turn_until(now, mark.min(due))?;
             if let Some(lag) = self.clients.lag_ns()
                 && measured.is_some()
             {
@@ -128,26 +127,38 @@ impl<W: Worker> Leg<'_, W> {
         let mut now = self.crew.clock.now();
         while !self.worker.is_drained() && !self.crew.is_stopped() {
             let due = self.worker.tick(now, &mut self.clients);
-            now = self.turn(due.duration_since(now).min(TICK))?;
+            now = self.turn_until(now, due)?;
         }
         Ok(())
     }
 
-    /// One turn of the clients, and what comes with every turn.
+    /// One turn of the clients.
     fn turn(&mut self, wait: Duration) -> io::Result<Nanos> {
         let now = self.clients.turn(wait, &mut self.worker)?;
-        if self.clients.opening() > 0 && now >= self.next_expiry {
-            let timeout = self.course.timing.timeout;
-            self.clients.expire_opening(now, timeout, &mut self.worker);
-            self.next_expiry = Nanos(now.0 + expiry_interval_ns(timeout));
+        self.after_turn(now);
+        Ok(now)
+    }
+
+    /// The same, but back on time if something is due before the usual wait is over.
+    fn turn_until(&mut self, now: Nanos, due: Nanos) -> io::Result<Nanos> {
+        if due >= now.after(TICK) {
+            return self.turn(TICK);
         }
+        let now = self.clients.turn_until(due, &mut self.worker)?;
+        self.after_turn(now);
+        Ok(now)
+    }
+
+    /// What comes with every turn.
+    fn after_turn(&mut self, now: Nanos) {
+        let timeout = self.course.timing.timeout;
+        self.clients.expire(now, timeout, &mut self.worker);
         let tally = self.worker.tally();
         self.gauge.show(
             self.clients.live() - self.clients.opening(),
             tally.count(Counter::Messages),
             tally.faults.total(),
         );
-        Ok(now)
     }
 }
 

@@ -177,12 +177,16 @@ fn work<S: Scenario>(
     let slots = Slots::of_thread(number, course.threads, course.connections);
     let leg = Leg {
         worker: scenario.worker(slots, os_seeded()?)?,
-        clients: Clients::new(slots.count, crew.clock, os_seeded()?)?,
+        clients: Clients::new(
+            &course.dial,
+            slots.first..slots.first + slots.count,
+            crew.clock,
+            os_seeded()?,
+        )?,
         slots,
         course,
         crew,
         gauge,
-        next_expiry: Nanos::default(),
     };
     leg.go(ready)
 }

@@ -16,7 +16,7 @@ pub(crate) use super::pace::Arrivals;
 use super::pace::Pace;
 use super::window::{Reply, Window};
 use super::{Scenario, Schedule, Slots, Timing, Worker};
-use crate::client::{Clients, Handler, Outbox, Piece, Target};
+use crate::client::{Clients, Handler, Opening, Outbox, Piece, Route};
 use crate::clock::Nanos;
 use crate::fault::{Fault, FaultClass};
 use crate::payload::{Comparison, Corpus, Series};
@@ -25,7 +25,6 @@ use crate::stats::{Counter, Measure, Tally};
 /// What to run.
 #[derive(Debug)]
 pub(crate) struct Echo {
-    pub(crate) target: Target,
     pub(crate) corpus: Corpus,
     pub(crate) loop_kind: Loop,
     pub(crate) timing: Timing,
@@ -106,7 +105,7 @@ const _: () = assert!(size_of::<Session>() <= 128);
 
 impl EchoWorker<'_> {
     /// Gives out the messages whose time has come, to the open connections in turn.
-    fn send_due(&mut self, now: Nanos, clients: &mut Clients) {
+    fn send_due(&mut self, now: Nanos, clients: &mut Clients<'_>) {
         while let Some(pace) = &mut self.pace
             && let Some(intended) = pace.take_due(now)
         {
@@ -153,7 +152,7 @@ impl EchoWorker<'_> {
     }
 
     /// Counts messages that have waited too long; others take their places.
-    fn expire(&mut self, now: Nanos, clients: &mut Clients) {
+    fn expire(&mut self, now: Nanos, clients: &mut Clients<'_>) {
         let timeout = self.echo.timing.timeout;
         for conn in 0..self.sessions.len() {
             let expired = self.sessions[conn].window.expire(now, timeout);
@@ -222,11 +221,11 @@ impl EchoWorker<'_> {
 }
 
 impl Worker for EchoWorker<'_> {
-    fn connect(&mut self, conn: usize, clients: &mut Clients) {
-        clients.connect(conn, &self.echo.target, self);
+    fn connect(&mut self, conn: usize, route: &Route, clients: &mut Clients<'_>) {
+        clients.connect(conn, route, self);
     }
 
-    fn begin(&mut self, schedule: Schedule, now: Nanos, clients: &mut Clients) {
+    fn begin(&mut self, schedule: Schedule, now: Nanos, clients: &mut Clients<'_>) {
         self.schedule = Some(schedule);
         self.is_sending = true;
         self.next_expiry = Nanos(now.0 + expiry_interval_ns(self.echo.timing.timeout));
@@ -247,7 +246,7 @@ impl Worker for EchoWorker<'_> {
         }
     }
 
-    fn tick(&mut self, now: Nanos, clients: &mut Clients) -> Nanos {
+    fn tick(&mut self, now: Nanos, clients: &mut Clients<'_>) -> Nanos {
         self.send_due(now, clients);
         if now >= self.next_expiry {
             self.expire(now, clients);
@@ -257,7 +256,7 @@ impl Worker for EchoWorker<'_> {
         next_send.min(self.next_expiry)
     }
 
-    fn end(&mut self, _now: Nanos, _clients: &mut Clients) {
+    fn end(&mut self, _now: Nanos, _clients: &mut Clients<'_>) {
         (self.pace, self.is_sending) = (None, false);
     }
 
@@ -271,7 +270,7 @@ impl Worker for EchoWorker<'_> {
 }
 
 impl Handler for EchoWorker<'_> {
-    fn opened(&mut self, conn: usize) {
+    fn opened(&mut self, conn: usize, _opening: &Opening<'_>) {
         self.sessions[conn].is_open = true;
     }
 

@@ -15,7 +15,7 @@ use std::io;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::client::{Clients, Handler};
+use crate::client::{Clients, Dial, Handler, Route};
 use crate::clock::Nanos;
 use crate::stats::Tally;
 pub(crate) use crew::{Crew, Outcome, Phase, Progress, os_seeded, run};
@@ -40,23 +40,23 @@ pub(crate) trait Scenario: Sync {
 /// again, [`end`](Self::end) when the time is over, `tick` until [`is_drained`](Self::is_drained).
 /// What arrives meanwhile comes through [`Handler`].
 pub(crate) trait Worker: Handler {
-    /// Starts to make connection `conn`.
-    fn connect(&mut self, conn: usize, clients: &mut Clients);
+    /// Starts to make connection `conn`; `route` is the URL's.
+    fn connect(&mut self, conn: usize, route: &Route, clients: &mut Clients<'_>);
 
     /// The load begins.
-    fn begin(&mut self, schedule: Schedule, now: Nanos, clients: &mut Clients);
+    fn begin(&mut self, schedule: Schedule, now: Nanos, clients: &mut Clients<'_>);
 
     /// Does what is due at `now`, and tells when it next has something to do.
-    fn tick(&mut self, now: Nanos, clients: &mut Clients) -> Nanos;
+    fn tick(&mut self, now: Nanos, clients: &mut Clients<'_>) -> Nanos;
 
     /// From here on nothing new is sent.
-    fn end(&mut self, now: Nanos, clients: &mut Clients);
+    fn end(&mut self, now: Nanos, clients: &mut Clients<'_>);
 
     /// Whether nothing is waited for any more. Ticks see to it that this comes true.
     fn is_drained(&self) -> bool;
 
     /// Whether there is nothing left to put load on.
-    fn is_over(&self, clients: &Clients) -> bool {
+    fn is_over(&self, clients: &Clients<'_>) -> bool {
         clients.live() == 0
     }
 
@@ -97,6 +97,7 @@ impl Slots {
 /// How a run is led, whatever its scenario.
 #[derive(Debug)]
 pub(crate) struct Course {
+    pub(crate) dial: Dial,
     /// In all.
     pub(crate) connections: usize,
     pub(crate) threads: usize,
