@@ -4,3 +4,4 @@ mod echo;
 mod harness;
 mod help;
 mod server;
+mod truth;

@@ -1,14 +1,14 @@
 //! A small echo server on the codec and threads, which can misbehave. In: what to do wrong. Out: a
 //! URL, and the faults that were committed.
 //!
-//! Never: misbehaves more than once, unless every message is to be affected.
+//! Never: misbehaves more often than it says.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fanfare_codec::handshake::{HeadLimits, RequestDecoder, Response, Status};
 use fanfare_codec::{CloseCode, CloseFrame, Encoder, Limits, Message, MessageDecoder};
@@ -23,6 +23,8 @@ pub(crate) enum Conduct {
     Fragmented,
     /// Each reply this much later.
     Delayed(Duration),
+    /// Each reply later by a time with a long tail, half of them by less than `median`; noted.
+    DelayedAtRandom { median: Duration },
     /// Once, changes this byte of a reply.
     CorruptByte(usize),
     /// Once, cuts the last byte of a reply off.
@@ -59,11 +61,43 @@ pub(crate) struct Server {
     pub(crate) url: String,
     /// Messages received, on all connections.
     pub(crate) received: Arc<AtomicUsize>,
+    /// Misdeeds committed.
+    pub(crate) misdeeds: Arc<AtomicUsize>,
+    /// How long each reply was held back on purpose, in the order in which they were sent.
+    pub(crate) delays: Arc<Mutex<Vec<Duration>>>,
+}
+
+/// What the connections of a server share.
+#[derive(Clone)]
+struct Shared {
+    conduct: Conduct,
+    /// Messages between two misdeeds; `None` for one misdeed in all.
+    every: Option<usize>,
+    received: Arc<AtomicUsize>,
+    misdeeds: Arc<AtomicUsize>,
+    delays: Arc<Mutex<Vec<Duration>>>,
+    on_message: Arc<dyn Fn(usize) + Send + Sync>,
+}
+
+impl Shared {
+    /// Whether message `number` is one to misbehave at.
+    fn is_misdeed(&self, number: usize) -> bool {
+        match self.every {
+            None => number == MISDEED_AT,
+            Some(every) => number % every == MISDEED_AT % every,
+        }
+    }
 }
 
 impl Server {
+    /// One that misbehaves once, if at all.
     pub(crate) fn start(conduct: Conduct) -> Self {
-        Self::start_with(conduct, |_| {})
+        Self::run(conduct, None, |_| {})
+    }
+
+    /// One that misbehaves at every `every`-th message.
+    pub(crate) fn start_repeating(conduct: Conduct, every: usize) -> Self {
+        Self::run(conduct, Some(every), |_| {})
     }
 
     /// `on_message` is called with the number of each message.
@@ -71,39 +105,54 @@ impl Server {
         conduct: Conduct,
         on_message: impl Fn(usize) + Send + Sync + 'static,
     ) -> Self {
+        Self::run(conduct, None, on_message)
+    }
+
+    fn run(
+        conduct: Conduct,
+        every: Option<usize>,
+        on_message: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
-        let received = Arc::new(AtomicUsize::new(0));
-        let on_message = Arc::new(on_message);
-        let counter = Arc::clone(&received);
+        let shared = Shared {
+            conduct,
+            every,
+            received: Arc::default(),
+            misdeeds: Arc::default(),
+            delays: Arc::default(),
+            on_message: Arc::new(on_message),
+        };
+        let server = Self {
+            url: format!("ws://{address}/"),
+            received: Arc::clone(&shared.received),
+            misdeeds: Arc::clone(&shared.misdeeds),
+            delays: Arc::clone(&shared.delays),
+        };
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (counter, on_message) = (Arc::clone(&counter), Arc::clone(&on_message));
-                thread::spawn(move || {
-                    let number = || {
-                        let number = counter.fetch_add(1, Ordering::SeqCst);
-                        on_message(number);
-                        number
-                    };
-                    // `None` is a client that is gone, which ends the connection.
-                    let _ = serve(stream, conduct, number);
-                });
+                let shared = shared.clone();
+                // `None` is a client that is gone, which ends the connection.
+                thread::spawn(move || serve(stream, shared));
             }
         });
-        Self {
-            url: format!("ws://{address}/"),
-            received,
-        }
+        server
     }
 }
 
 /// Serves one connection to its end.
-fn serve(mut stream: TcpStream, conduct: Conduct, number: impl Fn() -> usize) -> Option<()> {
+fn serve(mut stream: TcpStream, shared: Shared) -> Option<()> {
     stream.set_nodelay(true).ok()?;
-    let mut buffer = upgrade(&mut stream, conduct)?;
+    let mut buffer = upgrade(&mut stream, shared.conduct)?;
+    let number = || {
+        let number = shared.received.fetch_add(1, Ordering::SeqCst);
+        (shared.on_message)(number);
+        number
+    };
     let mut decoder = MessageDecoder::new(Role::Server, Limits::default());
     let mut replies = Replies {
-        conduct,
+        shared: shared.clone(),
+        random: fastrand::Rng::new(),
         encoder: Encoder::server(),
         out: Vec::new(),
         held: None,
@@ -178,7 +227,8 @@ fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
 
 /// Replies on their way, and what is wrong with them.
 struct Replies {
-    conduct: Conduct,
+    shared: Shared,
+    random: fastrand::Rng,
     encoder: Encoder<Unmasked>,
     out: Vec<u8>,
     /// A reply that waits for the next to overtake it.
@@ -188,19 +238,37 @@ struct Replies {
 impl Replies {
     /// Replies to message `number`; `false` ends the connection.
     fn add(&mut self, number: usize, kind: MessageKind, payload: &[u8]) -> bool {
-        match self.conduct {
+        match self.shared.conduct {
             Conduct::Fragmented => self.fragmented(kind, payload),
             Conduct::Delayed(delay) => {
                 thread::sleep(delay);
                 self.plain(kind, payload);
             }
-            _ if number == MISDEED_AT => return self.misbehave(kind, payload),
+            Conduct::DelayedAtRandom { median } => {
+                self.hold_back(median);
+                self.plain(kind, payload);
+            }
+            // A second reply that waits would push out the first.
+            _ if self.shared.is_misdeed(number) && self.held.is_none() => {
+                self.shared.misdeeds.fetch_add(1, Ordering::SeqCst);
+                return self.misbehave(kind, payload);
+            }
             _ => self.plain(kind, payload),
         }
         if let Some((kind, payload)) = self.held.take() {
             self.plain(kind, &payload);
         }
         true
+    }
+
+    /// Waits for a time with a long tail, and notes how long it was.
+    fn hold_back(&mut self, median: Duration) {
+        let received = Instant::now();
+        // The logarithm is spread over 2.5 natural units, the more the rarer.
+        let stretch = |share: f64| (share * 0.7 + share.powi(6) * 1.8).exp();
+        thread::sleep(median.mul_f64(stretch(self.random.f64()) / stretch(0.5)));
+        let mut delays = self.shared.delays.lock().expect("nobody panics with it");
+        delays.push(received.elapsed());
     }
 
     fn plain(&mut self, kind: MessageKind, payload: &[u8]) {
@@ -231,7 +299,7 @@ impl Replies {
     }
 
     fn misbehave(&mut self, kind: MessageKind, payload: &[u8]) -> bool {
-        match self.conduct {
+        match self.shared.conduct {
             Conduct::CorruptByte(at) => {
                 let mut changed = payload.to_vec();
                 changed[at] ^= 0x80;
