@@ -1,48 +1,18 @@
 //! The `fanfare` daemon as a child process. In: its flags. Out: its address, its memory, its end.
 //!
-//! Never: leaves a child behind; takes a binary older than its sources (unless `FANFARE_BIN` names one).
+//! Never: leaves a child behind.
 
-use crate::clock;
+use crate::{binaries, clock};
 use rustix::process::Signal;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 /// How long a daemon may take to listen or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks at something that gives no event: a port, a child.
 const POLL: Duration = Duration::from_millis(5);
-
-/// The binary: `FANFARE_BIN`, or the one of this build's profile, built now if it is not up to date.
-pub fn binary() -> &'static PathBuf {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        if let Some(path) = std::env::var_os("FANFARE_BIN") {
-            return PathBuf::from(path);
-        }
-        // target/PROFILE/deps/suite-hash, or target/PROFILE/catalogue
-        let exe = std::env::current_exe().unwrap();
-        let profile = exe
-            .ancestors()
-            .find(|dir| dir.join("deps").is_dir())
-            .expect("the test executable lies in a target folder");
-        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build.args(["build", "--quiet", "-p", "fanfare-server"]);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        build.arg("--target-dir").arg(profile.parent().unwrap());
-        assert!(
-            build.status().unwrap().success(),
-            "the daemon does not build"
-        );
-        profile.join("fanfare")
-    })
-}
 
 /// A running daemon; killed when dropped.
 #[derive(Debug)]
@@ -66,7 +36,7 @@ impl Daemon {
                 .local_addr()?
                 .port();
             let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            let mut command = Command::new(binary());
+            let mut command = Command::new(binaries::fanfare());
             command
                 .arg("echo")
                 .args(["--listen", &addr.to_string()])

@@ -8,6 +8,7 @@
     reason = "test code: a panic is a failed test and names its place"
 )]
 
+pub mod binaries;
 pub mod catalogue;
 pub mod clock;
 pub mod daemon;

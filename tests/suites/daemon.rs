@@ -14,7 +14,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use fanfare_tests::clock;
-use fanfare_tests::daemon::{Daemon, binary};
+use fanfare_tests::binaries::fanfare;
+use fanfare_tests::daemon::Daemon;
 use fanfare_tests::drivers::live_server::upgrade_request;
 use fanfare_tests::wire::{self, CLOSE, Frame, Head, PING, Received, Sender};
 
@@ -109,7 +110,7 @@ impl Client {
 }
 
 fn run(args: &[&str]) -> Output {
-    let mut command = Command::new(binary());
+    let mut command = Command::new(fanfare());
     command
         .args(args)
         .stdin(Stdio::null())
@@ -183,7 +184,7 @@ fn no_log_level_silences_why_it_does_not_start() {
     let addr = taken.local_addr().unwrap().to_string();
     let flags = ["echo", "--listen", &addr, "--log-level", "off"];
     assert_one_line(&run(&flags), 1, &addr);
-    let mut command = Command::new(binary());
+    let mut command = Command::new(fanfare());
     command
         .args(["echo", "--listen", &addr])
         .env("RUST_LOG", "hyper=debug");
@@ -253,7 +254,7 @@ fn a_lost_stderr_does_not_keep_it_from_closing() {
         .local_addr()
         .unwrap();
     let mut child = Kept(
-        Command::new(binary())
+        Command::new(fanfare())
             .args([
                 "echo",
                 "--listen",
@@ -515,7 +516,7 @@ impl Drop for Kept {
 
 #[test]
 fn out_of_descriptors_it_lives_and_serves_again() {
-    let script = format!("ulimit -n 100 && exec {} \"$@\"", binary().display());
+    let script = format!("ulimit -n 100 && exec {} \"$@\"", fanfare().display());
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

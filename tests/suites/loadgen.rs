@@ -1,0 +1,62 @@
+//! `loadgen` against the daemon: what the two together must show.
+
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use fanfare_tests::binaries::loadgen;
+use fanfare_tests::daemon::Daemon;
+use rustix::process::Signal;
+use serde_json::Value;
+
+/// How long the server is frozen, in the middle of the measured time.
+const FROZEN: Duration = Duration::from_secs(1);
+
+fn start(daemon: &Daemon, flags: &str) -> Child {
+    Command::new(loadgen())
+        .args(["echo", &format!("ws://{}/", daemon.addr()), "--json"])
+        .args(flags.split_ascii_whitespace())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// The report of a run that lost nothing.
+fn report(run: Child) -> Value {
+    let output = run.wait_with_output().unwrap();
+    let summary = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{summary}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The loads run at the same time, so both see the same stop.
+#[test]
+fn a_stop_of_the_server_shows_in_an_open_loop_and_hides_in_a_closed_one() {
+    let daemon = Daemon::echo(&["--workers", "1"]).unwrap();
+    let flags = "--connections 10 --duration 10 --warmup 0.5";
+    let open = start(&daemon, &format!("{flags} --rate 500"));
+    let closed = start(&daemon, flags);
+    thread::sleep(Duration::from_secs(5));
+    daemon.signal(Signal::STOP).unwrap();
+    thread::sleep(FROZEN);
+    daemon.signal(Signal::CONT).unwrap();
+    let (open, closed) = (report(open), report(closed));
+
+    let quantile = |report: &Value, name: &str| {
+        let micros = report["latency_microseconds"][name].as_f64().unwrap();
+        Duration::from_secs_f64(micros / 1e6)
+    };
+    // A tenth of the messages was meant to be sent while the server stood; the last of them waited
+    // least, so one in a hundred waited for nine tenths of the stop or longer.
+    let expected = FROZEN.mul_f64(0.9);
+    let p99 = quantile(&open, "p99");
+    assert!(p99 > expected.mul_f64(0.95), "{p99:?} in an open loop");
+    assert!(p99 < FROZEN.mul_f64(1.2), "{p99:?} in an open loop");
+    assert_eq!(open["messages"], 5_000);
+    // Ten messages, one a connection, were on their way when it stopped.
+    let p99 = quantile(&closed, "p99");
+    assert!(p99 < FROZEN / 4, "{p99:?} in a closed loop");
+    assert!(quantile(&closed, "max") > expected, "it did see the stop");
+}
