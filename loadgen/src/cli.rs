@@ -74,6 +74,14 @@ pub(crate) struct DialArgs {
     /// Connect from these addresses in turn: ADDRESS, FIRST-LAST or ADDRESS/BITS, with commas
     #[arg(long, value_name = "ADDRESSES")]
     source: Vec<String>,
+
+    /// For wss: trust only the certificates in this PEM file, or in several
+    #[arg(long, value_name = "FILE")]
+    ca: Vec<PathBuf>,
+
+    /// For wss: accept any certificate
+    #[arg(long)]
+    insecure: bool,
 }
 
 impl DialArgs {
@@ -89,6 +97,8 @@ impl DialArgs {
             cookies: self.cookie.clone(),
             cookies_file: self.cookies_file.clone(),
             sources: self.source.clone(),
+            ca: self.ca.clone(),
+            insecure: self.insecure,
         }
     }
 }
@@ -108,7 +118,7 @@ Errors are counted by class:
   mismatch             replies that are not, byte for byte and in order, what was sent
   timeout              messages without a reply in time")]
 pub(crate) struct EchoArgs {
-    /// Where the server is: ws://HOST:PORT/PATH
+    /// Where the server is: ws://HOST:PORT/PATH or wss://
     #[arg(value_name = "URL")]
     pub(crate) url: String,
 

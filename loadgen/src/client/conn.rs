@@ -194,6 +194,7 @@ impl Connection {
         {
             return Ok(());
         }
+        self.transport.flush().map_err(|error| self.fault(error))?;
         if self.unsent.is_some() {
             self.send_unsent()?;
         }
@@ -292,7 +293,7 @@ impl Connection {
     ) -> Result<usize, Fault> {
         let mut head_len = 0;
         if let Phase::Upgrading(upgrade) = &mut self.phase {
-            match upgrade.finish(id, now, bytes, handler)? {
+            match upgrade.finish(id, now, self.transport.secured(), bytes, handler)? {
                 None => return Ok(0),
                 Some(len) => head_len = len,
             }
@@ -368,13 +369,13 @@ impl Connection {
     /// The end of a connection that the peer closed.
     #[cold]
     fn end_of_stream(&self, now: Nanos) -> End {
-        match self.goodbye() {
-            Goodbye::Unsaid => self.fault("the server closed without a close frame").into(),
-            Goodbye::Said => self
-                .fault("the server closed without an answer to the close frame")
-                .into(),
-            Goodbye::Answered => End::Closed(now),
-        }
+        let why = match self.goodbye() {
+            _ if !self.is_open() => "the server closed before it had answered",
+            Goodbye::Unsaid => "the server closed without a close frame",
+            Goodbye::Said => "the server closed without an answer to the close frame",
+            Goodbye::Answered => return End::Closed(now),
+        };
+        self.fault(why).into()
     }
 
     /// The end of a connection that the network, or a reset, ended.
@@ -406,6 +407,11 @@ impl Connection {
         Ok(true)
     }
 
+    /// Closes the socket in order, when all has been said.
+    pub(super) fn finish(mut self) {
+        self.transport.finish();
+    }
+
     /// Ends at once, with a reset.
     pub(super) fn cut(self) {
         self.transport.cut();
@@ -419,6 +425,7 @@ impl Upgrade {
         &mut self,
         id: usize,
         now: Nanos,
+        secured: Option<Nanos>,
         received: &[u8],
         handler: &mut impl Handler,
     ) -> Result<Option<usize>, Fault> {
@@ -430,7 +437,7 @@ impl Upgrade {
         let opening = Opening {
             started: self.started,
             connected: self.connected,
-            secured: self.connected,
+            secured: secured.unwrap_or(self.connected),
             opened: now,
             subprotocol: accepted.protocol,
         };

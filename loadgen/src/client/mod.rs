@@ -13,6 +13,7 @@ mod handler;
 mod inbound;
 mod outbox;
 mod poll;
+mod tls;
 mod transport;
 
 use std::collections::VecDeque;
@@ -27,7 +28,6 @@ pub(crate) use dial::{Dial, DialOptions, Route};
 pub(crate) use handler::{Handler, Opening, Piece};
 pub(crate) use outbox::Outbox;
 use poll::{ConnId, Poll, Readiness};
-use transport::Transport;
 
 /// Bytes of the receive buffer of a thread.
 const RECEIVE_BYTES: usize = 256 << 10;
@@ -146,7 +146,7 @@ impl<'d> Clients<'d> {
         let attempt = self.first + self.attempts;
         self.attempts += 1;
         let handshake = self.dial.handshake(route, number, self.io.out.keys())?;
-        let transport = Transport::Plain(self.dial.socket(attempt)?);
+        let transport = self.dial.transport(attempt, self.io.clock)?;
         #[expect(
             clippy::cast_possible_truncation,
             reason = "only neighbours must differ"
@@ -334,9 +334,12 @@ impl<'d> Clients<'d> {
 
     #[cold]
     fn end(&mut self, conn: usize, end: End, handler: &mut impl Handler) {
-        self.remove(conn);
+        let connection = self.remove(conn);
         match end {
-            End::Closed(now) => handler.closed(conn, now),
+            End::Closed(now) => {
+                connection.into_iter().for_each(Connection::finish);
+                handler.closed(conn, now);
+            }
             End::Lost(fault) => handler.lost(conn, fault),
         }
     }
@@ -358,6 +361,7 @@ impl<'d> Clients<'d> {
                 // A courtesy: the socket is closed whether or not it arrives.
                 let _ = connection.say_goodbye(&mut self.io.out);
                 self.io.out.clear();
+                connection.finish();
             }
         }
     }
