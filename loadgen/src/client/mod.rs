@@ -13,6 +13,8 @@ mod handler;
 mod inbound;
 mod outbox;
 mod poll;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod transport;
 

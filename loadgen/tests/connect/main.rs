@@ -108,7 +108,7 @@ fn an_unknown_authority_is_a_handshake_fault_unless_insecure() {
     let authority = Authority::of("127.0.0.1", &[&TLS12, &TLS13]);
     let other = Authority::of("127.0.0.1", &[&TLS13]);
     let server = Server::start(Setup {
-        tls: Some(authority.server.clone()),
+        tls: Some(authority.server),
         ..Setup::default()
     });
     let url = format!("wss://{}/", server.address);
@@ -141,7 +141,7 @@ fn plain_and_tls_do_not_mix() {
     assert_handshake_fault(&echo(&url, "--insecure|--timeout|2"), "handshake");
     let authority = Authority::of("127.0.0.1", &[&TLS13]);
     let tls = Server::start(Setup {
-        tls: Some(authority.server.clone()),
+        tls: Some(authority.server),
         ..Setup::default()
     });
     let url = format!("ws://{}/", tls.address);
