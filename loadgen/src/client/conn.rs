@@ -175,7 +175,13 @@ impl Connection {
         }
     }
 
-    /// Sets how many bytes may be received; the caller has the connection served if it was at 0.
+    /// Whether its allowance is used up: then no event will come for what is there already, and
+    /// whoever raises the allowance has it served.
+    pub(super) const fn is_held_back(&self) -> bool {
+        self.allowance == 0
+    }
+
+    /// Sets how many bytes may be received.
     pub(super) const fn allow(&mut self, bytes: usize) {
         self.allowance = bytes;
     }

@@ -34,7 +34,8 @@ use poll::{ConnId, Poll, Readiness};
 /// Bytes of the receive buffer of a thread.
 const RECEIVE_BYTES: usize = 256 << 10;
 
-/// How long before a mark [`Clients::turn_until`] stops to sleep: longer than it takes to wake up.
+/// How long before a mark [`Clients::turn_until`] stops to sleep: longer than it mostly takes to wake
+/// up, and short against the time between two marks.
 const SPIN: Duration = Duration::from_micros(100);
 
 /// The clients of one thread, which makes them and takes their turns.
@@ -269,10 +270,10 @@ impl<'d> Clients<'d> {
     /// server has closed the connection, all that is left is received.
     pub(crate) fn limit_read(&mut self, conn: usize, bytes: usize) {
         if let Some(connection) = &mut self.connections[conn] {
-            connection.allow(bytes);
-            if bytes > 0 {
+            if connection.is_held_back() && bytes > 0 {
                 self.io.ready.push(conn);
             }
+            connection.allow(bytes);
         }
     }
 
@@ -298,10 +299,12 @@ impl<'d> Clients<'d> {
             conn: conn as u32,
             generation: connection.generation(),
         };
+        if connection.is_held_back() {
+            self.io.ready.push(conn);
+        }
         match connection.say_goodbye(&mut self.io.out) {
             Ok(true) => {
                 self.closes.push_back(Deadline { id, since });
-                self.io.ready.push(conn); // it may have been held back
             }
             Ok(false) => self.end(conn, End::Closed(since), handler),
             Err(fault) => self.end(conn, fault.into(), handler),

@@ -27,7 +27,8 @@ pub(super) struct TlsStream {
 }
 
 impl TlsStream {
-    pub(super) const fn new(socket: OwnedFd, session: ClientConnection, clock: Clock) -> Self {
+    pub(super) fn new(socket: OwnedFd, mut session: ClientConnection, clock: Clock) -> Self {
+        session.set_buffer_limit(None); // who sends what decides how much waits
         Self {
             socket,
             session,
@@ -85,22 +86,16 @@ impl TlsStream {
         self.flush()
     }
 
-    /// Writes until the stream takes no more, and tells how much that was; what is taken may still
-    /// have to be [flushed](Self::flush) when the socket has room.
+    /// Takes all of `bytes`; what the socket does not take is [flushed](Self::flush) when it has room,
+    /// and what is sent before the handshake is over goes out right after it.
     ///
     /// # Errors
     ///
     /// When the stream is broken.
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut sent = 0;
-        loop {
-            let taken = self.session.writer().write(&bytes[sent..])?;
-            sent += taken;
-            self.flush()?;
-            if sent == bytes.len() || taken == 0 || self.session.wants_write() {
-                return Ok(sent);
-            }
-        }
+        self.session.writer().write_all(bytes)?;
+        self.flush()?;
+        Ok(bytes.len())
     }
 
     /// Writes records to the socket until there is none left or the socket is full.

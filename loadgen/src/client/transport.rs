@@ -3,7 +3,7 @@
 //! Straight from the kernel: in a process of several threads libc's `recv` and `send` first make each
 //! call a point where the thread could be cancelled, which nobody needs here.
 //!
-//! Never: keeps plaintext that the stream did not take.
+//! Never: keeps plaintext that it said it did not take.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
