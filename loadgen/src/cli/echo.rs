@@ -4,8 +4,8 @@
 
 use clap::Args;
 
-use super::Usage;
-use super::args::{DialArgs, MessageArgs, OutputArgs, RunArgs, count, rate};
+use super::args::{MessageArgs, OutputArgs, RunArgs, count, rate};
+use super::{DialArgs, Usage};
 
 /// Payload bytes that may be in flight on one connection, or wait for the timeout in all.
 const IN_FLIGHT_BYTES_MAX: u64 = 1 << 30;
@@ -28,7 +28,7 @@ Errors are counted by class:
   mismatch             replies that are not, byte for byte and in order, what was sent
   timeout              messages without a reply in time")]
 pub(crate) struct EchoArgs {
-    /// Where the server is: ws://HOST:PORT/PATH
+    /// Where the server is: ws://HOST:PORT/PATH or wss://
     #[arg(value_name = "URL")]
     pub(crate) url: String,
 

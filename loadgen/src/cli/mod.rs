@@ -4,6 +4,7 @@
 //! Never: opens a socket or a file.
 
 mod args;
+mod dial;
 mod echo;
 
 use std::ffi::OsString;
@@ -12,7 +13,8 @@ use std::fmt;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-pub(crate) use args::{DialArgs, MessageArgs, OutputArgs, RunArgs};
+pub(crate) use args::{MessageArgs, OutputArgs, RunArgs};
+pub(crate) use dial::DialArgs;
 pub(crate) use echo::EchoArgs;
 
 /// Opens WebSocket connections, puts load on them and tells what came of it.

@@ -177,7 +177,13 @@ impl Connection {
         }
     }
 
-    /// Sets how many bytes may be received; the caller has the connection served if it was at 0.
+    /// Whether its allowance is used up: then no event will come for what is there already, and
+    /// whoever raises the allowance has it served.
+    pub(super) const fn is_held_back(&self) -> bool {
+        self.allowance == 0
+    }
+
+    /// Sets how many bytes may be received.
     pub(super) const fn allow(&mut self, bytes: usize) {
         self.allowance = bytes;
     }
@@ -196,6 +202,7 @@ impl Connection {
         {
             return Ok(());
         }
+        self.transport.flush().map_err(|error| self.fault(error))?;
         if self.unsent.is_some() {
             self.send_unsent()?;
         }
@@ -295,7 +302,7 @@ impl Connection {
     ) -> Result<usize, Fault> {
         let mut head_len = 0;
         if let Phase::Upgrading(upgrade) = &mut self.phase {
-            match upgrade.finish(id, now, bytes, handler)? {
+            match upgrade.finish(id, now, self.transport.secured(), bytes, handler)? {
                 None => return Ok(0),
                 Some(len) => head_len = len,
             }
@@ -371,13 +378,13 @@ impl Connection {
     /// The end of a connection that the peer closed.
     #[cold]
     fn end_of_stream(&self, now: Nanos) -> End {
-        match self.goodbye() {
-            Goodbye::Unsaid => self.fault("the server closed without a close frame").into(),
-            Goodbye::Said => self
-                .fault("the server closed without an answer to the close frame")
-                .into(),
-            Goodbye::Answered => End::Closed(now),
-        }
+        let why = match self.goodbye() {
+            _ if !self.is_open() => "the server closed before it had answered",
+            Goodbye::Unsaid => "the server closed without a close frame",
+            Goodbye::Said => "the server closed without an answer to the close frame",
+            Goodbye::Answered => return End::Closed(now),
+        };
+        self.fault(why).into()
     }
 
     /// The end of a connection that the network, or a reset, ended.
@@ -409,6 +416,11 @@ impl Connection {
         Ok(true)
     }
 
+    /// Closes the socket in order, when all has been said.
+    pub(super) fn finish(mut self) {
+        self.transport.finish();
+    }
+
     /// Ends at once, with a reset.
     pub(super) fn cut(self) {
         self.transport.cut();
@@ -422,6 +434,7 @@ impl Upgrade {
         &mut self,
         id: usize,
         now: Nanos,
+        secured: Option<Nanos>,
         received: &[u8],
         handler: &mut impl Handler,
     ) -> Result<Option<usize>, Fault> {
@@ -433,7 +446,7 @@ impl Upgrade {
         let opening = Opening {
             started: self.started,
             connected: self.connected,
-            secured: self.connected,
+            secured: secured.unwrap_or(self.connected),
             opened: now,
             subprotocol: accepted.protocol,
         };

@@ -13,6 +13,9 @@ mod handler;
 mod inbound;
 mod outbox;
 mod poll;
+#[cfg(test)]
+mod tests;
+mod tls;
 mod transport;
 
 use std::collections::VecDeque;
@@ -27,12 +30,12 @@ pub(crate) use dial::{Dial, DialOptions, Route};
 pub(crate) use handler::{Handler, Opening, Piece};
 pub(crate) use outbox::Outbox;
 use poll::{ConnId, Poll, Readiness};
-use transport::Transport;
 
 /// Bytes of the receive buffer of a thread.
 const RECEIVE_BYTES: usize = 256 << 10;
 
-/// How long before a mark [`Clients::turn_until`] stops to sleep: longer than it takes to wake up.
+/// How long before a mark [`Clients::turn_until`] stops to sleep: longer than it mostly takes to wake
+/// up, and short against the time between two marks.
 const SPIN: Duration = Duration::from_micros(100);
 
 /// The clients of one thread, which makes them and takes their turns.
@@ -157,7 +160,7 @@ impl<'d> Clients<'d> {
         let attempt = self.first + self.attempts;
         self.attempts += 1;
         let handshake = self.dial.handshake(route, number, self.io.out.keys())?;
-        let transport = Transport::Plain(self.dial.socket(attempt)?);
+        let transport = self.dial.transport(attempt, self.io.clock)?;
         #[expect(
             clippy::cast_possible_truncation,
             reason = "only neighbours must differ"
@@ -280,10 +283,10 @@ impl<'d> Clients<'d> {
     /// server has closed the connection, all that is left is received.
     pub(crate) fn limit_read(&mut self, conn: usize, bytes: usize) {
         if let Some(connection) = &mut self.connections[conn] {
-            connection.allow(bytes);
-            if bytes > 0 {
+            if connection.is_held_back() && bytes > 0 {
                 self.io.ready.push(conn);
             }
+            connection.allow(bytes);
         }
     }
 
@@ -309,10 +312,12 @@ impl<'d> Clients<'d> {
             conn: conn as u32,
             generation: connection.generation(),
         };
+        if connection.is_held_back() {
+            self.io.ready.push(conn);
+        }
         match connection.say_goodbye(&mut self.io.out) {
             Ok(true) => {
                 self.closes.push_back(Deadline { id, since });
-                self.io.ready.push(conn); // it may have been held back
             }
             Ok(false) => self.end(conn, End::Closed(since), handler),
             Err(fault) => self.end(conn, fault.into(), handler),
@@ -347,9 +352,12 @@ impl<'d> Clients<'d> {
 
     #[cold]
     fn end(&mut self, conn: usize, end: End, handler: &mut impl Handler) {
-        self.remove(conn);
+        let connection = self.remove(conn);
         match end {
-            End::Closed(now) => handler.closed(conn, now),
+            End::Closed(now) => {
+                connection.into_iter().for_each(Connection::finish);
+                handler.closed(conn, now);
+            }
             End::Lost(fault) => handler.lost(conn, fault),
         }
     }
@@ -371,6 +379,7 @@ impl<'d> Clients<'d> {
                 // A courtesy: the socket is closed whether or not it arrives.
                 let _ = connection.say_goodbye(&mut self.io.out);
                 self.io.out.clear();
+                connection.finish();
             }
         }
     }

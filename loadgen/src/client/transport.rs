@@ -3,7 +3,7 @@
 //! Straight from the kernel: in a process of several threads libc's `recv` and `send` first make each
 //! call a point where the thread could be cancelled, which nobody needs here.
 //!
-//! Never: keeps plaintext that the stream did not take.
+//! Never: keeps plaintext that it said it did not take.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,11 +13,16 @@ use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{self, RecvFlags, SendFlags};
 
+use super::tls::TlsStream;
+use crate::clock::Nanos;
+
 /// The stream under a connection.
 #[derive(Debug)]
 pub(super) enum Transport {
     /// `ws`: the socket itself.
     Plain(OwnedFd),
+    /// `wss`.
+    Tls(Box<TlsStream>),
 }
 
 impl Transport {
@@ -25,6 +30,7 @@ impl Transport {
     pub(super) fn socket(&self) -> BorrowedFd<'_> {
         match self {
             Self::Plain(socket) => socket.as_fd(),
+            Self::Tls(stream) => stream.socket(),
         }
     }
 
@@ -37,6 +43,7 @@ impl Transport {
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => Ok(net::recv(&*socket, buffer, RecvFlags::empty())?.0),
+            Self::Tls(stream) => stream.receive(buffer),
         }
     }
 
@@ -45,6 +52,7 @@ impl Transport {
     pub(super) const fn is_drained(&self) -> bool {
         match self {
             Self::Plain(_) => true,
+            Self::Tls(stream) => stream.is_drained(),
         }
     }
 
@@ -57,6 +65,35 @@ impl Transport {
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => send(socket, bytes),
+            Self::Tls(stream) => stream.send(bytes),
+        }
+    }
+
+    /// Writes what [`send`](Self::send) took and the socket did not.
+    ///
+    /// # Errors
+    ///
+    /// When the stream is broken.
+    #[inline]
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+
+    /// When the TLS handshake was over.
+    pub(super) fn secured(&self) -> Option<Nanos> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.secured(),
+        }
+    }
+
+    /// Tells the peer that nothing more will come, where the stream has a way of its own for that.
+    pub(super) fn finish(&mut self) {
+        if let Self::Tls(stream) = self {
+            stream.finish();
         }
     }
 

@@ -1,5 +1,6 @@
 //! `loadgen` as a user runs it, against servers that behave and servers that do not.
 
+mod clock;
 mod echo;
 mod harness;
 mod help;

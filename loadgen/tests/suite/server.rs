@@ -8,8 +8,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::clock;
 use fanfare_codec::handshake::{HeadLimits, RequestDecoder, Response, Status};
 use fanfare_codec::{CloseCode, CloseFrame, Encoder, Limits, Message, MessageDecoder};
 use fanfare_codec::{MessageKind, Role, Unmasked};
@@ -263,7 +264,7 @@ impl Replies {
 
     /// Waits for a time with a long tail, and notes how long it was.
     fn hold_back(&mut self, median: Duration) {
-        let received = Instant::now();
+        let received = clock::now();
         // The logarithm is spread over 2.5 natural units, the more the rarer.
         let stretch = |share: f64| (share * 0.7 + share.powi(6) * 1.8).exp();
         thread::sleep(median.mul_f64(stretch(self.random.f64()) / stretch(0.5)));

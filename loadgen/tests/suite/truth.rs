@@ -30,7 +30,7 @@ fn assert_quantiles(report: &Value, server: &Server) {
             .as_f64()
             .expect("a number");
         let ratio = told / logged;
-        println!("{name}: told {told:.0} us, logged {logged:.0} us, ratio {ratio:.4}");
+        eprintln!("{name}: told {told:.0} us, logged {logged:.0} us, ratio {ratio:.4}");
         assert!(
             (ratio - 1.0).abs() <= TOLERANCE,
             "{name}: {told} for {logged}"

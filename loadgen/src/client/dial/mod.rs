@@ -4,9 +4,11 @@
 //!
 //! Never: waits for a connection, reads a response.
 
+mod any_certificate;
 mod credentials;
 mod source;
 mod target;
+mod trust;
 
 use std::fmt;
 use std::io;
@@ -20,11 +22,15 @@ use rustix::io::Errno;
 use rustix::net::sockopt::set_tcp_nodelay;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, socket_with};
 
+use super::tls::TlsStream;
+use super::transport::Transport;
+use crate::clock::Clock;
 use crate::fault::{Fault, FaultClass};
 use credentials::Credentials;
 use source::Sources;
 pub(crate) use target::Route;
 use target::Target;
+use trust::Trust;
 
 /// The flags of a command that connects, as typed.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +53,10 @@ pub(crate) struct DialOptions {
     pub(crate) cookies_file: Option<PathBuf>,
     /// `--source`: addresses, ranges `A-B` and networks `A/BITS`, each a list with commas.
     pub(crate) sources: Vec<String>,
+    /// `--ca`: PEM files of the only certificates to trust.
+    pub(crate) ca: Vec<PathBuf>,
+    /// `--insecure`: trust everybody.
+    pub(crate) insecure: bool,
 }
 
 /// Everything that connections have in common, checked.
@@ -56,6 +66,7 @@ pub(crate) struct Dial {
     address: SocketAddr,
     sources: Sources,
     credentials: Credentials,
+    trust: Option<Trust>,
 }
 
 /// A flag that cannot be followed, in one line.
@@ -105,6 +116,7 @@ impl Dial {
         Ok(Self {
             sources: Sources::choose(options, address, connections)?,
             credentials: Credentials::load(options)?,
+            trust: Trust::establish(options, &target)?,
             target,
             address,
         })
@@ -116,12 +128,19 @@ impl Dial {
     }
 
     /// A socket that is connecting, the `attempt`-th of the run.
-    pub(super) fn socket(&self, attempt: usize) -> Result<OwnedFd, Fault> {
-        self.connecting_socket(attempt)
-            .map_err(|error| connect_fault(&error))
+    pub(super) fn transport(&self, attempt: usize, clock: Clock) -> Result<Transport, Fault> {
+        let socket = self
+            .socket(attempt)
+            .map_err(|error| connect_fault(&error))?;
+        Ok(match &self.trust {
+            None => Transport::Plain(socket),
+            Some(trust) => {
+                Transport::Tls(Box::new(TlsStream::new(socket, trust.session()?, clock)))
+            }
+        })
     }
 
-    fn connecting_socket(&self, attempt: usize) -> io::Result<OwnedFd> {
+    fn socket(&self, attempt: usize) -> io::Result<OwnedFd> {
         let family = match self.address {
             SocketAddr::V4(_) => AddressFamily::INET,
             SocketAddr::V6(_) => AddressFamily::INET6,
