@@ -26,11 +26,6 @@ impl Nanos {
         Duration::from_nanos(self.since(earlier))
     }
 
-    /// `duration` earlier, or the start.
-    pub(crate) fn before(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(nanos(duration)))
-    }
-
     /// `duration` later.
     pub(crate) fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanos(duration)))

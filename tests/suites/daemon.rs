@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use fanfare_tests::clock;
 use fanfare_tests::binaries::fanfare;
+use fanfare_tests::clock;
 use fanfare_tests::daemon::Daemon;
 use fanfare_tests::drivers::live_server::upgrade_request;
 use fanfare_tests::wire::{self, CLOSE, Frame, Head, PING, Received, Sender};

@@ -1,4 +1,5 @@
 //! `loadgen` against the daemon: what the two together must show.
+#![allow(clippy::unwrap_used, reason = "a failed test names its place")]
 
 use std::process::{Child, Command, Stdio};
 use std::thread;

@@ -24,6 +24,10 @@ use crate::fault::{Fault, FaultClass};
 /// Receives from one connection before the others get their turn.
 const RECEIVES_MAX: usize = 16;
 
+/// Bytes that wait for the socket when the handler is not asked for more: what a server does not take
+/// stays small here, and the messages that are due wait with the scenario.
+const UNSENT_BYTES_MAX: usize = 1 << 20;
+
 /// An allowance that is never used up.
 pub(super) const UNLIMITED: usize = usize::MAX;
 
@@ -147,6 +151,17 @@ impl Connection {
         matches!(&self.phase, Phase::Open(inbound) if inbound.goodbye() == Goodbye::Unsaid)
     }
 
+    /// Whether the handler is to be asked for messages.
+    #[inline]
+    pub(super) fn takes_more(&self) -> bool {
+        let waits = |unsent: &Unsent| unsent.bytes.len() - unsent.at;
+        self.may_send()
+            && self
+                .unsent
+                .as_deref()
+                .is_none_or(|unsent| waits(unsent) <= UNSENT_BYTES_MAX)
+    }
+
     /// How one ends that has been opening for `timeout`.
     pub(super) fn overdue_opening(&self, timeout: Duration) -> Option<End> {
         let class = match &self.phase {
@@ -204,9 +219,26 @@ impl Connection {
         }
         self.transport.flush().map_err(|error| self.fault(error))?;
         if self.unsent.is_some() {
-            self.send_unsent()?;
+            self.catch_up(id, io, handler)?;
         }
         self.receive(id, wake, io, handler)
+    }
+
+    /// Sends what waits, and then what had to wait with the handler.
+    #[cold]
+    fn catch_up(
+        &mut self,
+        id: usize,
+        io: &mut Io,
+        handler: &mut impl Handler,
+    ) -> Result<(), Fault> {
+        let was_held_back = !self.takes_more();
+        self.send_unsent()?;
+        if was_held_back && self.takes_more() {
+            handler.refill(id, io.clock.now(), &mut io.out);
+            self.send(&mut io.out)?;
+        }
+        Ok(())
     }
 
     /// Whether the socket is connected; then the request is on its way.
@@ -278,7 +310,7 @@ impl Connection {
             if used < end {
                 self.unread.extend_from_slice(&io.buffer[used..end]);
             }
-            if self.may_send() {
+            if self.takes_more() {
                 handler.refill(id, now, &mut io.out);
             }
             self.send(&mut io.out)?;
@@ -357,6 +389,9 @@ impl Connection {
                 at: 0,
             })
         });
+        if unsent.at > unsent.bytes.len() / 2 {
+            unsent.bytes.drain(..std::mem::take(&mut unsent.at));
+        }
         unsent.bytes.extend_from_slice(bytes);
     }
 

@@ -22,7 +22,8 @@ pub(crate) trait Handler {
     /// A piece of a message, received at `now`.
     fn data(&mut self, conn: usize, now: Nanos, piece: &Piece<'_>);
     /// Everything that one receive brought has been handed over: what is to be sent now? `now` is
-    /// when it was received, just before what is put into `out` goes to the socket.
+    /// when it was received, just before what is put into `out` goes to the socket. Not asked while
+    /// much of what was put there before waits for the socket; asked again when that has gone.
     fn refill(&mut self, conn: usize, now: Nanos, out: &mut Outbox);
     /// A ping, which is answered already.
     fn ping(&mut self, _conn: usize, _now: Nanos, _payload: &[u8]) {}

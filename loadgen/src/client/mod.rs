@@ -269,7 +269,7 @@ impl<'d> Clients<'d> {
     pub(crate) fn refill(&mut self, conn: usize, handler: &mut impl Handler) {
         let now = self.io.clock.now();
         if let Some(connection) = &mut self.connections[conn]
-            && connection.may_send()
+            && connection.takes_more()
         {
             handler.refill(conn, now, &mut self.io.out);
             if let Err(fault) = connection.send(&mut self.io.out) {

@@ -257,9 +257,12 @@ impl Collector<'_> {
 
     fn set_schedule(&self) {
         let timing = self.course.timing;
-        let from = self.crew.clock.now().after(timing.warmup);
+        let start = self.crew.clock.now();
+        let from = start.after(timing.warmup);
         let until = from.after(timing.duration);
-        self.crew.schedule.get_or_init(|| Schedule { from, until });
+        self.crew
+            .schedule
+            .get_or_init(|| Schedule { start, from, until });
     }
 
     /// Samples the server as exactly at the measurement's ends as this thread wakes.
@@ -288,10 +291,7 @@ impl Collector<'_> {
     fn progress(&self, now: Nanos) -> Progress {
         let (phase, since) = match self.crew.schedule() {
             None => (Phase::Opening, self.began),
-            Some(schedule) if now < schedule.from => {
-                let began = schedule.from.before(self.course.timing.warmup);
-                (Phase::WarmingUp, began)
-            }
+            Some(schedule) if now < schedule.from => (Phase::WarmingUp, schedule.start),
             Some(schedule) if now < schedule.until => (Phase::Measuring, schedule.from),
             Some(schedule) => (Phase::Draining, schedule.until),
         };

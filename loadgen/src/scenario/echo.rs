@@ -241,7 +241,12 @@ impl Worker for EchoWorker<'_> {
             } => {
                 let share = self.slots.count as f64 / self.slots.total as f64;
                 let random = self.random.fork();
-                self.pace = Some(Pace::new(arrivals, per_second * share, now, random));
+                self.pace = Some(Pace::new(
+                    arrivals,
+                    per_second * share,
+                    schedule.start,
+                    random,
+                ));
             }
         }
     }

@@ -119,9 +119,10 @@ pub(crate) struct Timing {
     pub(crate) timeout: Duration,
 }
 
-/// When the measurement begins and ends.
+/// When the load begins, and when the measurement begins and ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
+    pub(crate) start: Nanos,
     pub(crate) from: Nanos,
     pub(crate) until: Nanos,
 }

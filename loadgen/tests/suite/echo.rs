@@ -184,6 +184,19 @@ fn ctrl_c_prints_the_results_so_far() {
     );
 }
 
+/// Far more is due than the sockets and the client keep for the server: it waits, and is sent.
+#[test]
+fn what_a_deaf_server_does_not_take_is_sent_when_it_listens() {
+    let server = Server::start(Conduct::Deaf(Duration::from_secs(1)));
+    let output = output(&format!(
+        "echo {} --connections 2 --rate 400 --size 100000 --duration 1 --warmup 0 --json",
+        server.url
+    ));
+    let report = report(&output, 0);
+    assert_eq!(report["messages"], 400);
+    assert!(report["latency_microseconds"]["p50"].as_f64() > Some(300_000.0));
+}
+
 #[test]
 fn latency_is_never_less_than_the_delay() {
     let delay = Duration::from_millis(20);

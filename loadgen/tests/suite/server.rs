@@ -40,6 +40,8 @@ pub(crate) enum Conduct {
     Swap,
     /// Once, ends the connection without a word.
     Hangup,
+    /// Reads nothing for this long after the upgrade.
+    Deaf(Duration),
     /// Once, ends the connection with code 1001.
     GoAway,
     /// Once, sends a frame with a reserved opcode.
@@ -158,6 +160,9 @@ fn serve(mut stream: TcpStream, shared: Shared) -> Option<()> {
         out: Vec::new(),
         held: None,
     };
+    if let Conduct::Deaf(time) = shared.conduct {
+        thread::sleep(time);
+    }
     loop {
         let total = buffer.len();
         let mut input = &mut buffer[..];
