@@ -23,17 +23,29 @@ pub(crate) enum FaultClass {
     Closed,
     /// A message was not answered in time.
     Timeout,
+    /// A publication that a subscriber never got.
+    Gap,
+    /// A publication that a subscriber got once more.
+    Duplicate,
+    /// A publication that a subscriber got after one that was published later.
+    Disorder,
+    /// A publication that the server did not take.
+    Refused,
 }
 
 impl FaultClass {
     /// All, in the order in which they are reported.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Connect,
         Self::Handshake,
         Self::Protocol,
         Self::Mismatch,
         Self::Closed,
         Self::Timeout,
+        Self::Gap,
+        Self::Duplicate,
+        Self::Disorder,
+        Self::Refused,
     ];
 
     /// The name in reports.
@@ -45,6 +57,10 @@ impl FaultClass {
             Self::Mismatch => "mismatch",
             Self::Closed => "closed",
             Self::Timeout => "timeout",
+            Self::Gap => "gap",
+            Self::Duplicate => "duplicate",
+            Self::Disorder => "disorder",
+            Self::Refused => "refused",
         }
     }
 }

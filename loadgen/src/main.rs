@@ -46,6 +46,7 @@ fn main() -> ExitCode {
     let result = cli::parse(std::env::args_os()).map_err(Failure::Usage);
     match result.and_then(|cli| match cli.command {
         Command::Echo(args) => start::echo(&args),
+        Command::Fanout(args) => start::fanout(&args),
     }) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(LOST),

@@ -3,11 +3,14 @@
 //!
 //! Never: measures, prints.
 
+mod fanout;
+
 use crate::cli::{EchoArgs, MessageArgs, Usage};
 use crate::payload::Corpus;
 use crate::report::Subject;
 use crate::scenario::echo::{Arrivals, Echo, Loop};
 use crate::{Failure, run, timing};
+pub(crate) use fanout::fanout;
 
 /// `loadgen echo`.
 pub(crate) fn echo(args: &EchoArgs) -> Result<bool, Failure> {

@@ -6,6 +6,7 @@
 mod args;
 mod dial;
 mod echo;
+mod fanout;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use args::{MessageArgs, OutputArgs, RunArgs};
 pub(crate) use dial::DialArgs;
 pub(crate) use echo::EchoArgs;
+pub(crate) use fanout::{FanoutArgs, check_size_min};
 
 /// Opens WebSocket connections, puts load on them and tells what came of it.
 #[derive(Debug, Parser)]
@@ -37,6 +39,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Echo(Box<EchoArgs>),
+    Fanout(Box<FanoutArgs>),
 }
 
 /// Why the run was not started, in one line.
@@ -66,6 +69,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Usa
     })?;
     match &cli.command {
         Command::Echo(args) => args.check()?,
+        Command::Fanout(args) => args.check()?,
     }
     Ok(cli)
 }
@@ -113,6 +117,50 @@ mod tests {
             ("loadgen echo ws://h --pin a", "--pin"),
             ("loadgen echo ws://h --pid x", "--pid"),
             ("loadgen echo ws://h --nonsense", "--nonsense"),
+            ("loadgen fanout", "<URL>"),
+            ("loadgen fanout ws://h --rate 0", "--rate"),
+            ("loadgen fanout ws://h --size 23", "--size"),
+            ("loadgen fanout ws://h --channels 2", "{channel}"),
+            (
+                "loadgen fanout ws://h/{channel} --channels 9 --subscribers 8",
+                "--subscribers",
+            ),
+            (
+                "loadgen fanout ws://h/{channel} --channels 2 --publishers 1",
+                "--publishers",
+            ),
+            (
+                "loadgen fanout ws://h/{channel} --channel-prefix a/b",
+                "--channel-prefix",
+            ),
+            (
+                "loadgen fanout ws://h --publish-http https://h/",
+                "--publish-http",
+            ),
+            (
+                "loadgen fanout ws://h/{channel} --channels 2 --publish-http http://h/",
+                "--publish-http",
+            ),
+            (
+                "loadgen fanout ws://h --publish-json {payload}",
+                "--publish-http",
+            ),
+            (
+                "loadgen fanout ws://h --publish-http http://h/ --publish-json {}",
+                "--publish-json",
+            ),
+            (
+                "loadgen fanout ws://h --publish-http http://h/ --publish-header a",
+                "--publish-header",
+            ),
+            (
+                "loadgen fanout ws://h --publish-http http://h/ --publish-json {payload} --binary",
+                "--binary",
+            ),
+            (
+                "loadgen fanout ws://h --subscribers 1 --threads 3",
+                "--threads",
+            ),
         ] {
             let message = usage_error(args);
             assert!(message.contains(named), "{args}: {message}");

@@ -115,6 +115,11 @@ impl<'d> Clients<'d> {
         })
     }
 
+    /// The clock that tells the handler the time.
+    pub(crate) const fn clock(&self) -> Clock {
+        self.io.clock
+    }
+
     /// Connections that are made or being made.
     pub(crate) const fn live(&self) -> usize {
         self.live

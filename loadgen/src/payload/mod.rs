@@ -12,11 +12,13 @@
 
 mod comparison;
 mod sizes;
+mod stamp;
 
 use fanfare_codec::MessageKind;
 
 pub(crate) use comparison::Comparison;
 pub(crate) use sizes::Sizes;
+pub(crate) use stamp::{Reading, SERIES_MAX, STAMP_BYTES, Stamp, Stamps};
 
 /// Bytes of the sequence word.
 const WORD_BYTES: usize = 8;

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::fanout::FanoutJson;
 use super::{Report, warnings};
 use crate::fault::FaultClass;
 use crate::stats::{Counter, Measure, Quantiles};
@@ -32,6 +33,8 @@ struct Json<'a> {
     latency_microseconds: Spread,
     send_lag_microseconds: Spread,
     loop_lag_microseconds: Spread,
+    #[serde(flatten)]
+    fanout: FanoutJson,
     errors: Errors,
     client_cpu_seconds: f64,
     server_cpu_seconds: Option<f64>,
@@ -41,7 +44,7 @@ struct Json<'a> {
 
 /// Quantiles in microseconds; all null when nothing was recorded.
 #[derive(Default, Serialize)]
-struct Spread {
+pub(super) struct Spread {
     min: Option<f64>,
     p50: Option<f64>,
     p90: Option<f64>,
@@ -51,7 +54,7 @@ struct Spread {
 }
 
 impl Spread {
-    fn of(quantiles: Option<Quantiles>) -> Self {
+    pub(super) fn of(quantiles: Option<Quantiles>) -> Self {
         quantiles.map_or_else(Self::default, |quantiles| Self {
             min: Some(quantiles.min),
             p50: Some(quantiles.p50),
@@ -94,6 +97,7 @@ pub(super) fn write(report: &Report<'_>, out: &mut impl Write) -> io::Result<()>
         latency_microseconds: spread(Measure::Latency),
         send_lag_microseconds: spread(Measure::SendLag),
         loop_lag_microseconds: spread(Measure::LoopLag),
+        fanout: FanoutJson::of(report),
         errors: Errors {
             connect: tally.faults.count(FaultClass::Connect),
             handshake: tally.faults.count(FaultClass::Handshake),

@@ -3,6 +3,7 @@
 //!
 //! Never: measures; computes only what is a ratio of two of its numbers.
 
+mod fanout;
 mod json;
 mod progress;
 mod text;

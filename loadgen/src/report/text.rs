@@ -4,6 +4,7 @@
 
 use std::fmt::{self, Write};
 
+use super::fanout::{self, Deliveries};
 use super::{Report, warnings};
 use crate::stats::{Counter, Measure, Quantiles};
 
@@ -29,7 +30,10 @@ fn write_summary(report: &Report<'_>, out: &mut String) -> fmt::Result {
     if outcome.interrupted {
         writeln!(out, "  interrupted  these are the results so far")?;
     }
-    write_messages(report, out)?;
+    match Deliveries::of(report) {
+        Some(deliveries) => fanout::write(report, &deliveries, out)?,
+        None => write_messages(report, out)?,
+    }
     write_cpu(report, out)?;
     for warning in warnings::warnings(report) {
         writeln!(out, "  WARNING      {warning}")?;
@@ -62,7 +66,7 @@ fn write_messages(report: &Report<'_>, out: &mut String) -> fmt::Result {
     }
 }
 
-fn write_quantiles(label: &str, quantiles: &Quantiles, out: &mut String) -> fmt::Result {
+pub(super) fn write_quantiles(label: &str, quantiles: &Quantiles, out: &mut String) -> fmt::Result {
     writeln!(
         out,
         "  {label:<12} p50 {}   p90 {}   p99 {}   p99.9 {}   max {}",
@@ -128,7 +132,7 @@ pub(super) fn thousands(number: f64) -> String {
 }
 
 /// Microseconds in the unit that needs the fewest digits.
-fn time(micros: f64) -> String {
+pub(super) fn time(micros: f64) -> String {
     match micros {
         ..100.0 => format!("{micros:.1} µs"),
         ..1_000.0 => format!("{micros:.0} µs"),

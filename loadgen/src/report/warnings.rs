@@ -3,7 +3,7 @@
 //! Never: hides a figure.
 
 use super::Report;
-use crate::stats::Measure;
+use crate::stats::{Counter, Measure};
 
 /// Above this share of its threads' time the client may be what limits the run.
 const CLIENT_BUSY_MAX: f64 = 0.95;
@@ -59,6 +59,13 @@ pub(super) fn warnings(report: &Report<'_>) -> Vec<String> {
                 share * 100.0
             ));
         }
+    }
+    let given_up = tally.count(Counter::PublicationsGivenUp);
+    if given_up > 0 {
+        warnings.push(format!(
+            "{given_up} publications waited so long for deliveries that there was no room to follow \
+             them: the spread of publications is without them"
+        ));
     }
     warnings
 }

@@ -57,6 +57,7 @@ impl<W: Worker> Leg<'_, W> {
             self.worker.end(ended, &mut self.clients);
             self.drain()?;
         }
+        self.worker.finish();
         self.clients.close_all();
         Ok(Share {
             tally: std::mem::take(self.worker.tally()),

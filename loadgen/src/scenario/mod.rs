@@ -8,6 +8,7 @@
 mod course;
 mod crew;
 pub(crate) mod echo;
+pub(crate) mod fanout;
 mod pace;
 mod window;
 
@@ -37,7 +38,8 @@ pub(crate) trait Scenario: Sync {
 
 /// One thread's part of a scenario. The course calls, in this order: [`connect`](Self::connect) for
 /// every connection, [`begin`](Self::begin) once all threads are ready, [`tick`](Self::tick) again and
-/// again, [`end`](Self::end) when the time is over, `tick` until [`is_drained`](Self::is_drained).
+/// again, [`end`](Self::end) when the time is over, `tick` until [`is_drained`](Self::is_drained), and
+/// [`finish`](Self::finish).
 /// What arrives meanwhile comes through [`Handler`].
 pub(crate) trait Worker: Handler {
     /// Starts to make connection `conn`; `route` is the URL's.
@@ -54,6 +56,9 @@ pub(crate) trait Worker: Handler {
 
     /// Whether nothing is waited for any more. Ticks see to it that this comes true.
     fn is_drained(&self) -> bool;
+
+    /// The run is over: nothing more arrives.
+    fn finish(&mut self) {}
 
     /// Whether there is nothing left to put load on.
     fn is_over(&self, clients: &Clients<'_>) -> bool {
@@ -87,7 +92,6 @@ impl Slots {
     }
 
     /// Those connections of `group`, numbers in the whole run, that this thread has, as its own numbers.
-    #[expect(dead_code, reason = "for scenarios with two groups of connections")]
     pub(crate) fn within(&self, group: Range<usize>) -> Range<usize> {
         let local = |number: usize| number.clamp(self.first, self.first + self.count) - self.first;
         local(group.start)..local(group.end)

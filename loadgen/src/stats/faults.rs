@@ -14,8 +14,13 @@ pub(crate) struct Faults {
 impl Faults {
     /// Counts one.
     pub(crate) fn add(&mut self, fault: Fault) {
+        self.add_many(1, fault);
+    }
+
+    /// Counts so many, which one sentence tells of.
+    pub(crate) fn add_many(&mut self, count: u64, fault: Fault) {
         let at = fault.class as usize;
-        self.counts[at] += 1;
+        self.counts[at] += count;
         self.first[at].get_or_insert(fault.detail);
     }
 

@@ -21,6 +21,12 @@ pub(crate) enum Counter {
     Messages,
     /// Their payload bytes.
     PayloadBytes,
+    /// Publications sent.
+    Publications,
+    /// Those that reached everybody whom they were for.
+    PublicationsComplete,
+    /// Those whose deliveries could not be followed to the end, for lack of room.
+    PublicationsGivenUp,
 }
 
 /// Durations that are recorded while a run is measured.
@@ -33,14 +39,22 @@ pub(crate) enum Measure {
     /// How long what has arrived may have waited for this client: the time from the first receive of a
     /// turn to its end.
     LoopLag,
+    /// Of each publication: from when it should have been sent to its first delivery.
+    DeliveryFirst,
+    /// To when half of its deliveries were there.
+    DeliveryMedian,
+    /// To when 99 in 100 were.
+    DeliveryP99,
+    /// To its last.
+    DeliveryLast,
 }
 
 impl Counter {
-    const COUNT: usize = Self::PayloadBytes as usize + 1;
+    const COUNT: usize = Self::PublicationsGivenUp as usize + 1;
 }
 
 impl Measure {
-    const COUNT: usize = Self::LoopLag as usize + 1;
+    const COUNT: usize = Self::DeliveryLast as usize + 1;
 }
 
 /// What one thread counts.

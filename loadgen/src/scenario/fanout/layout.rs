@@ -1,0 +1,127 @@
+//! Who is on which channel. In: how many channels, subscribers and publishers. Out: which belongs to
+//! which; all of it is arithmetic on numbers.
+//!
+//! A series is what one publisher publishes to one channel: within it, and only within it, the order
+//! is known. On a WebSocket a publisher has the channel of its URL, so there is a series a publisher.
+//! Over HTTP it reaches any, so there are as many series as the larger of both numbers, and each
+//! channel has a publisher however few there are.
+//!
+//! Never: remembers anything.
+
+use std::ops::Range;
+
+/// How many there are of everything.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub(crate) subscribers: usize,
+    pub(crate) channels: usize,
+    pub(crate) publishers: usize,
+    /// Publishers are HTTP clients and no connections of the run.
+    pub(crate) is_posting: bool,
+}
+
+impl Layout {
+    /// Series.
+    pub(super) fn series(&self) -> usize {
+        if self.is_posting {
+            self.publishers.max(self.channels)
+        } else {
+            self.publishers
+        }
+    }
+
+    /// Connections: subscribers, then publishers.
+    pub(crate) const fn connections(&self) -> usize {
+        self.subscribers + if self.is_posting { 0 } else { self.publishers }
+    }
+
+    /// The channel of connection `number` of the run.
+    pub(super) const fn channel_of_connection(&self, number: usize) -> usize {
+        if number < self.subscribers {
+            number % self.channels
+        } else {
+            (number - self.subscribers) % self.channels
+        }
+    }
+
+    #[inline]
+    pub(super) const fn channel_of_series(&self, series: usize) -> usize {
+        series % self.channels
+    }
+
+    /// The place of a series among those of its channel.
+    #[inline]
+    pub(super) const fn place_in_channel(&self, series: usize) -> usize {
+        series / self.channels
+    }
+
+    /// The series of a channel, in the order of their places.
+    pub(super) fn series_of_channel(&self, channel: usize) -> impl Iterator<Item = usize> + use<> {
+        (channel..self.series()).step_by(self.channels)
+    }
+
+    /// The series of a publisher.
+    pub(super) fn series_of_publisher(&self, publisher: usize) -> Vec<usize> {
+        (publisher..self.series())
+            .step_by(self.publishers)
+            .collect()
+    }
+
+    /// Whether a thread with these subscribers, numbers in the run, has one on `channel`.
+    pub(super) fn is_on_channel(&self, subscribers: &Range<usize>, channel: usize) -> bool {
+        let ahead = (channel + self.channels - subscribers.start % self.channels) % self.channels;
+        ahead < subscribers.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_is_on_its_channel_at_its_place_and_has_a_publisher() {
+        for (channels, publishers, is_posting) in
+            [(1, 1, false), (3, 7, false), (5, 2, true), (2, 5, true)]
+        {
+            let layout = Layout {
+                subscribers: 11,
+                channels,
+                publishers,
+                is_posting,
+            };
+            let mut seen = 0;
+            for channel in 0..channels {
+                for (place, series) in layout.series_of_channel(channel).enumerate() {
+                    assert_eq!(layout.channel_of_series(series), channel);
+                    assert_eq!(layout.place_in_channel(series), place);
+                    seen += 1;
+                }
+                assert!(layout.series_of_channel(channel).next().is_some());
+            }
+            assert_eq!(seen, layout.series());
+            let mut published: Vec<usize> = (0..publishers)
+                .flat_map(|publisher| layout.series_of_publisher(publisher))
+                .collect();
+            published.sort_unstable();
+            assert_eq!(published, (0..layout.series()).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_thread_is_on_the_channels_of_its_subscribers() {
+        let layout = Layout {
+            subscribers: 20,
+            channels: 6,
+            publishers: 6,
+            is_posting: false,
+        };
+        for first in 0..20 {
+            for end in first..20 {
+                for channel in 0..6 {
+                    let wanted = (first..end).any(|n| layout.channel_of_connection(n) == channel);
+                    assert_eq!(layout.is_on_channel(&(first..end), channel), wanted);
+                }
+            }
+        }
+    }
+}

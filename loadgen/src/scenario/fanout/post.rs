@@ -1,0 +1,180 @@
+//! Publishers over HTTP. In: where to post and when. Out: publications, each a POST of its own, and
+//! what became of them.
+//!
+//! Each publisher is a thread with one connection that is kept alive. It posts at the intended times
+//! whatever the answers take; what it posts late, because an answer took longer than the time to the
+//! next, is late from the intended time on and shows as send lag.
+//!
+//! Never: touches a WebSocket.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use ureq::Agent;
+
+use super::Shared;
+use crate::clock::{Clock, Nanos, thread_cpu};
+use crate::fault::{Fault, FaultClass};
+use crate::payload::Stamp;
+use crate::scenario::pace::Pace;
+use crate::stats::{Counter, Measure, Tally};
+
+/// The longest sleep, so that the end is noticed.
+const NAP: Duration = Duration::from_millis(20);
+
+/// Where and how to post.
+#[derive(Clone, Debug)]
+pub(crate) struct Post {
+    /// A URL, in which `{channel}` stands for the channel.
+    pub(crate) url: String,
+    /// Names and values.
+    pub(crate) headers: Vec<(String, String)>,
+    /// A body in which `{channel}` and `{payload}` stand for both; without it the body is the payload.
+    pub(crate) template: Option<String>,
+    pub(crate) timeout: Duration,
+}
+
+/// One publisher.
+pub(super) struct Poster {
+    shared: Arc<Shared>,
+    post: Arc<Post>,
+    clock: Clock,
+    pace: Pace,
+    letters: Vec<Letter>,
+    agent: Agent,
+    body: Vec<u8>,
+    tally: Tally,
+}
+
+/// What the publications of one series have in common.
+struct Letter {
+    series: usize,
+    url: String,
+    /// What stands before and behind the payload.
+    head: String,
+    tail: String,
+}
+
+impl Poster {
+    /// Publisher `number` of the run.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        post: Arc<Post>,
+        number: usize,
+        clock: Clock,
+        pace: Pace,
+    ) -> Self {
+        let letters = shared
+            .layout
+            .series_of_publisher(number)
+            .into_iter()
+            .map(|series| {
+                let channel = &shared.channels[shared.layout.channel_of_series(series)];
+                let template = post.template.as_deref().unwrap_or("{payload}");
+                let (head, tail) = template.split_once("{payload}").unwrap_or((template, ""));
+                Letter {
+                    series,
+                    url: post.url.replace("{channel}", channel),
+                    head: head.replace("{channel}", channel),
+                    tail: tail.replace("{channel}", channel),
+                }
+            })
+            .collect();
+        let config = Agent::config_builder()
+            .timeout_global(Some(post.timeout))
+            .max_redirects(0)
+            .proxy(None)
+            .build();
+        Self {
+            shared,
+            post,
+            clock,
+            pace,
+            letters,
+            agent: config.into(),
+            body: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Posts until `until`, or until no thread of the run is left.
+    pub(super) fn run(mut self, until: Nanos) -> Tally {
+        // Else the kernel may wake this thread 50 µs late; if it refuses, the send lag tells.
+        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+        let mut cpu_before = None;
+        let mut next = 0;
+        while self.shared.ledger.is_running() {
+            let now = self.clock.now();
+            let due = self.pace.next();
+            if due >= until {
+                break;
+            }
+            let Some(intended) = self.pace.take_due(now) else {
+                thread::sleep(due.duration_since(now).min(NAP));
+                continue;
+            };
+            let is_measured = self.shared.is_measured(intended);
+            if is_measured {
+                cpu_before.get_or_insert_with(thread_cpu);
+                self.tally.record(Measure::SendLag, now.since(intended));
+            }
+            self.publish(next, intended, is_measured);
+            next = (next + 1) % self.letters.len();
+        }
+        self.tally.cpu = cpu_before.map_or(Duration::ZERO, |cpu| thread_cpu().saturating_sub(cpu));
+        std::mem::take(&mut self.tally)
+    }
+
+    fn publish(&mut self, letter: usize, intended: Nanos, is_measured: bool) {
+        let letter = &self.letters[letter];
+        let seq = self.shared.ledger.publish(letter.series);
+        let stamp = Stamp {
+            series: super::narrow(letter.series),
+            seq,
+            intended,
+        };
+        let (front, filler) = self.shared.stamps.publication(stamp);
+        self.body.clear();
+        for part in [
+            letter.head.as_bytes(),
+            &front,
+            filler,
+            letter.tail.as_bytes(),
+        ] {
+            self.body.extend_from_slice(part);
+        }
+        match self.send(letter) {
+            Ok(()) if is_measured => self.tally.add(Counter::Publications, 1),
+            Ok(()) => {}
+            Err(error) => {
+                self.shared.ledger.fail(letter.series, seq);
+                let detail = format_args!("POST {}: {error}", letter.url);
+                let fault = Fault::new(FaultClass::Refused, detail);
+                self.tally.faults.add(fault);
+            }
+        }
+    }
+
+    fn send(&self, letter: &Letter) -> Result<(), ureq::Error> {
+        let mut request = self.agent.post(&letter.url);
+        for (name, value) in &self.post.headers {
+            request = request.header(name, value);
+        }
+        let mut response = request.send(&self.body[..])?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(ureq::Error::StatusCode(status.as_u16()));
+        }
+        // A connection whose answer is not read whole is not used again.
+        response.body_mut().read_to_vec().map(drop)
+    }
+}
+
+impl Drop for Poster {
+    /// However it ends, nobody waits for it any more.
+    fn drop(&mut self) {
+        self.shared.ledger.stop_posting();
+    }
+}

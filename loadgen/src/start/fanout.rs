@@ -1,0 +1,84 @@
+//! `loadgen fanout`: from its flags to its run.
+//!
+//! Never: measures, prints.
+
+use fanfare_codec::MessageKind;
+
+use crate::cli::{FanoutArgs, Usage, check_size_min};
+use crate::payload::{SERIES_MAX, Stamps};
+use crate::report::Subject;
+use crate::scenario::echo::Arrivals;
+use crate::scenario::fanout::{Fanout, Layout, Plan, Post};
+use crate::scenario::os_seeded;
+use crate::{Failure, descriptors, run, timing};
+
+/// `loadgen fanout`.
+pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
+    let layout = Layout {
+        subscribers: args.subscribers as usize,
+        channels: args.channels as usize,
+        publishers: args.publishers() as usize,
+        is_posting: args.publish_http.is_some(),
+    };
+    let (arrivals, name) = if args.poisson {
+        (Arrivals::Poisson, "Poisson")
+    } else {
+        (Arrivals::Constant, "constant")
+    };
+    let (kind, kind_name) = if args.binary {
+        (MessageKind::Binary, "binary")
+    } else {
+        (MessageKind::Text, "text")
+    };
+    // HTTP publishers have connections too.
+    descriptors::reserve(layout.subscribers + layout.publishers)?;
+    let timing = timing(&args.run);
+    let scenario = Fanout::new(Plan {
+        layout,
+        channels: (0..layout.channels)
+            .map(|number| format!("{}{number}", args.channel_prefix))
+            .collect(),
+        stamps: stamps(args)?,
+        kind,
+        arrivals,
+        per_second: args.rate,
+        post: args.publish_http.as_ref().map(|url| Post {
+            url: url.clone(),
+            headers: args.publish_headers(),
+            template: args.publish_json.clone(),
+            timeout: timing.timeout,
+        }),
+        threads: args.run.threads as usize,
+        timing,
+    });
+    let subject = Subject {
+        scenario: "fanout",
+        url: &args.url,
+        connections: layout.connections(),
+        threads: args.run.threads as usize,
+        detail: format!(
+            "{} subscribers of {} channels, {} publishers{}, {} publications/s, {name}, {} {kind_name}",
+            layout.subscribers,
+            layout.channels,
+            layout.publishers,
+            if layout.is_posting { " over HTTP" } else { "" },
+            args.rate,
+            args.size,
+        ),
+        rate_per_second: Some(args.rate),
+        compared_one_in: 1,
+    };
+    run(&scenario, subject, &args.dial, &args.run, &args.output)
+}
+
+/// The publications that the flags ask for.
+fn stamps(args: &FanoutArgs) -> Result<Stamps, Failure> {
+    const { assert!(SERIES_MAX <= u32::MAX as usize) };
+    let mut random = os_seeded()?;
+    let sizes = args
+        .size
+        .table(&mut random)
+        .map_err(|error| Usage(format!("--size: {error}")))?;
+    check_size_min(sizes.iter().copied().min().unwrap_or_default())?;
+    Ok(Stamps::new(sizes, &mut random))
+}
