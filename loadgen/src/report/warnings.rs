@@ -25,7 +25,7 @@ pub(super) fn warnings(report: &Report<'_>) -> Vec<String> {
             .quantiles(measure)
             .map_or(0.0, |quantiles| quantiles.p99)
     };
-    let latency = p99(Measure::Latency);
+    let latency = p99(report.subject.headline.measure());
     let mut warnings = Vec::new();
     let busy = report.client_busy();
     // An open loop is awake before every send, so that it is on time.
@@ -55,7 +55,7 @@ pub(super) fn warnings(report: &Report<'_>) -> Vec<String> {
         let share = sent as f64 / (asked * report.outcome.measured.as_secs_f64());
         if share < RATE_SHARE_MIN && !report.outcome.measured.is_zero() {
             warnings.push(format!(
-                "only {:.1} % of the messages that --rate asked for were sent",
+                "only {:.1} % of what the rate asked for was sent",
                 share * 100.0
             ));
         }

@@ -7,11 +7,14 @@
 //! Never: measures, prints.
 
 mod faults;
+mod rounds;
 mod spectrum;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(crate) use faults::Faults;
+pub(crate) use rounds::{Round, Rounds};
 pub(crate) use spectrum::{Quantiles, Spectrum};
 
 /// What is counted while a run is measured.
@@ -21,6 +24,12 @@ pub(crate) enum Counter {
     Messages,
     /// Their payload bytes.
     PayloadBytes,
+    /// Connections that were upgraded.
+    Handshakes,
+    /// Messages on connections that read slowly on purpose.
+    SlowMessages,
+    /// Of those connections, the ones that the server ended.
+    SlowClosed,
 }
 
 /// Durations that are recorded while a run is measured.
@@ -33,14 +42,28 @@ pub(crate) enum Measure {
     /// How long what has arrived may have waited for this client: the time from the first receive of a
     /// turn to its end.
     LoopLag,
+    /// From just before a socket was made, or should have been, to when the 101 was there.
+    Handshake,
+    /// From just before a socket was made to when TCP had connected it.
+    Connect,
+    /// From there to the end of the TLS handshake; with `ws` no time.
+    Tls,
+    /// From there to when the 101 was there.
+    Upgrade,
+    /// From when the 101 was there to the end of the first message.
+    FirstMessage,
+    /// From the end of one message to the end of the next, on one connection.
+    Gap,
+    /// From when a connection began to read slowly to when the server had ended it.
+    SlowClosed,
 }
 
 impl Counter {
-    const COUNT: usize = Self::PayloadBytes as usize + 1;
+    const COUNT: usize = Self::SlowClosed as usize + 1;
 }
 
 impl Measure {
-    const COUNT: usize = Self::LoopLag as usize + 1;
+    const COUNT: usize = Self::SlowClosed as usize + 1;
 }
 
 /// What one thread counts.
@@ -50,6 +73,10 @@ pub(crate) struct Tally {
     spectra: [Option<Box<Spectrum>>; Measure::COUNT],
     /// From the first connection to the last goodbye, warm-up included.
     pub(crate) faults: Faults,
+    /// Of a storm.
+    pub(crate) rounds: Rounds,
+    /// How often the server ended a connection with which code, where that is no fault.
+    pub(crate) close_codes: BTreeMap<u16, u64>,
     /// CPU of the thread while the run was measured.
     pub(crate) cpu: Duration,
 }
@@ -59,6 +86,11 @@ impl Tally {
     #[inline]
     pub(crate) const fn add(&mut self, counter: Counter, more: u64) {
         self.counters[counter as usize] += more;
+    }
+
+    /// How many were counted, which begin again at none.
+    pub(crate) const fn take(&mut self, counter: Counter) -> u64 {
+        std::mem::replace(&mut self.counters[counter as usize], 0)
     }
 
     /// Records one duration.
@@ -97,6 +129,10 @@ impl Tally {
             }
         }
         self.faults.merge(other.faults);
+        self.rounds.merge(other.rounds);
+        for (code, more) in other.close_codes {
+            *self.close_codes.entry(code).or_default() += more;
+        }
         self.cpu += other.cpu;
     }
 }
