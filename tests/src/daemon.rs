@@ -1,4 +1,5 @@
 //! The `fanfare` daemon as a child process. In: its flags. Out: its address, its memory, its end.
+//! And where the binary of a package is, built now.
 //!
 //! Never: leaves a child behind; takes a binary older than its sources (unless `FANFARE_BIN` names one).
 
@@ -23,25 +24,33 @@ pub fn binary() -> &'static PathBuf {
         if let Some(path) = std::env::var_os("FANFARE_BIN") {
             return PathBuf::from(path);
         }
-        // target/PROFILE/deps/suite-hash, or target/PROFILE/catalogue
-        let exe = std::env::current_exe().unwrap();
-        let profile = exe
-            .ancestors()
-            .find(|dir| dir.join("deps").is_dir())
-            .expect("the test executable lies in a target folder");
-        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build.args(["build", "--quiet", "-p", "fanfare-server"]);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        build.arg("--target-dir").arg(profile.parent().unwrap());
-        assert!(
-            build.status().unwrap().success(),
-            "the daemon does not build"
-        );
-        profile.join("fanfare")
+        built("fanfare-server", "fanfare")
     })
+}
+
+/// The binary `name` of `package`, of this build's profile, built now if it is not up to date.
+///
+/// # Panics
+///
+/// When it does not build.
+#[must_use]
+pub fn built(package: &str, name: &str) -> PathBuf {
+    // target/PROFILE/deps/suite-hash, or target/PROFILE/catalogue
+    let exe = std::env::current_exe().unwrap();
+    let profile = exe
+        .ancestors()
+        .find(|dir| dir.join("deps").is_dir())
+        .expect("the test executable lies in a target folder");
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "--quiet", "-p", package]);
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    build.arg("--target-dir").arg(profile.parent().unwrap());
+    let status = build.status().unwrap();
+    assert!(status.success(), "{package} does not build");
+    profile.join(name)
 }
 
 /// A running daemon; killed when dropped.
@@ -107,6 +116,12 @@ impl Daemon {
     #[must_use]
     pub const fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Resident memory, in KiB; `None` where `/proc` does not tell.

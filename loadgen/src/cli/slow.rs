@@ -89,7 +89,7 @@ impl SlowArgs {
                 "--slow-share {share} of --connections {connections} is not one connection"
             )));
         }
-        // Slow ones are spread evenly: each thread then has a healthy one, which keeps its rate.
+        // Slow ones are spread evenly over the threads, each of which keeps its share of the rate.
         let healthy = connections as usize - slow;
         if healthy < self.run.threads as usize {
             return Err(Usage(format!(

@@ -199,3 +199,22 @@ impl<W: Worker> Handler for SlowWorker<W> {
         *tally.close_codes.entry(code).or_default() += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_ones_are_as_many_as_asked_and_spread_evenly() {
+        for (share, of_1000) in [(0.1, 100), (0.5, 500), (0.999, 999), (0.001, 1)] {
+            let slow = |numbers: std::ops::Range<usize>| {
+                numbers.filter(|&number| is_slow(number, share)).count()
+            };
+            assert_eq!(slow(0..1000), of_1000, "{share}");
+            for first in (0..1000).step_by(100) {
+                let part = slow(first..first + 100);
+                assert!(part.abs_diff(of_1000 / 10) <= 1, "{share}: {part}");
+            }
+        }
+    }
+}

@@ -1,6 +1,11 @@
 //! `loadgen` as a user runs it, against servers that behave and servers that do not.
 
+mod churn;
 mod echo;
 mod harness;
 mod help;
+mod peer;
+mod ping;
+mod receive;
 mod server;
+mod slow;
