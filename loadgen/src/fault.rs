@@ -72,6 +72,8 @@ pub(crate) struct Fault {
     pub(crate) class: FaultClass,
     /// What happened, for the reader.
     pub(crate) detail: String,
+    /// The code of the close frame that ended the connection.
+    pub(crate) close_code: Option<u16>,
 }
 
 impl Fault {
@@ -80,6 +82,13 @@ impl Fault {
         Self {
             class,
             detail: detail.to_string(),
+            close_code: None,
         }
+    }
+
+    /// The same, of a connection that a close frame with `code` ended.
+    pub(crate) const fn with_close_code(mut self, code: u16) -> Self {
+        self.close_code = Some(code);
+        self
     }
 }

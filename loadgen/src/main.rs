@@ -22,6 +22,7 @@ mod report;
 mod scenario;
 mod start;
 mod stats;
+mod weight;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -34,8 +35,9 @@ use signal_hook::flag;
 use cli::{Command, DialArgs, OutputArgs, RunArgs, Usage};
 use client::Dial;
 use observe::Server;
-use report::{Outputs, ProgressLine, Report, Subject};
+use report::{Headline, Outputs, ProgressLine, Report, Subject};
 use scenario::{Course, Crew, Scenario, Timing};
+use weight::Scale;
 
 /// Something was lost.
 const LOST: u8 = 1;
@@ -47,6 +49,12 @@ fn main() -> ExitCode {
     match result.and_then(|cli| match cli.command {
         Command::Echo(args) => start::echo(&args),
         Command::Fanout(args) => start::fanout(&args),
+        Command::Ping(args) => start::ping(&args),
+        Command::Receive(args) => start::receive(&args),
+        Command::Idle(args) => start::idle(&args),
+        Command::Churn(args) => start::churn(&args),
+        Command::Storm(args) => start::storm(&args),
+        Command::Slow(args) => start::slow(&args),
     }) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(LOST),
@@ -91,9 +99,13 @@ fn run<S: Scenario>(
         .map_err(|error| Usage(error.to_string()))?;
     let server = output.pid.map(find_server).transpose()?;
     descriptors::reserve(subject.connections)?;
+    // Before anything is made for a connection.
+    let mut scale = (subject.headline == Headline::Held).then(|| Scale::new(server.clone()));
+    let (counted, unit) = subject.headline.unit();
     let course = Course {
         dial,
         connections: subject.connections,
+        counted,
         threads: subject.threads,
         cpus: find_cpus(args)?,
         ramp: args.ramp,
@@ -101,14 +113,19 @@ fn run<S: Scenario>(
     };
     let outputs = Outputs::open(output)?;
     let crew = Crew::new(stop_on_signals()?);
-    let mut line = ProgressLine::new(!output.no_progress, course.connections, course.timing);
+    let wanted = !output.no_progress;
+    let mut line = ProgressLine::new(wanted, course.connections, course.timing, unit);
     let outcome = scenario::run(scenario, &course, &crew, server.as_ref(), &mut |progress| {
         line.show(progress);
+        if let Some(scale) = &mut scale {
+            scale.look(progress);
+        }
     })?;
     line.finish();
     let report = Report {
         subject,
         outcome: &outcome,
+        weight: scale.map(|scale| scale.weight()).unwrap_or_default(),
     };
     report.publish(outputs)?;
     Ok(outcome.tally.faults.total() == 0)

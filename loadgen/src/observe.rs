@@ -54,6 +54,44 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Its resident memory that no file backs: what it has allocated and touched.
+    pub(crate) fn anonymous_bytes(&self) -> Option<u64> {
+        let status = fs::read_to_string(self.proc.join("status")).ok()?;
+        kib_field(&status, "RssAnon:")
+    }
+
+    /// This process.
+    pub(crate) fn own() -> Self {
+        Self {
+            proc: PathBuf::from("/proc/self"),
+        }
+    }
+}
+
+/// Memory that this machine's kernel holds in objects of its own (sockets, files, polls) and in the
+/// pages of TCP buffers.
+pub(crate) fn kernel_bytes() -> Option<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    let sockstat = fs::read_to_string("/proc/net/sockstat").ok()?;
+    Some(kib_field(&meminfo, "Slab:")? + tcp_pages(&sockstat)? * page_size() as u64)
+}
+
+/// A line `Name: 123 kB`, in bytes.
+fn kib_field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// The line `TCP: inuse 1 orphan 0 tw 0 alloc 1 mem 2`.
+fn tcp_pages(sockstat: &str) -> Option<u64> {
+    let line = sockstat.lines().find_map(|l| l.strip_prefix("TCP:"))?;
+    let mut words = line.split_ascii_whitespace();
+    words.find(|&word| word == "mem")?;
+    words.next()?.parse().ok()
+}
+
 /// Fields 14 and 15 of `/proc/PID/stat`; field 2, the name, may hold anything, in parentheses.
 fn cpu(stat: &str) -> Option<Duration> {
     let (_, after_name) = stat.rsplit_once(')')?;
@@ -78,6 +116,16 @@ mod tests {
         let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 1 0 0 0 30 20 0 0 20 0 1 0 5 1 1 1";
         let ticks = Duration::from_micros(50 * (1_000_000 / clock_ticks_per_second()));
         assert_eq!(cpu(stat), Some(ticks));
+    }
+
+    #[test]
+    fn memory_is_read_from_the_lines_that_tell_it() {
+        let status = "VmRSS:\t     900 kB\nRssAnon:\t     268 kB\nRssFile:\t 1 kB\n";
+        assert_eq!(kib_field(status, "RssAnon:"), Some(268 << 10));
+        assert_eq!(kib_field(status, "RssShmem:"), None);
+        let sockstat = "sockets: used 17\nTCP: inuse 1 orphan 0 tw 11 alloc 1 mem 108\n";
+        assert_eq!(tcp_pages(sockstat), Some(108));
+        assert!(Server::own().anonymous_bytes() > Some(0));
     }
 
     #[test]

@@ -3,39 +3,30 @@
 //!
 //! Never: measures, prints.
 
+mod churn;
 mod fanout;
+mod hold;
+mod slow;
 
 use crate::cli::{EchoArgs, MessageArgs, Usage};
 use crate::payload::Corpus;
-use crate::report::Subject;
-use crate::scenario::echo::{Arrivals, Echo, Loop};
+use crate::report::{Headline, Subject};
+use crate::scenario::echo::{Carrier, Echo};
 use crate::{Failure, run, timing};
+pub(crate) use churn::{churn, storm};
 pub(crate) use fanout::fanout;
+pub(crate) use hold::{idle, ping, receive};
+pub(crate) use slow::slow;
 
 /// `loadgen echo`.
 pub(crate) fn echo(args: &EchoArgs) -> Result<bool, Failure> {
     let corpus = corpus(&args.message, args.compare_one_in)?;
-    args.check_in_flight(corpus.size_max())?;
-    let (loop_kind, when) = match args.rate {
-        None => {
-            let depth = args.depth as usize;
-            (Loop::Closed { depth }, format!("depth {depth}"))
-        }
-        Some(per_second) => {
-            let (arrivals, name) = if args.poisson {
-                (Arrivals::Poisson, "Poisson")
-            } else {
-                (Arrivals::Constant, "constant")
-            };
-            let open = Loop::Open {
-                arrivals,
-                per_second,
-            };
-            (open, format!("{per_second} messages/s, {name}"))
-        }
-    };
+    let (load, timeout) = (&args.load, args.run.timeout);
+    load.check_in_flight(&args.message, timeout, corpus.size_max())?;
+    let (loop_kind, when) = load.loop_kind();
     let scenario = Echo {
         corpus,
+        carrier: Carrier::Messages,
         loop_kind,
         timing: timing(&args.run),
     };
@@ -45,7 +36,9 @@ pub(crate) fn echo(args: &EchoArgs) -> Result<bool, Failure> {
         connections: args.connections as usize,
         threads: args.run.threads as usize,
         detail: format!("{when}, {}", args.message.describe()),
-        rate_per_second: args.rate,
+        rate_per_second: load.rate,
+        headline: Headline::Messages,
+        slow_connections: None,
         compared_one_in: args.compare_one_in,
     };
     run(&scenario, subject, &args.dial, &args.run, &args.output)

@@ -79,6 +79,12 @@ impl Daemon {
         self.addr
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Resident memory, in KiB; `None` where `/proc` does not tell.
     #[must_use]
     pub fn resident_kib(&self) -> Option<u64> {

@@ -10,6 +10,11 @@ use fanfare_tests::daemon::Daemon;
 use rustix::process::Signal;
 use serde_json::Value;
 
+/// Connections of the large run, and the descriptors that it may have.
+const CONNECTIONS: u64 = 15_000;
+const DESCRIPTORS: u64 = 20_000;
+const OWN_BYTES_MAX: f64 = 1024.0;
+
 /// How long the server is frozen, in the middle of the measured time.
 const FROZEN: Duration = Duration::from_secs(1);
 
@@ -60,4 +65,32 @@ fn a_stop_of_the_server_shows_in_an_open_loop_and_hides_in_a_closed_one() {
     let p99 = quantile(&closed, "p99");
     assert!(p99 < FROZEN / 4, "{p99:?} in a closed loop");
     assert!(quantile(&closed, "max") > expected, "it did see the stop");
+}
+
+/// Each end is a process of its own; the descriptor limit leaves little room.
+#[test]
+fn loadgen_holds_15_000_connections_in_a_kibibyte_each() {
+    let daemon = Daemon::echo(&["--workers", "1"]).expect("the daemon starts");
+    let command = format!(
+        "ulimit -n {DESCRIPTORS} && exec {} idle ws://{}/ --connections {CONNECTIONS} --heartbeat 2 \
+         --duration 2 --warmup 0 --timeout 30 --pid {} --json",
+        loadgen().display(),
+        daemon.addr(),
+        daemon.id(),
+    );
+    let output = Command::new("sh").args(["-c", &command]).output();
+    let output = output.expect("sh starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let number = |key: &str| {
+        let number = report[key].as_f64();
+        number.unwrap_or_else(|| panic!("{key} in {report}"))
+    };
+    // Each connection has had a heartbeat or is about to: nothing was lost on the way.
+    assert!(number("messages") >= CONNECTIONS as f64 * 0.9, "{report}");
+    let own = number("client_bytes_per_connection");
+    assert!(own > 0.0 && own <= OWN_BYTES_MAX, "{own} B a connection");
+    assert!(number("server_user_bytes_per_connection") > 0.0, "{report}");
+    assert!(number("kernel_bytes_per_connection") > 0.0, "{report}");
 }

@@ -10,6 +10,10 @@ use clap::{ArgGroup, Args};
 use super::Usage;
 use crate::cpus;
 use crate::payload::{Alphabet, Sizes};
+use crate::scenario::echo::{Arrivals, Loop};
+
+/// Payload bytes that may be in flight on one connection, or wait for the timeout in all.
+const IN_FLIGHT_BYTES_MAX: u64 = 1 << 30;
 
 /// How long a run lasts and on what it runs.
 #[derive(Args, Debug)]
@@ -90,6 +94,77 @@ impl MessageArgs {
             Alphabet::MultiByte => "multi-byte text",
         };
         format!("{} {alphabet}", self.size)
+    }
+}
+
+/// When messages are sent that are answered.
+#[derive(Args, Debug)]
+pub(crate) struct LoadArgs {
+    /// Messages in flight on each connection (closed loop)
+    #[arg(long, value_name = "D", default_value_t = 1, value_parser = count(1 << 16), conflicts_with = "rate")]
+    pub(crate) depth: u32,
+
+    /// Messages a second, on all connections together, at equal distances (open loop)
+    #[arg(long, value_name = "R", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+
+    /// Draw the distances between messages at random (Poisson arrivals)
+    #[arg(long, requires = "rate")]
+    pub(crate) poisson: bool,
+}
+
+impl LoadArgs {
+    /// Closed or open loop, and how the report tells it.
+    pub(crate) fn loop_kind(&self) -> (Loop, String) {
+        let Some(per_second) = self.rate else {
+            let depth = self.depth as usize;
+            return (Loop::Closed { depth }, format!("depth {depth}"));
+        };
+        let (arrivals, name) = if self.poisson {
+            (Arrivals::Poisson, "Poisson")
+        } else {
+            (Arrivals::Constant, "constant")
+        };
+        let open = Loop::Open {
+            arrivals,
+            per_second,
+        };
+        (open, format!("{per_second} messages/s, {name}"))
+    }
+
+    /// The rule that needs the longest message.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`] when more would be in flight than this process should hold.
+    pub(crate) fn check_in_flight(
+        &self,
+        message: &MessageArgs,
+        timeout: Duration,
+        size_max: usize,
+    ) -> Result<(), Usage> {
+        let size = size_max as u64;
+        let too_much = match self.rate {
+            None if size * u64::from(self.depth) > IN_FLIGHT_BYTES_MAX / 4 => format!(
+                "--size {} times --depth {} is more than {} MiB a connection",
+                message.size,
+                self.depth,
+                IN_FLIGHT_BYTES_MAX >> 22
+            ),
+            Some(rate)
+                if size as f64 * rate * timeout.as_secs_f64() > IN_FLIGHT_BYTES_MAX as f64 =>
+            {
+                format!(
+                    "--size {} times --rate {rate} times --timeout {} is more than {} MiB that a \
+                     stalled server could keep waiting",
+                    message.size,
+                    timeout.as_secs_f64(),
+                    IN_FLIGHT_BYTES_MAX >> 20
+                )
+            }
+            _ => return Ok(()),
+        };
+        Err(Usage(too_much))
     }
 }
 

@@ -4,9 +4,15 @@
 //! Never: opens a socket or a file.
 
 mod args;
+mod churn;
 mod dial;
 mod echo;
 mod fanout;
+mod idle;
+mod ping;
+mod receive;
+mod slow;
+mod storm;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -15,9 +21,15 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 pub(crate) use args::{MessageArgs, OutputArgs, RunArgs};
+pub(crate) use churn::ChurnArgs;
 pub(crate) use dial::DialArgs;
 pub(crate) use echo::EchoArgs;
 pub(crate) use fanout::{FanoutArgs, check_size_min};
+pub(crate) use idle::IdleArgs;
+pub(crate) use ping::PingArgs;
+pub(crate) use receive::ReceiveArgs;
+pub(crate) use slow::SlowArgs;
+pub(crate) use storm::StormArgs;
 
 /// Opens WebSocket connections, puts load on them and tells what came of it.
 #[derive(Debug, Parser)]
@@ -40,6 +52,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Echo(Box<EchoArgs>),
     Fanout(Box<FanoutArgs>),
+    Ping(Box<PingArgs>),
+    Receive(Box<ReceiveArgs>),
+    Idle(Box<IdleArgs>),
+    Churn(Box<ChurnArgs>),
+    Storm(Box<StormArgs>),
+    Slow(Box<SlowArgs>),
 }
 
 /// Why the run was not started, in one line.
@@ -70,6 +88,12 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Usa
     match &cli.command {
         Command::Echo(args) => args.check()?,
         Command::Fanout(args) => args.check()?,
+        Command::Ping(args) => args.check()?,
+        Command::Receive(args) => args.check()?,
+        Command::Idle(args) => args.check()?,
+        Command::Churn(args) => args.check()?,
+        Command::Storm(args) => args.check()?,
+        Command::Slow(args) => args.check()?,
     }
     Ok(cli)
 }
@@ -161,6 +185,24 @@ mod tests {
                 "loadgen fanout ws://h --subscribers 1 --threads 3",
                 "--threads",
             ),
+            ("loadgen ping ws://h --size 126", "--size"),
+            ("loadgen ping ws://h --rate 5 --interval 1", "--interval"),
+            ("loadgen ping ws://h --interval 0", "--interval"),
+            ("loadgen idle ws://h --heartbeat 0", "--heartbeat"),
+            ("loadgen idle ws://h --connections 0", "--connections"),
+            ("loadgen receive ws://h --depth 2", "--depth"),
+            ("loadgen churn ws://h --rate 0", "--rate"),
+            ("loadgen churn ws://h --messages=-1", "--messages"),
+            ("loadgen storm ws://h --rounds 0", "--rounds"),
+            ("loadgen storm ws://h --backoff 0", "--backoff"),
+            ("loadgen slow ws://h --slow-share 1", "--slow-share"),
+            ("loadgen slow ws://h --connections 5", "--slow-share"),
+            (
+                "loadgen slow ws://h --connections 4 --slow-share 0.5 --threads 3",
+                "--slow-share",
+            ),
+            ("loadgen slow ws://h --receive --rate 5", "--rate"),
+            ("loadgen slow ws://h --subscribe x", "--receive"),
         ] {
             let message = usage_error(args);
             assert!(message.contains(named), "{args}: {message}");

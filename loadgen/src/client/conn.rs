@@ -145,6 +145,11 @@ impl Connection {
         matches!(self.phase, Phase::Open(_))
     }
 
+    /// Whether the stream has not taken all that it was given.
+    pub(super) const fn is_backed_up(&self) -> bool {
+        self.unsent.is_some()
+    }
+
     /// Whether messages may be sent.
     #[inline]
     pub(super) fn may_send(&self) -> bool {

@@ -139,13 +139,15 @@ impl Inbound {
             return Ok(());
         }
         out.close(close);
-        Err(Fault::new(
+        let code = close.map_or(CloseCode::NO_STATUS, |c| c.code());
+        let fault = Fault::new(
             FaultClass::Closed,
             close.map_or_else(
                 || "the server sent a close frame without a code".to_owned(),
                 |c| format!("the server sent close {} {:?}", c.code(), c.reason()),
             ),
-        ))
+        );
+        Err(fault.with_close_code(code.0))
     }
 
     /// What the peer did wrong, which it is told (§7.1.7) if nothing was said yet.

@@ -283,6 +283,13 @@ impl<'d> Clients<'d> {
         }
     }
 
+    /// Whether connection `conn` has something to send that its socket does not take yet.
+    pub(crate) fn is_backed_up(&self, conn: usize) -> bool {
+        self.connections[conn]
+            .as_ref()
+            .is_some_and(Connection::is_backed_up)
+    }
+
     /// Lets connection `conn` receive no more than `bytes` from now on, until the next call. What it
     /// does not take fills the buffers of the two kernels, and then the server has to wait. Once the
     /// server has closed the connection, all that is left is received.

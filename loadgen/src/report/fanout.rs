@@ -6,9 +6,9 @@ use std::fmt::{self, Write};
 
 use serde::Serialize;
 
-use super::Report;
 use super::json::Spread;
 use super::text::{thousands, time, write_quantiles};
+use super::{Headline, Report};
 use crate::fault::FaultClass;
 use crate::stats::{Counter, Measure, Quantiles};
 
@@ -25,7 +25,7 @@ impl Deliveries {
     /// `None` in scenarios without publications.
     pub(super) fn of(report: &Report<'_>) -> Option<Self> {
         let tally = &report.outcome.tally;
-        (report.subject.scenario == "fanout").then(|| Self {
+        (report.subject.headline == Headline::Deliveries).then(|| Self {
             sent: tally.count(Counter::Publications),
             complete: tally.count(Counter::PublicationsComplete),
             count: tally.count(Counter::Messages),

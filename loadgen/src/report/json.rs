@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::fanout::FanoutJson;
 use super::{Report, warnings};
 use crate::fault::FaultClass;
-use crate::stats::{Counter, Measure, Quantiles};
+use crate::stats::{Counter, Measure, Quantiles, Round};
 
 /// Of the format; another number when a key changes its meaning or goes.
 const VERSION: u32 = 1;
@@ -35,6 +35,23 @@ struct Json<'a> {
     loop_lag_microseconds: Spread,
     #[serde(flatten)]
     fanout: FanoutJson,
+    handshakes: Option<u64>,
+    handshakes_per_second: Option<f64>,
+    handshake_microseconds: Spread,
+    connect_microseconds: Spread,
+    tls_microseconds: Spread,
+    upgrade_microseconds: Spread,
+    storm_rounds: Vec<StormRound>,
+    first_message_microseconds: Spread,
+    gap_microseconds: Spread,
+    slow_connections: Option<usize>,
+    slow_messages: Option<u64>,
+    slow_closed: Option<u64>,
+    slow_close_codes: Vec<CloseCodes>,
+    slow_closed_after_microseconds: Spread,
+    client_bytes_per_connection: Option<f64>,
+    server_user_bytes_per_connection: Option<f64>,
+    kernel_bytes_per_connection: Option<f64>,
     errors: Errors,
     client_cpu_seconds: f64,
     server_cpu_seconds: Option<f64>,
@@ -66,6 +83,38 @@ impl Spread {
     }
 }
 
+/// One round of a storm; times are null when nothing came back.
+#[derive(Serialize)]
+struct StormRound {
+    returned: usize,
+    failed_attempts: u64,
+    first_microseconds: Option<f64>,
+    median_microseconds: Option<f64>,
+    p99_microseconds: Option<f64>,
+    last_microseconds: Option<f64>,
+}
+
+impl StormRound {
+    fn of(round: &Round) -> Self {
+        let returns = round.returns();
+        Self {
+            returned: round.count(),
+            failed_attempts: round.failures,
+            first_microseconds: returns.map(|r| r.first),
+            median_microseconds: returns.map(|r| r.median),
+            p99_microseconds: returns.map(|r| r.p99),
+            last_microseconds: returns.map(|r| r.last),
+        }
+    }
+}
+
+/// How many slow connections the server ended with a code.
+#[derive(Serialize)]
+struct CloseCodes {
+    code: u16,
+    count: u64,
+}
+
 #[derive(Serialize)]
 struct Errors {
     connect: u64,
@@ -78,9 +127,14 @@ struct Errors {
 
 /// Writes the object and a line end.
 pub(super) fn write(report: &Report<'_>, out: &mut impl Write) -> io::Result<()> {
-    let Report { subject, outcome } = report;
+    let Report {
+        subject, outcome, ..
+    } = report;
     let tally = &outcome.tally;
     let spread = |measure| Spread::of(tally.quantiles(measure));
+    let headline = subject.headline;
+    let handshakes = headline.has_handshakes().then_some(Counter::Handshakes);
+    let of_slow = |counter| subject.slow_connections.map(|_| tally.count(counter));
     let json = Json {
         version: VERSION,
         scenario: subject.scenario,
@@ -98,6 +152,25 @@ pub(super) fn write(report: &Report<'_>, out: &mut impl Write) -> io::Result<()>
         send_lag_microseconds: spread(Measure::SendLag),
         loop_lag_microseconds: spread(Measure::LoopLag),
         fanout: FanoutJson::of(report),
+        handshakes: handshakes.map(|counter| tally.count(counter)),
+        handshakes_per_second: handshakes.map(|counter| report.per_second(counter)),
+        handshake_microseconds: spread(Measure::Handshake),
+        connect_microseconds: spread(Measure::Connect),
+        tls_microseconds: spread(Measure::Tls),
+        upgrade_microseconds: spread(Measure::Upgrade),
+        storm_rounds: tally.rounds.all().iter().map(StormRound::of).collect(),
+        first_message_microseconds: spread(Measure::FirstMessage),
+        gap_microseconds: spread(Measure::Gap),
+        slow_connections: subject.slow_connections,
+        slow_messages: of_slow(Counter::SlowMessages),
+        slow_closed: of_slow(Counter::SlowClosed),
+        slow_close_codes: (tally.close_codes.iter())
+            .map(|(&code, &count)| CloseCodes { code, count })
+            .collect(),
+        slow_closed_after_microseconds: spread(Measure::SlowClosed),
+        client_bytes_per_connection: report.weight.client,
+        server_user_bytes_per_connection: report.weight.server,
+        kernel_bytes_per_connection: report.weight.kernel,
         errors: Errors {
             connect: tally.faults.count(FaultClass::Connect),
             handshake: tally.faults.count(FaultClass::Handshake),

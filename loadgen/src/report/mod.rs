@@ -5,6 +5,7 @@
 
 mod fanout;
 mod json;
+mod lines;
 mod progress;
 mod text;
 mod warnings;
@@ -18,6 +19,7 @@ use crate::cli::{OutputArgs, Usage};
 use crate::fault::FaultClass;
 use crate::scenario::Outcome;
 use crate::stats::{Counter, Measure, per_second};
+use crate::weight::Weight;
 pub(crate) use progress::ProgressLine;
 
 /// Where results go besides the summary.
@@ -73,6 +75,55 @@ pub(crate) struct Subject<'a> {
     pub(crate) rate_per_second: Option<f64>,
     /// One message in so many was compared whole.
     pub(crate) compared_one_in: u32,
+    /// What its report is about.
+    pub(crate) headline: Headline,
+    /// Of the connections, those that read slowly on purpose; `None` where there can be none.
+    pub(crate) slow_connections: Option<usize>,
+}
+
+/// What the report of a scenario is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Headline {
+    /// Messages that were answered.
+    Messages,
+    /// Pings that were answered.
+    Pings,
+    /// Messages that came unasked.
+    Received,
+    /// Connections that are there, and what they weigh.
+    Held,
+    /// Connections that were made.
+    Handshakes,
+    /// Connections that came back.
+    Returns,
+    /// Publications that were delivered.
+    Deliveries,
+}
+
+impl Headline {
+    /// What is counted, and what one of it is called.
+    pub(crate) const fn unit(self) -> (Counter, &'static str) {
+        match self {
+            Self::Messages | Self::Received => (Counter::Messages, "message"),
+            Self::Pings | Self::Held => (Counter::Messages, "pong"),
+            Self::Handshakes | Self::Returns => (Counter::Handshakes, "handshake"),
+            Self::Deliveries => (Counter::Messages, "delivery"),
+        }
+    }
+
+    /// What is the measure of the server.
+    const fn measure(self) -> Measure {
+        match self {
+            Self::Handshakes | Self::Returns => Measure::Handshake,
+            Self::Received => Measure::Gap,
+            Self::Messages | Self::Pings | Self::Held | Self::Deliveries => Measure::Latency,
+        }
+    }
+
+    /// Whether handshakes are counted and timed.
+    const fn has_handshakes(self) -> bool {
+        matches!(self, Self::Handshakes | Self::Returns)
+    }
 }
 
 /// A run and what it came to.
@@ -80,6 +131,8 @@ pub(crate) struct Subject<'a> {
 pub(crate) struct Report<'a> {
     pub(crate) subject: Subject<'a>,
     pub(crate) outcome: &'a Outcome,
+    /// What a connection weighs, where that was asked for.
+    pub(crate) weight: Weight,
 }
 
 impl Report<'_> {
@@ -91,9 +144,8 @@ impl Report<'_> {
     /// When one of them cannot be written.
     pub(crate) fn publish(&self, to: Outputs) -> io::Result<()> {
         let summary = text::summary(self);
-        if let (Some(mut file), Some(latency)) =
-            (to.hgrm, self.outcome.tally.spectrum(Measure::Latency))
-        {
+        let measure = self.subject.headline.measure();
+        if let (Some(mut file), Some(latency)) = (to.hgrm, self.outcome.tally.spectrum(measure)) {
             latency.write_hgrm(&mut file)?;
         }
         match to.json {
@@ -117,10 +169,11 @@ impl Report<'_> {
         )
     }
 
-    /// CPU seconds as microseconds a message; `None` without messages.
-    fn cpu_micros_per_message(&self, cpu: Duration) -> Option<f64> {
-        let messages = self.outcome.tally.count(Counter::Messages);
-        (messages > 0).then(|| cpu.as_secs_f64() * 1e6 / messages as f64)
+    /// CPU seconds as microseconds a message, or whatever is counted; `None` without one.
+    fn cpu_micros_each(&self, cpu: Duration) -> Option<f64> {
+        let (counter, _) = self.subject.headline.unit();
+        let count = self.outcome.tally.count(counter);
+        (count > 0).then(|| cpu.as_secs_f64() * 1e6 / count as f64)
     }
 
     /// The share of the measured time that the client's threads were on a CPU, 0 to 1.

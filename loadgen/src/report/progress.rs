@@ -16,13 +16,20 @@ pub(crate) struct ProgressLine {
     bar: Option<ProgressBar>,
     timing: Timing,
     connections: usize,
+    /// What is counted.
+    unit: &'static str,
     phase: Phase,
     last: Option<(Duration, u64)>,
 }
 
 impl ProgressLine {
     /// For a run with this many connections; a line only if it is `wanted` and there is a terminal.
-    pub(crate) fn new(wanted: bool, connections: usize, timing: Timing) -> Self {
+    pub(crate) fn new(
+        wanted: bool,
+        connections: usize,
+        timing: Timing,
+        unit: &'static str,
+    ) -> Self {
         let bar = (wanted && stderr().is_terminal()).then(|| {
             let target = ProgressDrawTarget::stderr_with_hz(10);
             let style = ProgressStyle::with_template("{prefix:>10} {bar:30} {msg}")
@@ -33,6 +40,7 @@ impl ProgressLine {
             bar,
             timing,
             connections,
+            unit,
             phase: Phase::Opening,
             last: None,
         }
@@ -55,9 +63,10 @@ impl ProgressLine {
         bar.set_length(of as u64);
         bar.set_position(done.min(of) as u64);
         bar.set_message(format!(
-            "{} open  {} messages/s  {} lost",
+            "{} open  {} {}s/s  {} lost",
             thousands(progress.open as f64),
             thousands(rate),
+            self.unit,
             thousands(progress.faults as f64)
         ));
     }

@@ -5,7 +5,7 @@
 use std::fmt::{self, Write};
 
 use super::fanout::{self, Deliveries};
-use super::{Report, warnings};
+use super::{Headline, Report, lines, warnings};
 use crate::stats::{Counter, Measure, Quantiles};
 
 /// The whole summary.
@@ -16,7 +16,9 @@ pub(super) fn summary(report: &Report<'_>) -> String {
 }
 
 fn write_summary(report: &Report<'_>, out: &mut String) -> fmt::Result {
-    let Report { subject, outcome } = report;
+    let Report {
+        subject, outcome, ..
+    } = report;
     writeln!(
         out,
         "{} {}: {}, {}, {}, {:.1} s measured",
@@ -30,10 +32,27 @@ fn write_summary(report: &Report<'_>, out: &mut String) -> fmt::Result {
     if outcome.interrupted {
         writeln!(out, "  interrupted  these are the results so far")?;
     }
-    match Deliveries::of(report) {
-        Some(deliveries) => fanout::write(report, &deliveries, out)?,
-        None => write_messages(report, out)?,
+    match subject.headline {
+        Headline::Messages => write_messages(report, out)?,
+        Headline::Pings => {
+            lines::write_pings(report, out)?;
+            write_latency(report, out)?;
+        }
+        Headline::Received => lines::write_received(report, out)?,
+        Headline::Held => {
+            let latency = [("heartbeat", Measure::Latency)];
+            lines::write_measures(report, &latency, out)?;
+            lines::write_weight(report, out)?;
+        }
+        Headline::Handshakes => lines::write_handshakes(report, out)?,
+        Headline::Returns => lines::write_rounds(report, out)?,
+        Headline::Deliveries => {
+            if let Some(deliveries) = Deliveries::of(report) {
+                fanout::write(report, &deliveries, out)?;
+            }
+        }
     }
+    lines::write_slow(report, out)?;
     write_cpu(report, out)?;
     for warning in warnings::warnings(report) {
         writeln!(out, "  WARNING      {warning}")?;
@@ -49,14 +68,7 @@ fn write_messages(report: &Report<'_>, out: &mut String) -> fmt::Result {
         thousands(report.per_second(Counter::Messages)),
         report.per_second(Counter::PayloadBytes) / 1e6,
     )?;
-    let tally = &report.outcome.tally;
-    match tally.quantiles(Measure::Latency) {
-        Some(latency) => write_quantiles("latency", &latency, out)?,
-        None => writeln!(out, "  latency      no message was answered")?,
-    }
-    if let Some(lag) = tally.quantiles(Measure::SendLag) {
-        write_quantiles("send lag", &lag, out)?;
-    }
+    write_latency(report, out)?;
     match report.subject.compared_one_in {
         1 => Ok(()),
         one_in => writeln!(
@@ -64,6 +76,24 @@ fn write_messages(report: &Report<'_>, out: &mut String) -> fmt::Result {
             "  sampling     1 message in {one_in} was compared whole, the others by number and length"
         ),
     }
+}
+
+/// How long answers took, and how late an open loop was.
+fn write_latency(report: &Report<'_>, out: &mut String) -> fmt::Result {
+    let tally = &report.outcome.tally;
+    match tally.quantiles(Measure::Latency) {
+        Some(latency) => write_quantiles("latency", &latency, out)?,
+        None => {
+            let (_, unit) = report.subject.headline.unit();
+            let verb = if unit == "message" {
+                "was answered"
+            } else {
+                "came"
+            };
+            writeln!(out, "  latency      no {unit} {verb}")?;
+        }
+    }
+    lines::write_measures(report, &[("send lag", Measure::SendLag)], out)
 }
 
 pub(super) fn write_quantiles(label: &str, quantiles: &Quantiles, out: &mut String) -> fmt::Result {
@@ -80,17 +110,18 @@ pub(super) fn write_quantiles(label: &str, quantiles: &Quantiles, out: &mut Stri
 
 fn write_cpu(report: &Report<'_>, out: &mut String) -> fmt::Result {
     let outcome = report.outcome;
-    if let Some(micros) = report.cpu_micros_per_message(outcome.tally.cpu) {
+    let (_, unit) = report.subject.headline.unit();
+    if let Some(micros) = report.cpu_micros_each(outcome.tally.cpu) {
         writeln!(
             out,
-            "  client       {micros:.2} µs CPU a message, {:.0} % busy",
+            "  client       {micros:.2} µs CPU a {unit}, {:.0} % busy",
             report.client_busy() * 100.0
         )?;
     }
     if let Some(server) = outcome.server {
         write!(out, "  server       ")?;
-        if let Some(micros) = report.cpu_micros_per_message(server.cpu) {
-            write!(out, "{micros:.2} µs CPU a message, ")?;
+        if let Some(micros) = report.cpu_micros_each(server.cpu) {
+            write!(out, "{micros:.2} µs CPU a {unit}, ")?;
         }
         writeln!(out, "{:.1} MB resident", server.rss_bytes as f64 / 1e6)?;
     }

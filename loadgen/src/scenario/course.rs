@@ -12,7 +12,7 @@ use super::crew::{Crew, Gauge};
 use super::{Course, Schedule, Slots, Worker};
 use crate::client::Clients;
 use crate::clock::{Nanos, nanos, thread_cpu};
-use crate::stats::{Counter, Measure, Tally};
+use crate::stats::{Measure, Tally};
 
 /// Connections that one thread makes at the same time.
 const OPENING_MAX: usize = 128;
@@ -157,7 +157,7 @@ impl<W: Worker> Leg<'_, W> {
         let tally = self.worker.tally();
         self.gauge.show(
             self.clients.live() - self.clients.opening(),
-            tally.count(Counter::Messages),
+            tally.count(self.course.counted),
             tally.faults.total(),
         );
     }

@@ -21,6 +21,9 @@ use crate::stats::Tally;
 /// The time between two looks at the gauges.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The same while connections are made, of which thousands may come in that time.
+const OPENING_INTERVAL: Duration = Duration::from_millis(20);
+
 /// What the threads of a run share.
 #[derive(Debug)]
 pub(crate) struct Crew {
@@ -95,7 +98,7 @@ pub(crate) struct Progress {
     pub(crate) elapsed: Duration,
     /// Connections that are open.
     pub(crate) open: usize,
-    /// Messages since the measurement began.
+    /// Messages, or whatever is counted, since the measurement began.
     pub(crate) messages: u64,
     /// Faults since the start.
     pub(crate) faults: u64,
@@ -118,7 +121,8 @@ enum News {
     Done(Box<io::Result<Share>>),
 }
 
-/// Runs `scenario` to its end; `watch` is told every tenth of a second how far it is.
+/// Runs `scenario` to its end; `watch` is told every tenth of a second how far it is, and more often
+/// while connections are made.
 ///
 /// # Errors
 ///
@@ -284,7 +288,8 @@ impl Collector<'_> {
         match self.crew.schedule() {
             Some(schedule) if now < schedule.from => look.min(schedule.from),
             Some(schedule) if now < schedule.until => look.min(schedule.until),
-            _ => look,
+            Some(_) => look,
+            None => now.after(OPENING_INTERVAL),
         }
     }
 

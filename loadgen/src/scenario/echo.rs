@@ -22,12 +22,28 @@ use crate::fault::{Fault, FaultClass};
 use crate::payload::{Comparison, Corpus, Series};
 use crate::stats::{Counter, Measure, Tally};
 
+/// What one connection may have in flight in [`Loop::Pressed`]: more than two kernels buffer.
+const PRESSED_BYTES_MAX: usize = 16 << 20;
+
+/// How much of that is sent at once.
+const PRESSED_BYTES_STEP: usize = 64 << 10;
+
 /// What to run.
 #[derive(Debug)]
 pub(crate) struct Echo {
     pub(crate) corpus: Corpus,
+    pub(crate) carrier: Carrier,
     pub(crate) loop_kind: Loop,
     pub(crate) timing: Timing,
+}
+
+/// What carries the payloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// Messages, which an echo server sends back.
+    Messages,
+    /// Pings, which every server answers; the payloads have at most 125 bytes.
+    Pings,
 }
 
 /// When the next message is sent.
@@ -37,6 +53,30 @@ pub(crate) enum Loop {
     Closed { depth: usize },
     /// At its time: so many a second, on all connections in turn.
     Open { arrivals: Arrivals, per_second: f64 },
+    /// Whenever the connection is asked, some more, up to a cap on what is in flight.
+    Pressed,
+}
+
+impl Loop {
+    /// What a connection that has just opened has in flight: nothing.
+    fn window(self) -> Window {
+        match self {
+            Self::Closed { depth } => Window::bounded(depth),
+            Self::Open { .. } | Self::Pressed => Window::unbounded(),
+        }
+    }
+}
+
+impl Echo {
+    /// Puts message `seq` on its way.
+    #[inline]
+    fn put(&self, out: &mut Outbox, series: Series, seq: u64) {
+        let payload = self.corpus.payload(series, seq);
+        match self.carrier {
+            Carrier::Messages => out.message(self.corpus.kind(), &payload.parts()),
+            Carrier::Pings => out.ping(&payload.parts().concat()),
+        }
+    }
 }
 
 impl Scenario for Echo {
@@ -45,10 +85,7 @@ impl Scenario for Echo {
     fn worker(&self, slots: Slots, mut random: fastrand::Rng) -> io::Result<EchoWorker<'_>> {
         let session = || Session {
             series: self.corpus.series(&mut random),
-            window: match self.loop_kind {
-                Loop::Closed { depth } => Window::bounded(depth),
-                Loop::Open { .. } => Window::unbounded(),
-            },
+            window: Window::unbounded(),
             comparison: Comparison::new(true),
             unsent: 0,
             is_open: false,
@@ -66,6 +103,16 @@ impl Scenario for Echo {
             random,
             tally: Tally::default(),
         })
+    }
+}
+
+/// A payload that came in one piece, as a message would.
+const fn whole<'p>(corpus: &Corpus, payload: &'p [u8]) -> Piece<'p> {
+    Piece {
+        kind: corpus.kind(),
+        offset: 0,
+        data: payload,
+        ends_message: true,
     }
 }
 
@@ -138,11 +185,10 @@ impl EchoWorker<'_> {
 
     /// Hands the messages that are due on `conn` to its socket.
     fn send_unsent(&mut self, conn: usize, now: Nanos, out: &mut Outbox) {
-        let corpus = &self.echo.corpus;
         let session = &mut self.sessions[conn];
         let next = session.window.next();
         for seq in next - u64::from(session.unsent)..next {
-            out.message(corpus.kind(), &corpus.payload(session.series, seq).parts());
+            self.echo.put(out, session.series, seq);
             let intended = session.window.sent_at(seq);
             if self.schedule.is_some_and(|s| s.covers(intended)) {
                 self.tally.record(Measure::SendLag, now.since(intended));
@@ -151,8 +197,14 @@ impl EchoWorker<'_> {
         session.unsent = 0;
     }
 
-    /// Counts messages that have waited too long; others take their places.
-    fn expire(&mut self, now: Nanos, clients: &mut Clients<'_>) {
+    /// Counts messages that have waited too long, if it is time to look; the connections where others
+    /// may take their places.
+    pub(super) fn expire(&mut self, now: Nanos) -> Vec<usize> {
+        let mut freed = Vec::new();
+        if now < self.next_expiry {
+            return freed;
+        }
+        self.next_expiry = Nanos(now.0 + expiry_interval_ns(self.echo.timing.timeout));
         let timeout = self.echo.timing.timeout;
         for conn in 0..self.sessions.len() {
             let expired = self.sessions[conn].window.expire(now, timeout);
@@ -164,23 +216,76 @@ impl EchoWorker<'_> {
                 );
             }
             if expired > 0 {
-                clients.refill(conn, self);
+                freed.push(conn);
             }
         }
+        freed
+    }
+
+    /// From here on messages may be sent; the caller asks for them.
+    pub(super) fn start(&mut self, schedule: Schedule, now: Nanos) {
+        self.schedule = Some(schedule);
+        self.is_sending = true;
+        self.next_expiry = Nanos(now.0 + expiry_interval_ns(self.echo.timing.timeout));
+    }
+
+    /// When to look for overdue messages next.
+    pub(super) const fn next_expiry(&self) -> Nanos {
+        self.next_expiry
+    }
+
+    /// How many messages connection `conn` has sent, or should have, since it opened.
+    pub(super) fn sent(&self, conn: usize) -> u64 {
+        self.sessions[conn].window.next()
+    }
+
+    /// Whether connection `conn` waits for nothing.
+    pub(super) fn is_settled(&self, conn: usize) -> bool {
+        self.sessions[conn].window.is_empty()
+    }
+
+    /// A pong came: it answers the ping that it repeats and, as §5.5.3 has it, those before.
+    pub(super) fn answered_at_once(&mut self, conn: usize, now: Nanos, payload: &[u8]) {
+        let corpus = &self.echo.corpus;
+        let session = &mut self.sessions[conn];
+        let series = session.series;
+        let Some(expected) = session.window.expected() else {
+            if payload.len() == corpus.size_max() {
+                self.compare(conn, now, &whole(corpus, payload));
+            }
+            return;
+        };
+        let latest =
+            (expected..session.window.next()).find(|&seq| corpus.is_message(series, seq, payload));
+        let Some(latest) = latest else {
+            return self.compare(conn, now, &whole(corpus, payload));
+        };
+        while let Some(seq) = self.sessions[conn].window.expected()
+            && seq <= latest
+        {
+            let sent_at = self.sessions[conn].window.answer_expected();
+            self.answered(sent_at, now, payload.len() as u64);
+        }
+    }
+
+    /// Forgets a connection that the caller has ended.
+    pub(super) fn forget(&mut self, conn: usize) {
+        let session = &mut self.sessions[conn];
+        session.window = Window::unbounded();
+        (session.is_open, session.unsent) = (false, 0);
     }
 
     #[cold]
     fn count(&mut self, conn: usize, class: FaultClass, what: &str) {
-        let number = self.slots.first + conn;
-        let detail = format_args!("connection {number}: {what}");
-        self.tally.faults.add(Fault::new(class, detail));
+        let fault = Fault::new(class, what);
+        self.slots.count_fault(&mut self.tally, conn, &fault);
     }
 
     #[inline]
     fn answered(&mut self, sent_at: Nanos, now: Nanos, len: u64) {
         // In an open loop what was to be sent is measured, so that a stall at the end is not left out.
         let counts_at = match self.echo.loop_kind {
-            Loop::Closed { .. } => now,
+            Loop::Closed { .. } | Loop::Pressed => now,
             Loop::Open { .. } => sent_at,
         };
         if self.schedule.is_some_and(|s| s.covers(counts_at)) {
@@ -226,13 +331,13 @@ impl Worker for EchoWorker<'_> {
     }
 
     fn begin(&mut self, schedule: Schedule, now: Nanos, clients: &mut Clients<'_>) {
-        self.schedule = Some(schedule);
-        self.is_sending = true;
-        self.next_expiry = Nanos(now.0 + expiry_interval_ns(self.echo.timing.timeout));
+        self.start(schedule, now);
         match self.echo.loop_kind {
             Loop::Closed { .. } => {
                 for conn in 0..self.sessions.len() {
-                    clients.refill(conn, self);
+                    if self.sessions[conn].is_open {
+                        clients.refill(conn, self);
+                    }
                 }
             }
             Loop::Open {
@@ -248,14 +353,14 @@ impl Worker for EchoWorker<'_> {
                     random,
                 ));
             }
+            Loop::Pressed => {}
         }
     }
 
     fn tick(&mut self, now: Nanos, clients: &mut Clients<'_>) -> Nanos {
         self.send_due(now, clients);
-        if now >= self.next_expiry {
-            self.expire(now, clients);
-            self.next_expiry = Nanos(now.0 + expiry_interval_ns(self.echo.timing.timeout));
+        for conn in self.expire(now) {
+            clients.refill(conn, self);
         }
         let next_send = self.pace.as_ref().map_or(Nanos::MAX, Pace::next);
         next_send.min(self.next_expiry)
@@ -276,7 +381,9 @@ impl Worker for EchoWorker<'_> {
 
 impl Handler for EchoWorker<'_> {
     fn opened(&mut self, conn: usize, _opening: &Opening<'_>) {
-        self.sessions[conn].is_open = true;
+        let session = &mut self.sessions[conn];
+        session.window = self.echo.loop_kind.window();
+        session.is_open = true;
     }
 
     #[inline]
@@ -298,24 +405,31 @@ impl Handler for EchoWorker<'_> {
 
     #[inline]
     fn refill(&mut self, conn: usize, now: Nanos, out: &mut Outbox) {
-        let corpus = &self.echo.corpus;
         let session = &mut self.sessions[conn];
         match self.echo.loop_kind {
             Loop::Closed { .. } if self.is_sending => {
                 for _ in 0..session.window.room() {
                     let seq = session.window.send(now);
-                    out.message(corpus.kind(), &corpus.payload(session.series, seq).parts());
+                    self.echo.put(out, session.series, seq);
                 }
             }
-            Loop::Closed { .. } => {}
             Loop::Open { .. } => self.send_unsent(conn, now, out),
+            Loop::Pressed if self.is_sending => {
+                let size = self.echo.corpus.size_max().max(1);
+                let in_flight = session.window.next() - session.window.oldest();
+                let room = (PRESSED_BYTES_MAX / size).max(1) as u64;
+                let more = (PRESSED_BYTES_STEP / size).max(1) as u64;
+                for _ in 0..more.min(room.saturating_sub(in_flight)) {
+                    let seq = session.window.send(now);
+                    self.echo.put(out, session.series, seq);
+                }
+            }
+            Loop::Closed { .. } | Loop::Pressed => {}
         }
     }
 
     fn lost(&mut self, conn: usize, fault: Fault) {
-        let session = &mut self.sessions[conn];
-        session.window = Window::unbounded();
-        (session.is_open, session.unsent) = (false, 0);
+        self.forget(conn);
         self.count(conn, fault.class, &fault.detail);
     }
 }

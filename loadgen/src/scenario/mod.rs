@@ -5,20 +5,26 @@
 //!
 //! Never: opens a socket, prints.
 
+pub(crate) mod churn;
 mod course;
 mod crew;
 pub(crate) mod echo;
 pub(crate) mod fanout;
 mod pace;
+pub(crate) mod ping;
+pub(crate) mod receive;
+pub(crate) mod slow;
+pub(crate) mod storm;
 mod window;
 
 use std::io;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::client::{Clients, Dial, Handler, Route};
+use crate::client::{Clients, Dial, Handler, Opening, Route};
 use crate::clock::Nanos;
-use crate::stats::Tally;
+use crate::fault::Fault;
+use crate::stats::{Counter, Measure, Tally};
 pub(crate) use crew::{Crew, Outcome, Phase, Progress, os_seeded, run};
 
 /// A way to put load on a server.
@@ -69,6 +75,21 @@ pub(crate) trait Worker: Handler {
     fn tally(&mut self) -> &mut Tally;
 }
 
+impl Opening<'_> {
+    /// Counts a handshake that was begun, or should have been, at `begun`, and how long its steps took.
+    fn record_in(&self, tally: &mut Tally, begun: Nanos) {
+        tally.add(Counter::Handshakes, 1);
+        for (measure, from, to) in [
+            (Measure::Handshake, begun, self.opened),
+            (Measure::Connect, self.started, self.connected),
+            (Measure::Tls, self.connected, self.secured),
+            (Measure::Upgrade, self.secured, self.opened),
+        ] {
+            tally.record(measure, to.since(from));
+        }
+    }
+}
+
 /// The connections of one thread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slots {
@@ -91,6 +112,14 @@ impl Slots {
         }
     }
 
+    /// Counts a fault of this thread's connection `conn`.
+    #[cold]
+    fn count_fault(self, tally: &mut Tally, conn: usize, fault: &Fault) {
+        let number = self.first + conn;
+        let detail = format_args!("connection {number}: {}", fault.detail);
+        tally.faults.add(Fault::new(fault.class, detail));
+    }
+
     /// Those connections of `group`, numbers in the whole run, that this thread has, as its own numbers.
     pub(crate) fn within(&self, group: Range<usize>) -> Range<usize> {
         let local = |number: usize| number.clamp(self.first, self.first + self.count) - self.first;
@@ -104,6 +133,8 @@ pub(crate) struct Course {
     pub(crate) dial: Dial,
     /// In all.
     pub(crate) connections: usize,
+    /// What is shown while the run lasts.
+    pub(crate) counted: Counter,
     pub(crate) threads: usize,
     /// CPUs for the threads, in turn; empty: wherever the kernel likes.
     pub(crate) cpus: Vec<usize>,

@@ -89,6 +89,11 @@ impl Window {
         seq
     }
 
+    /// The number of the first message that is not answered or given up; the next one's if there is none.
+    pub(crate) const fn oldest(&self) -> u64 {
+        self.oldest
+    }
+
     /// The number of the next message.
     pub(crate) const fn next(&self) -> u64 {
         self.next

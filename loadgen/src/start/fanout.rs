@@ -6,7 +6,7 @@ use fanfare_codec::MessageKind;
 
 use crate::cli::{FanoutArgs, Usage, check_size_min};
 use crate::payload::{SERIES_MAX, Stamps};
-use crate::report::Subject;
+use crate::report::{Headline, Subject};
 use crate::scenario::echo::Arrivals;
 use crate::scenario::fanout::{Fanout, Layout, Plan, Post};
 use crate::scenario::os_seeded;
@@ -65,6 +65,8 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
             args.rate,
             args.size,
         ),
+        headline: Headline::Deliveries,
+        slow_connections: None,
         rate_per_second: Some(args.rate),
         compared_one_in: 1,
     };

@@ -25,7 +25,7 @@ impl Faults {
     }
 
     /// Adds those of another thread.
-    pub(super) fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         for (count, more) in self.counts.iter_mut().zip(other.counts) {
             *count += more;
         }

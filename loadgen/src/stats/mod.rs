@@ -7,11 +7,14 @@
 //! Never: measures, prints.
 
 mod faults;
+mod rounds;
 mod spectrum;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(crate) use faults::Faults;
+pub(crate) use rounds::{Round, Rounds};
 pub(crate) use spectrum::{Quantiles, Spectrum};
 
 /// What is counted while a run is measured.
@@ -27,6 +30,12 @@ pub(crate) enum Counter {
     PublicationsComplete,
     /// Those whose deliveries could not be followed to the end, for lack of room.
     PublicationsGivenUp,
+    /// Connections that were upgraded.
+    Handshakes,
+    /// Messages on connections that read slowly on purpose.
+    SlowMessages,
+    /// Of those connections, the ones that the server ended.
+    SlowClosed,
 }
 
 /// Durations that are recorded while a run is measured.
@@ -47,14 +56,28 @@ pub(crate) enum Measure {
     DeliveryP99,
     /// To its last.
     DeliveryLast,
+    /// From just before a socket was made, or should have been, to when the 101 was there.
+    Handshake,
+    /// From just before a socket was made to when TCP had connected it.
+    Connect,
+    /// From there to the end of the TLS handshake; with `ws` no time.
+    Tls,
+    /// From there to when the 101 was there.
+    Upgrade,
+    /// From when the 101 was there to the end of the first message.
+    FirstMessage,
+    /// From the end of one message to the end of the next, on one connection.
+    Gap,
+    /// From when a connection began to read slowly to when the server had ended it.
+    SlowClosed,
 }
 
 impl Counter {
-    const COUNT: usize = Self::PublicationsGivenUp as usize + 1;
+    const COUNT: usize = Self::SlowClosed as usize + 1;
 }
 
 impl Measure {
-    const COUNT: usize = Self::DeliveryLast as usize + 1;
+    const COUNT: usize = Self::SlowClosed as usize + 1;
 }
 
 /// What one thread counts.
@@ -64,6 +87,10 @@ pub(crate) struct Tally {
     spectra: [Option<Box<Spectrum>>; Measure::COUNT],
     /// From the first connection to the last goodbye, warm-up included.
     pub(crate) faults: Faults,
+    /// Of a storm.
+    pub(crate) rounds: Rounds,
+    /// How often the server ended a connection with which code, where that is no fault.
+    pub(crate) close_codes: BTreeMap<u16, u64>,
     /// CPU of the thread while the run was measured.
     pub(crate) cpu: Duration,
 }
@@ -73,6 +100,11 @@ impl Tally {
     #[inline]
     pub(crate) const fn add(&mut self, counter: Counter, more: u64) {
         self.counters[counter as usize] += more;
+    }
+
+    /// How many were counted, which begin again at none.
+    pub(crate) const fn take(&mut self, counter: Counter) -> u64 {
+        std::mem::replace(&mut self.counters[counter as usize], 0)
     }
 
     /// Records one duration.
@@ -111,6 +143,10 @@ impl Tally {
             }
         }
         self.faults.merge(other.faults);
+        self.rounds.merge(other.rounds);
+        for (code, more) in other.close_codes {
+            *self.close_codes.entry(code).or_default() += more;
+        }
         self.cpu += other.cpu;
     }
 }

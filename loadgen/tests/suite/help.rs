@@ -1,21 +1,36 @@
 //! Every help text shows an example that works as printed.
 
+use std::collections::BTreeSet;
+
 use super::broadcast::{self, Broadcast};
 use super::harness::{output, stderr};
+use super::peer;
 use super::server::{Conduct, Server};
 
 #[test]
 fn every_help_shows_an_example_that_works() {
     let server = Server::start(Conduct::Honest);
     let broadcast = Broadcast::start(broadcast::Conduct::Honest);
-    for args in [
-        "--help",
-        "-h",
-        "echo --help",
-        "echo -h",
-        "fanout --help",
-        "fanout -h",
-    ] {
+    let pusher = peer::start(
+        |_| Conduct::Honest,
+        |_, peer| {
+            peer.text("news");
+            peer.flush()?;
+            peer.behave()
+        },
+    );
+    let mut seen = BTreeSet::new();
+    let scenarios = [
+        "echo", "fanout", "ping", "receive", "idle", "churn", "storm", "slow",
+    ];
+    let asks = scenarios
+        .iter()
+        .flat_map(|name| [format!("{name} --help"), format!("{name} -h")]);
+    for args in ["--help".to_owned(), "-h".to_owned()]
+        .into_iter()
+        .chain(asks)
+    {
+        let args = &args;
         let help = output(args);
         assert_eq!(help.status.code(), Some(0), "{args}");
         let text = String::from_utf8(help.stdout).expect("help is UTF-8");
@@ -24,13 +39,17 @@ fn every_help_shows_an_example_that_works() {
             .filter_map(|line| line.strip_prefix("  loadgen "))
             .collect();
         assert!(!examples.is_empty(), "{args} shows no example");
+        // `-h` and `--help` show the same ones: each is run once.
         for example in examples {
-            let url = if example.starts_with("fanout") {
-                &broadcast.url
-            } else {
-                &server.url
-            };
+            if !seen.insert(example.to_owned()) {
+                continue;
+            }
             // As printed, but for the port: another server may have it.
+            let url = match example.split(' ').next() {
+                Some("fanout") => &broadcast.url,
+                Some("receive") => &pusher,
+                _ => &server.url,
+            };
             let ours = example.replace("ws://127.0.0.1:9001/", url);
             assert_ne!(ours, example, "it names the port that `fanfare echo` takes");
             let run = output(&ours);

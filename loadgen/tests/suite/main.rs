@@ -1,10 +1,15 @@
 //! `loadgen` as a user runs it, against servers that behave and servers that do not.
 
 mod broadcast;
+mod churn;
 mod clock;
 mod echo;
 mod fanout;
 mod harness;
 mod help;
+mod peer;
+mod ping;
+mod receive;
 mod server;
+mod slow;
 mod truth;

@@ -170,8 +170,17 @@ fn serve(mut stream: TcpStream, shared: Shared) -> Option<()> {
             let open = match message {
                 Message::Text(text) => replies.add(number(), MessageKind::Text, text.as_bytes()),
                 Message::Binary(bytes) => replies.add(number(), MessageKind::Binary, bytes),
-                Message::Close(_) => false,
-                Message::Ping(_) | Message::Pong(_) => true,
+                Message::Close(close) => {
+                    let close = close.map(|close| close.without_reason());
+                    replies.encoder.close(&mut replies.out, close);
+                    false
+                }
+                Message::Ping(payload) => {
+                    let pong = replies.encoder.pong(&mut replies.out, payload);
+                    pong.expect("it is no longer than the ping");
+                    true
+                }
+                Message::Pong(_) => true,
             };
             if !open {
                 stream.write_all(&replies.out).ok()?;
@@ -187,7 +196,7 @@ fn serve(mut stream: TcpStream, shared: Shared) -> Option<()> {
 }
 
 /// Answers the request; what follows it was sent too early but is kept.
-fn upgrade(stream: &mut TcpStream, conduct: Conduct) -> Option<Vec<u8>> {
+pub(crate) fn upgrade(stream: &mut TcpStream, conduct: Conduct) -> Option<Vec<u8>> {
     let mut received = Vec::new();
     let mut decoder = RequestDecoder::new(HeadLimits::default());
     let mut answer = Vec::new();
@@ -220,7 +229,7 @@ fn upgrade(stream: &mut TcpStream, conduct: Conduct) -> Option<Vec<u8>> {
     Some(received)
 }
 
-fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
+pub(crate) fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
     let mut piece = vec![0; 64 << 10];
     match stream.read(&mut piece) {
         Ok(0) | Err(_) => None,

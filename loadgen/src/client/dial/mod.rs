@@ -178,5 +178,10 @@ impl Dial {
 /// The socket did not connect.
 #[cold]
 pub(super) fn connect_fault(error: &io::Error) -> Fault {
+    if error.kind() == io::ErrorKind::AddrNotAvailable {
+        let why = "no local port is free (those of closed connections are held for a minute): \
+                   spread them over more addresses with --source";
+        return Fault::new(FaultClass::Connect, why);
+    }
     Fault::new(FaultClass::Connect, error)
 }
