@@ -4,6 +4,7 @@ mod churn;
 mod echo;
 mod harness;
 mod help;
+mod interrupt;
 mod peer;
 mod ping;
 mod receive;
