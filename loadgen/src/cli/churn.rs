@@ -20,8 +20,9 @@ should have been (open loop), to just after the receive call that brings the 101
 TLS, upgrade) are told apart. Only those that end in the measured time count. Latency is of messages.
 
 A slot whose connection failed rests for 0.1 s. The server closes the TCP connection first, so the ports
-in TIME_WAIT are its own; where a server leaves that to its clients, ports run out, which is a connect
-error that says so: --source spreads connections over more addresses.")]
+in TIME_WAIT are its own. Where a server leaves that to its clients, they wait --timeout for it, and the
+ports are theirs; when these run out, that is a connect error which says so: --source spreads
+connections over more addresses.")]
 pub(crate) struct ChurnArgs {
     /// Where the server is: ws://HOST:PORT/PATH
     #[arg(value_name = "URL")]

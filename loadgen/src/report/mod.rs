@@ -104,8 +104,8 @@ impl Headline {
     /// What is counted, and what one of it is called.
     pub(crate) const fn unit(self) -> (Counter, &'static str) {
         match self {
-            Self::Messages | Self::Received => (Counter::Messages, "message"),
-            Self::Pings | Self::Held => (Counter::Messages, "pong"),
+            Self::Messages | Self::Received | Self::Held => (Counter::Messages, "message"),
+            Self::Pings => (Counter::Messages, "pong"),
             Self::Handshakes | Self::Returns => (Counter::Handshakes, "handshake"),
             Self::Deliveries => (Counter::Messages, "delivery"),
         }

@@ -9,7 +9,8 @@
 //! the echo scenario's latency. A slot whose connection failed rests for [`REST`], so that a server that is gone is not stormed.
 //!
 //! This side begins the closing handshake and the server closes the socket first (RFC 6455 §7.1.1): so
-//! TIME_WAIT is the server's. Where it is not, ports run out, and that is a fault of class `connect`.
+//! TIME_WAIT is the server's. Where the server leaves that to its clients, ports can run out, and that is
+//! a fault of class `connect` which says so.
 //!
 //! Never: prints, touches a socket.
 

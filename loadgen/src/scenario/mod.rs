@@ -85,7 +85,10 @@ impl Opening<'_> {
             (Measure::Tls, self.connected, self.secured),
             (Measure::Upgrade, self.secured, self.opened),
         ] {
-            tally.record(measure, to.since(from));
+            // Without TLS that step takes no time, which is no measurement.
+            if measure != Measure::Tls || to > from {
+                tally.record(measure, to.since(from));
+            }
         }
     }
 }

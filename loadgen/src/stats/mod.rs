@@ -60,7 +60,7 @@ pub(crate) enum Measure {
     Handshake,
     /// From just before a socket was made to when TCP had connected it.
     Connect,
-    /// From there to the end of the TLS handshake; with `ws` no time.
+    /// From there to the end of the TLS handshake; not with `ws`.
     Tls,
     /// From there to when the 101 was there.
     Upgrade,

@@ -7,6 +7,7 @@ mod echo;
 mod fanout;
 mod harness;
 mod help;
+mod interrupt;
 mod peer;
 mod ping;
 mod receive;
