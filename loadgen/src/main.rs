@@ -7,10 +7,6 @@
 //! Never: shares code with a server but the codec.
 
 mod cli;
-#[allow(
-    dead_code,
-    reason = "single connections are controlled by scenarios to come"
-)]
 mod client;
 mod clock;
 mod cpus;

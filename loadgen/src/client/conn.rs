@@ -29,7 +29,7 @@ const RECEIVES_MAX: usize = 16;
 const UNSENT_BYTES_MAX: usize = 1 << 20;
 
 /// An allowance that is never used up.
-pub(super) const UNLIMITED: usize = usize::MAX;
+const UNLIMITED: usize = usize::MAX;
 
 /// What all connections of a thread share.
 pub(super) struct Io {
@@ -482,13 +482,12 @@ impl Upgrade {
         let Some(head) = self.decoder.decode(received).map_err(|e| fault(&e))? else {
             return Ok(None);
         };
-        let accepted = self.handshake.verify(&head).map_err(|e| fault(&e))?;
+        self.handshake.verify(&head).map_err(|e| fault(&e))?;
         let opening = Opening {
             started: self.started,
             connected: self.connected,
             secured: secured.unwrap_or(self.connected),
             opened: now,
-            subprotocol: accepted.protocol,
         };
         handler.opened(id, &opening);
         Ok(Some(head.head_len()))

@@ -18,7 +18,7 @@ pub(crate) trait Handler {
     /// The TCP connection stands.
     fn connected(&mut self, _conn: usize, _now: Nanos) {}
     /// The upgrade succeeded. [`refill`](Self::refill) follows.
-    fn opened(&mut self, conn: usize, opening: &Opening<'_>);
+    fn opened(&mut self, conn: usize, opening: &Opening);
     /// A piece of a message, received at `now`.
     fn data(&mut self, conn: usize, now: Nanos, piece: &Piece<'_>);
     /// Everything that one receive brought has been handed over: what is to be sent now? `now` is
@@ -37,7 +37,7 @@ pub(crate) trait Handler {
 
 /// How a connection came to be open.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Opening<'b> {
+pub(crate) struct Opening {
     /// Just before the socket was made.
     pub(crate) started: Nanos,
     /// The TCP connection stood.
@@ -46,8 +46,6 @@ pub(crate) struct Opening<'b> {
     pub(crate) secured: Nanos,
     /// The 101 was received.
     pub(crate) opened: Nanos,
-    /// The subprotocol that the server chose.
-    pub(crate) subprotocol: Option<&'b str>,
 }
 
 /// Consecutive bytes of a data message.

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Nanos};
 use crate::fault::Fault;
-use conn::{Connection, End, Io, UNLIMITED, Wake};
+use conn::{Connection, End, Io, Wake};
 pub(crate) use dial::{Dial, DialOptions, Route};
 pub(crate) use handler::{Handler, Opening, Piece};
 pub(crate) use outbox::Outbox;
@@ -305,11 +305,6 @@ impl<'d> Clients<'d> {
     /// Lets connection `conn` receive nothing.
     pub(crate) fn pause(&mut self, conn: usize) {
         self.limit_read(conn, 0);
-    }
-
-    /// Lifts every limit from connection `conn`.
-    pub(crate) fn resume(&mut self, conn: usize) {
-        self.limit_read(conn, UNLIMITED);
     }
 
     /// Sends a close frame on connection `conn`; the handler hears `closed` when the server has

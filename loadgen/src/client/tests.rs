@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Heard {
     Connected(usize),
-    Opened(usize, Option<String>),
+    Opened(usize),
     Data(usize, usize),
     Ping(usize, Vec<u8>),
     Pong(usize, Vec<u8>),
@@ -45,15 +45,13 @@ impl Handler for Script {
         self.heard.push(Heard::Connected(conn));
     }
 
-    fn opened(&mut self, conn: usize, opening: &Opening<'_>) {
-        let subprotocol = opening.subprotocol.map(str::to_owned);
-        self.heard.push(Heard::Opened(conn, subprotocol));
+    fn opened(&mut self, conn: usize, opening: &Opening) {
+        self.heard.push(Heard::Opened(conn));
         let Opening {
             started,
             connected,
             secured,
             opened,
-            ..
         } = *opening;
         self.openings.push([started, connected, secured, opened]);
     }
@@ -160,7 +158,7 @@ impl Play<'_> {
     fn open(&mut self, conn: usize) -> Peer {
         let mut peer = self.connect(conn);
         peer.accept(conn);
-        let opened = Heard::Opened(conn, Some("v1".to_owned()));
+        let opened = Heard::Opened(conn);
         assert_eq!(self.until_heard(&opened), [opened]);
         peer
     }
@@ -266,7 +264,7 @@ fn opening_is_told_step_by_step() {
     assert_eq!((play.clients.live(), play.clients.opening()), (1, 1));
     assert!(!play.clients.is_open(0));
     peer.accept(0);
-    play.until_heard(&Heard::Opened(0, Some("v1".to_owned())));
+    play.until_heard(&Heard::Opened(0));
     assert_eq!((play.clients.live(), play.clients.opening()), (1, 0));
     assert!(play.clients.is_open(0));
     let [started, connected, secured, opened] = play.script.openings[0];
@@ -423,7 +421,7 @@ fn a_reader_takes_no_more_than_it_may() {
     play.clients.turn(TICK, &mut play.script).expect("a turn");
     let before = data_bytes(&play.script.heard);
     assert_eq!(before, 0, "the allowance is used up");
-    play.clients.resume(0);
+    play.clients.limit_read(0, usize::MAX);
     play.until(|heard| data_bytes(heard) == 1000 - 100 - 2 * 104);
 }
 

@@ -1,4 +1,6 @@
 //! Payloads and what is recognised in them.
+//!
+//! Never: opens a socket.
 
 use super::*;
 

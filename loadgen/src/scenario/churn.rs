@@ -223,7 +223,7 @@ impl Worker for ChurnWorker<'_> {
 }
 
 impl Handler for ChurnWorker<'_> {
-    fn opened(&mut self, conn: usize, opening: &Opening<'_>) {
+    fn opened(&mut self, conn: usize, opening: &Opening) {
         self.has_opened = true;
         self.enter(conn, Phase::Open);
         self.echo.opened(conn, opening);

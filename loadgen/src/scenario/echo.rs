@@ -380,7 +380,7 @@ impl Worker for EchoWorker<'_> {
 }
 
 impl Handler for EchoWorker<'_> {
-    fn opened(&mut self, conn: usize, _opening: &Opening<'_>) {
+    fn opened(&mut self, conn: usize, _opening: &Opening) {
         let session = &mut self.sessions[conn];
         session.window = self.echo.loop_kind.window();
         session.is_open = true;

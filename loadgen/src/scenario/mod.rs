@@ -75,7 +75,7 @@ pub(crate) trait Worker: Handler {
     fn tally(&mut self) -> &mut Tally;
 }
 
-impl Opening<'_> {
+impl Opening {
     /// Counts a handshake that was begun, or should have been, at `begun`, and how long its steps took.
     fn record_in(&self, tally: &mut Tally, begun: Nanos) {
         tally.add(Counter::Handshakes, 1);

@@ -64,7 +64,7 @@ impl Worker for PingWorker<'_> {
 }
 
 impl Handler for PingWorker<'_> {
-    fn opened(&mut self, conn: usize, opening: &Opening<'_>) {
+    fn opened(&mut self, conn: usize, opening: &Opening) {
         self.echo.opened(conn, opening);
     }
 

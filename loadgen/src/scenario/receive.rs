@@ -82,7 +82,7 @@ impl Worker for ReceiveWorker<'_> {
 }
 
 impl Handler for ReceiveWorker<'_> {
-    fn opened(&mut self, conn: usize, opening: &Opening<'_>) {
+    fn opened(&mut self, conn: usize, opening: &Opening) {
         self.listeners[conn] = Listener {
             last: opening.opened,
             ..Listener::default()

@@ -166,7 +166,7 @@ impl<W: Worker> Worker for SlowWorker<W> {
 }
 
 impl<W: Worker> Handler for SlowWorker<W> {
-    fn opened(&mut self, conn: usize, opening: &Opening<'_>) {
+    fn opened(&mut self, conn: usize, opening: &Opening) {
         self.owner(conn).opened(conn, opening);
     }
 

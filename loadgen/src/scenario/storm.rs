@@ -282,7 +282,7 @@ impl Worker for StormWorker<'_> {
 }
 
 impl Handler for StormWorker<'_> {
-    fn opened(&mut self, conn: usize, opening: &Opening<'_>) {
+    fn opened(&mut self, conn: usize, opening: &Opening) {
         self.storm.rounds.has_opened.store(true, Ordering::Relaxed);
         self.enter(conn, Phase::Open);
         if let Some(round) = self.round {

@@ -611,7 +611,7 @@ impl Worker for FanoutWorker<'_> {
 }
 
 impl Handler for FanoutWorker<'_> {
-    fn opened(&mut self, conn: usize, _opening: &Opening<'_>) {
+    fn opened(&mut self, conn: usize, _opening: &Opening) {
         if let Some(subscriber) = self.subscribers.get_mut(conn) {
             subscriber.is_live = true;
             self.live[subscriber.channel as usize] += 1;
