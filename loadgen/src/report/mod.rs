@@ -19,6 +19,7 @@ use crate::fault::FaultClass;
 use crate::scenario::Outcome;
 use crate::stats::{Counter, Measure, per_second};
 pub(crate) use progress::ProgressLine;
+pub(crate) use text::plural;
 
 /// Where results go besides the summary.
 #[derive(Debug)]

@@ -253,9 +253,14 @@ impl Worker for FanoutWorker<'_> {
         next_send.min(next_check)
     }
 
-    fn end(&mut self, now: Nanos, _clients: &mut Clients<'_>) {
+    fn end(&mut self, now: Nanos, clients: &mut Clients<'_>) {
+        let ledger = &self.fanout.shared.ledger;
+        // What was due is sent, however late this thread is: a stall of its own must not hide.
+        if let Some(schedule) = ledger.schedule() {
+            self.send_due(now.min(schedule.until), clients);
+        }
         self.pace = None;
-        self.fanout.shared.ledger.stop_running();
+        ledger.stop_running();
         self.wait = Wait::ForPublishers { check: now };
     }
 
