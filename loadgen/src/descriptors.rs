@@ -10,12 +10,12 @@ use crate::cli::Usage;
 /// Standard streams, polls, files of `/proc` and some room.
 const OTHERS: u64 = 64;
 
-/// Raises the soft limit as far as the connections need and the hard limit allows.
+/// Raises the soft limit as far as the connections that `flag` asks for need and the hard limit allows.
 ///
 /// # Errors
 ///
 /// [`Usage`] when the hard limit is too low.
-pub(crate) fn reserve(connections: usize) -> Result<(), Usage> {
+pub(crate) fn reserve(flag: &str, connections: usize) -> Result<(), Usage> {
     let needed = connections as u64 + OTHERS;
     let limit = getrlimit(Resource::Nofile);
     let is_enough = |current: Option<u64>| current.is_none_or(|current| current >= needed);
@@ -30,15 +30,16 @@ pub(crate) fn reserve(connections: usize) -> Result<(), Usage> {
         return Ok(());
     }
     Err(too_low(
+        flag,
         connections,
         needed,
         limit.maximum.or(limit.current),
     ))
 }
 
-fn too_low(connections: usize, needed: u64, limit: Option<u64>) -> Usage {
+fn too_low(flag: &str, connections: usize, needed: u64, limit: Option<u64>) -> Usage {
     Usage(format!(
-        "--connections {connections} needs {needed} file descriptors and the limit is {}; raise it \
+        "{flag} {connections} needs {needed} file descriptors and the limit is {}; raise it \
          with: sudo prlimit --pid $$ --nofile={needed}:{needed}",
         limit.unwrap_or_default()
     ))

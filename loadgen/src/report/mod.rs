@@ -21,6 +21,7 @@ use crate::scenario::Outcome;
 use crate::stats::{Counter, Measure, per_second};
 use crate::weight::Weight;
 pub(crate) use progress::ProgressLine;
+pub(crate) use text::plural;
 
 /// Where results go besides the summary.
 #[derive(Debug)]
@@ -108,6 +109,14 @@ impl Headline {
             Self::Pings => (Counter::Messages, "pong"),
             Self::Handshakes | Self::Returns => (Counter::Handshakes, "handshake"),
             Self::Deliveries => (Counter::Messages, "delivery"),
+        }
+    }
+
+    /// The flag that says how many connections there are.
+    pub(crate) const fn connections_flag(self) -> &'static str {
+        match self {
+            Self::Deliveries => "--subscribers with --publishers:",
+            _ => "--connections",
         }
     }
 

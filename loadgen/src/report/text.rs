@@ -144,7 +144,8 @@ fn write_errors(report: &Report<'_>, out: &mut String) -> fmt::Result {
     Ok(())
 }
 
-fn plural(count: usize, noun: &str) -> String {
+/// `1 thread`, `2 threads`.
+pub(crate) fn plural(count: usize, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{ending}")
 }

@@ -366,7 +366,11 @@ impl Worker for EchoWorker<'_> {
         next_send.min(self.next_expiry)
     }
 
-    fn end(&mut self, _now: Nanos, _clients: &mut Clients<'_>) {
+    fn end(&mut self, now: Nanos, clients: &mut Clients<'_>) {
+        // What was due is sent, however late this thread is: a stall of its own must not hide.
+        if let Some(schedule) = self.schedule {
+            self.send_due(now.min(schedule.until), clients);
+        }
         (self.pace, self.is_sending) = (None, false);
     }
 

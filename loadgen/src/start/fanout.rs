@@ -6,7 +6,7 @@ use fanfare_codec::MessageKind;
 
 use crate::cli::{FanoutArgs, Usage, check_size_min};
 use crate::payload::{SERIES_MAX, Stamps};
-use crate::report::{Headline, Subject};
+use crate::report::{Headline, Subject, plural};
 use crate::scenario::echo::Arrivals;
 use crate::scenario::fanout::{Fanout, Layout, Plan, Post};
 use crate::scenario::os_seeded;
@@ -57,10 +57,10 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
         connections: layout.connections(),
         threads: args.run.threads as usize,
         detail: format!(
-            "{} subscribers of {} channels, {} publishers{}, {} publications/s, {name}, {} {kind_name}",
-            layout.subscribers,
-            layout.channels,
-            layout.publishers,
+            "{}, {}, {}{}, {} publications/s, {name}, {} {kind_name}",
+            plural(layout.subscribers, "subscriber"),
+            plural(layout.channels, "channel"),
+            plural(layout.publishers, "publisher"),
             if layout.is_posting { " over HTTP" } else { "" },
             args.rate,
             args.size,

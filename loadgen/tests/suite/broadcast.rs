@@ -26,6 +26,8 @@ pub(crate) enum Conduct {
     Honest,
     /// Leaves publications out.
     Drop,
+    /// Sends nothing more to one subscriber.
+    Mute,
     /// Sends publications twice.
     Repeat,
     /// Sends publications behind the next of the same publisher.
@@ -47,7 +49,7 @@ pub(crate) enum Conduct {
 }
 
 /// Misdeeds begin with this publication; by then every publisher of a test has published.
-pub(crate) const MISDEED_FROM: u64 = 40;
+pub(crate) const MISDEED_FROM: u64 = 60;
 
 /// One publication in so many is mishandled.
 pub(crate) const MISDEED_ONE_IN: u64 = 10;
@@ -177,9 +179,9 @@ impl Room {
         if let Some(publisher) = clients.get_mut(sender) {
             publisher.has_published = true;
         }
-        let is_misdeed = number >= MISDEED_FROM
-            && number.is_multiple_of(MISDEED_ONE_IN)
+        let is_chosen = number.is_multiple_of(MISDEED_ONE_IN)
             && self.misdeeds.load(Ordering::SeqCst) < MISDEEDS;
+        let is_misdeed = number >= MISDEED_FROM && (is_chosen || self.conduct == Conduct::Mute);
         let victim = clients.iter().position(|client| !client.has_published);
         for (at, client) in clients.iter_mut().enumerate() {
             if at == sender {
@@ -219,7 +221,7 @@ impl Room {
             }
         };
         match self.conduct {
-            Conduct::Drop => {}
+            Conduct::Drop | Conduct::Mute => {}
             Conduct::Repeat => {
                 send(message.clone());
                 send(message.clone());

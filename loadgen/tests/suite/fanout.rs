@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::broadcast::{Broadcast, Conduct, MISDEEDS};
+use super::broadcast::{Broadcast, Conduct, MISDEED_FROM, MISDEEDS};
 use super::harness::{errors, loadgen, output, report, stderr};
 
-/// Long enough for every misdeed, at 200 publications a second.
-const TIMES: &str = "--rate 200 --duration 0.8 --warmup 0.3 --timeout 2 --json";
+/// Long enough for every misdeed, all of them in the measured time.
+const TIMES: &str = "--rate 300 --duration 0.5 --warmup 0.3 --timeout 2 --json";
 
 fn number(report: &Value, key: &str) -> u64 {
     report[key].as_u64().expect("a count")
@@ -114,6 +114,28 @@ fn a_subscriber_that_is_disconnected_is_one_fault_and_no_gap() {
         let publications = number(&report, "publications");
         assert_eq!(number(&report, "publications_complete"), publications);
         assert!(number(&report, "deliveries") >= publications * 7);
+    }
+}
+
+#[test]
+fn a_subscriber_that_gets_nothing_more_misses_all_that_is_published() {
+    for threads in [1, 2] {
+        let server = Broadcast::start(Conduct::Mute);
+        let url = &server.url;
+        let output = output(&format!(
+            "fanout {url} --subscribers 4 --publishers 2 --threads {threads} {TIMES}"
+        ));
+        let report = report(&output, 1);
+        let gaps = server.misdeeds();
+        assert_eq!(gaps, server.published() - MISDEED_FROM);
+        assert_eq!(losses(&report), [gaps, 0, 0, 0]);
+        assert_eq!(errors(&report), [0; 6]);
+        let publications = number(&report, "publications");
+        assert_eq!(
+            number(&report, "publications_complete"),
+            publications - gaps
+        );
+        assert_eq!(number(&report, "deliveries"), publications * 4 - gaps);
     }
 }
 

@@ -99,16 +99,19 @@ impl Poster {
         }
     }
 
-    /// Posts until `until`, or until no thread of the run is left.
+    /// Posts what is due before `until`; what is late then, for the timeout at most. It stops at once
+    /// when no thread of the run is left before.
     pub(super) fn run(mut self, until: Nanos) -> Tally {
         // Else the kernel may wake this thread 50 µs late; if it refuses, the send lag tells.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+        let last = until.after(self.post.timeout);
         let mut cpu_before = None;
         let mut next = 0;
-        while self.shared.ledger.is_running() {
+        loop {
             let now = self.clock.now();
             let due = self.pace.next();
-            if due >= until {
+            let is_cut_short = now < until && !self.shared.ledger.is_running();
+            if due >= until || now >= last || is_cut_short {
                 break;
             }
             let Some(intended) = self.pace.take_due(now) else {

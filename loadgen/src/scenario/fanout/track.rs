@@ -63,10 +63,13 @@ impl Track {
         Delivery::Late
     }
 
-    /// Whether publication `seq` was not delivered.
-    pub(super) fn misses(&self, seq: u64) -> bool {
+    /// Whether publication `seq` was not delivered; `with_tail` says it of those behind the furthest.
+    pub(super) fn misses(&self, seq: u64, with_tail: bool) -> bool {
+        if seq >= self.next {
+            return with_tail;
+        }
         let at = self.holes.partition_point(|hole| hole.end <= seq);
-        seq >= self.next || self.holes.get(at).is_some_and(|hole| hole.contains(&seq))
+        self.holes.get(at).is_some_and(|hole| hole.contains(&seq))
     }
 
     /// How many are missing of the first `sent`, those behind the furthest delivered included if
@@ -100,8 +103,10 @@ mod tests {
         assert_eq!(deliveries, [InOrder; 4]);
         assert_eq!(track.missing(8, false), 2);
         assert_eq!(track.missing(8, true), 4);
-        let missed: Vec<u64> = (0..8).filter(|&seq| track.misses(seq)).collect();
-        assert_eq!(missed, [2, 3, 6, 7]);
+        for (with_tail, missed) in [(false, vec![2, 3]), (true, vec![2, 3, 6, 7])] {
+            let found: Vec<u64> = (0..8).filter(|&seq| track.misses(seq, with_tail)).collect();
+            assert_eq!(found, missed);
+        }
     }
 
     #[test]

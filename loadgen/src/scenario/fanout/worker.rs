@@ -1,0 +1,331 @@
+//! One thread of a fan-out run. In: its connections, subscribers and then publishers, and when to publish.
+//! Out: publications, at their times, and the wait for the last deliveries; what arrives goes to the
+//! [`Audience`].
+//!
+//! Never: looks at a payload.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::audience::Audience;
+use super::post::{Post, Poster};
+use super::{Fanout, narrow};
+use crate::client::{Clients, Handler, Opening, Outbox, Piece, Route};
+use crate::clock::Nanos;
+use crate::fault::{Fault, FaultClass};
+use crate::payload::Stamp;
+use crate::scenario::pace::Pace;
+use crate::scenario::{Schedule, Slots, Worker};
+use crate::stats::{Counter, Measure, Tally};
+
+/// How long servers have to subscribe a connection that they have upgraded.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// The time between two looks at whether everything has arrived.
+const SETTLED_CHECK: Duration = Duration::from_millis(5);
+
+/// The connections of one thread: subscribers, then publishers.
+pub(crate) struct FanoutWorker<'a> {
+    fanout: &'a Fanout,
+    slots: Slots,
+    audience: Audience<'a>,
+    publishers: Vec<Publisher>,
+    /// Of each channel, once they are needed.
+    routes: Vec<Option<Route>>,
+    pace: Option<Pace>,
+    /// The publisher that publishes next.
+    next_in_turn: usize,
+    /// Publishers that have got something to send in this tick.
+    touched: Vec<usize>,
+    /// The threads that publish over HTTP; the first worker has them.
+    posters: Vec<JoinHandle<Tally>>,
+    wait: Wait,
+    random: fastrand::Rng,
+    tally: Tally,
+}
+
+/// How far the wait for the last deliveries is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// The load is on.
+    NotYet,
+    /// Others may still publish; look again at this time.
+    ForPublishers { check: Nanos },
+    /// Nobody publishes since `since`.
+    ForDeliveries { since: Nanos, check: Nanos },
+    /// Everything is there, or was waited for long enough.
+    Over,
+}
+
+/// A connection that publishes.
+#[derive(Debug, Default)]
+struct Publisher {
+    is_open: bool,
+    /// The intended times of publications that are due.
+    due: Vec<Nanos>,
+}
+
+impl<'a> FanoutWorker<'a> {
+    /// The worker of the thread with the connections of `slots`.
+    pub(super) fn new(fanout: &'a Fanout, slots: Slots, random: fastrand::Rng) -> Self {
+        let subscribers = slots.within(0..fanout.shared.layout.subscribers).len();
+        // Over HTTP the server chooses the kind.
+        let kind = fanout.post.is_none().then_some(fanout.kind);
+        let parts = fanout.threads_of_channels();
+        Self {
+            fanout,
+            slots,
+            audience: Audience::new(&fanout.shared, kind, slots.first, subscribers, parts),
+            publishers: (subscribers..slots.count)
+                .map(|_| Publisher::default())
+                .collect(),
+            routes: Vec::new(),
+            pace: None,
+            next_in_turn: 0,
+            touched: Vec::new(),
+            posters: Vec::new(),
+            wait: Wait::NotYet,
+            random,
+            tally: Tally::default(),
+        }
+    }
+}
+
+impl FanoutWorker<'_> {
+    /// Gives out the publications whose time has come, to the open publishers in turn.
+    fn send_due(&mut self, now: Nanos, clients: &mut Clients<'_>) {
+        while let Some(pace) = &mut self.pace
+            && let Some(intended) = pace.take_due(now)
+        {
+            let Some(at) = self.next_open() else {
+                break;
+            };
+            let publisher = &mut self.publishers[at];
+            if publisher.due.is_empty() {
+                self.touched.push(self.audience.len() + at);
+            }
+            publisher.due.push(intended);
+        }
+        while let Some(conn) = self.touched.pop() {
+            clients.refill(conn, self);
+        }
+    }
+
+    /// The next open publisher in turn.
+    fn next_open(&mut self) -> Option<usize> {
+        for _ in 0..self.publishers.len() {
+            let at = self.next_in_turn;
+            self.next_in_turn = (at + 1) % self.publishers.len();
+            if self.publishers[at].is_open {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    /// Starts the publishers that post.
+    fn start_posters(
+        &mut self,
+        schedule: Schedule,
+        start: Nanos,
+        post: &Arc<Post>,
+        clients: &Clients<'_>,
+    ) {
+        let fanout = self.fanout;
+        let layout = fanout.shared.layout;
+        for number in 0..layout.publishers {
+            let share = layout.series_of_publisher(number).len() as f64 / layout.series() as f64;
+            let rate = fanout.per_second * share;
+            let pace = Pace::new(fanout.arrivals, rate, start, self.random.fork());
+            let shared = Arc::clone(&fanout.shared);
+            let poster = Poster::new(shared, Arc::clone(post), number, clients.clock(), pace);
+            let started = thread::Builder::new()
+                .name(format!("publisher-{number}"))
+                .spawn(move || poster.run(schedule.until));
+            match started {
+                Ok(thread) => self.posters.push(thread),
+                Err(error) => {
+                    let detail = format_args!("publisher {number}: no thread: {error}");
+                    self.tally
+                        .faults
+                        .add(Fault::new(FaultClass::Refused, detail));
+                }
+            }
+        }
+    }
+
+    /// A connection failed.
+    #[cold]
+    fn count(&mut self, conn: usize, fault: &Fault) {
+        let number = self.slots.first + conn;
+        let (who, number) = match number.checked_sub(self.fanout.shared.layout.subscribers) {
+            None => ("subscriber", number),
+            Some(number) => ("publisher", number),
+        };
+        let detail = format_args!("{who} {number}: {}", fault.detail);
+        self.tally.faults.add(Fault::new(fault.class, detail));
+    }
+
+    /// Goes on with the wait for the last deliveries, and tells when to look again.
+    fn proceed_to_wait(&mut self, now: Nanos) -> Nanos {
+        let ledger = &self.fanout.shared.ledger;
+        let next_check = now.after(SETTLED_CHECK);
+        match self.wait {
+            Wait::NotYet => return Nanos::MAX,
+            Wait::Over => {}
+            Wait::ForPublishers { check } | Wait::ForDeliveries { check, .. } if now < check => {
+                return check;
+            }
+            Wait::ForPublishers { .. } => {
+                self.wait = if ledger.is_published() {
+                    Wait::ForDeliveries {
+                        since: now,
+                        check: now,
+                    }
+                } else {
+                    Wait::ForPublishers { check: next_check }
+                };
+            }
+            Wait::ForDeliveries { since, .. } => {
+                let timeout = self.fanout.timing.timeout;
+                self.wait =
+                    if now.duration_since(since) >= timeout || self.audience.has_everything() {
+                        ledger.stop_waiting();
+                        Wait::Over
+                    } else {
+                        Wait::ForDeliveries {
+                            since,
+                            check: next_check,
+                        }
+                    };
+            }
+        }
+        next_check
+    }
+}
+
+impl Worker for FanoutWorker<'_> {
+    fn connect(&mut self, conn: usize, route: &Route, clients: &mut Clients<'_>) {
+        let shared = &self.fanout.shared;
+        let number = self.slots.first + conn;
+        let channel = shared.layout.channel_of_connection(number);
+        if self.routes.is_empty() {
+            self.routes.resize(shared.layout.channels, None);
+        }
+        if self.routes[channel].is_none() {
+            let path = route
+                .as_str()
+                .replace("{channel}", &shared.channels[channel]);
+            match Route::new(path) {
+                Ok(route) => self.routes[channel] = Some(route),
+                Err(error) => return self.lost(conn, Fault::new(FaultClass::Handshake, error)),
+            }
+        }
+        let expanded = self.routes[channel].take();
+        if let Some(expanded) = &expanded {
+            clients.connect(conn, expanded, self);
+        }
+        self.routes[channel] = expanded;
+    }
+
+    fn begin(&mut self, schedule: Schedule, now: Nanos, clients: &mut Clients<'_>) {
+        let fanout = self.fanout;
+        fanout.shared.ledger.begin(schedule);
+        let start = now.after(SETTLE).min(schedule.from);
+        if !self.publishers.is_empty() {
+            let share = self.publishers.len() as f64 / fanout.shared.layout.publishers as f64;
+            let rate = fanout.per_second * share;
+            let random = self.random.fork();
+            self.pace = Some(Pace::new(fanout.arrivals, rate, start, random));
+        }
+        if self.slots.first == 0
+            && let Some(post) = &fanout.post
+        {
+            self.start_posters(schedule, start, post, clients);
+        }
+    }
+
+    fn tick(&mut self, now: Nanos, clients: &mut Clients<'_>) -> Nanos {
+        self.send_due(now, clients);
+        let next_check = self.proceed_to_wait(now);
+        let next_send = self.pace.as_ref().map_or(Nanos::MAX, Pace::next);
+        next_send.min(next_check)
+    }
+
+    fn end(&mut self, now: Nanos, clients: &mut Clients<'_>) {
+        let ledger = &self.fanout.shared.ledger;
+        // What was due is sent, however late this thread is: a stall of its own must not hide.
+        if let Some(schedule) = ledger.schedule() {
+            self.send_due(now.min(schedule.until), clients);
+        }
+        self.pace = None;
+        ledger.stop_running();
+        self.wait = Wait::ForPublishers { check: now };
+    }
+
+    fn is_drained(&self) -> bool {
+        self.wait == Wait::Over && self.fanout.shared.ledger.is_settled()
+    }
+
+    fn finish(&mut self) {
+        for poster in self.posters.drain(..) {
+            match poster.join() {
+                Ok(tally) => self.tally.merge(tally),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        let is_waited_for = self.wait == Wait::Over;
+        self.audience.finish(is_waited_for, &mut self.tally);
+    }
+
+    fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+}
+
+impl Handler for FanoutWorker<'_> {
+    fn opened(&mut self, conn: usize, _opening: &Opening) {
+        match conn.checked_sub(self.audience.len()) {
+            None => self.audience.join(conn),
+            Some(at) => self.publishers[at].is_open = true,
+        }
+    }
+
+    #[inline]
+    fn data(&mut self, conn: usize, now: Nanos, piece: &Piece<'_>) {
+        // What a publisher gets is nobody's delivery.
+        if conn < self.audience.len() {
+            self.audience.take(conn, now, piece, &mut self.tally);
+        }
+    }
+
+    fn refill(&mut self, conn: usize, now: Nanos, out: &mut Outbox) {
+        let Some(at) = conn.checked_sub(self.audience.len()) else {
+            return;
+        };
+        let shared = &self.fanout.shared;
+        let series = self.slots.first + conn - shared.layout.subscribers;
+        for intended in self.publishers[at].due.drain(..) {
+            let stamp = Stamp {
+                series: narrow(series),
+                seq: shared.ledger.publish(series),
+                intended,
+            };
+            let (front, filler) = shared.stamps.publication(stamp);
+            out.message(self.fanout.kind, &[&front, filler]);
+            if shared.is_measured(intended) {
+                self.tally.add(Counter::Publications, 1);
+                self.tally.record(Measure::SendLag, now.since(intended));
+            }
+        }
+    }
+
+    fn lost(&mut self, conn: usize, fault: Fault) {
+        match conn.checked_sub(self.audience.len()) {
+            None => self.audience.leave(conn, &mut self.tally),
+            Some(at) => self.publishers[at] = Publisher::default(),
+        }
+        self.count(conn, &fault);
+    }
+}
