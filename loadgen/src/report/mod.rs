@@ -112,14 +112,6 @@ impl Headline {
         }
     }
 
-    /// The flag that says how many connections there are.
-    pub(crate) const fn connections_flag(self) -> &'static str {
-        match self {
-            Self::Deliveries => "--subscribers with --publishers:",
-            _ => "--connections",
-        }
-    }
-
     /// What is the measure of the server.
     const fn measure(self) -> Measure {
         match self {

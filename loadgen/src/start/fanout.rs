@@ -31,7 +31,8 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
         (MessageKind::Text, "text")
     };
     // HTTP publishers have connections too.
-    descriptors::reserve(layout.subscribers + layout.publishers)?;
+    let connections = layout.subscribers + layout.publishers;
+    descriptors::reserve("--subscribers and --publishers", connections)?;
     let timing = timing(&args.run);
     let scenario = Fanout::new(Plan {
         layout,
