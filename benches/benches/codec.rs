@@ -11,7 +11,9 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use fanfare_benches::corpus::{LANGUAGES, SIZES, binary, client_frames};
+use fanfare_benches::corpus::size::SIZES;
+use fanfare_benches::corpus::text::{LANGUAGES, binary};
+use fanfare_benches::corpus::wire::Wire;
 use fanfare_codec::{
     AllowedRsv, Encoder, Header, Isa, Kernel, Limits, MessageDecoder, MessageKind, Opcode, Role,
     Rsv, Utf8Validator, validate_utf8,
@@ -106,7 +108,7 @@ fn decode(c: &mut Criterion) {
                 MessageKind::Text => LANGUAGES[0].text(size).into_bytes(),
             };
             let frames = frames_of(size);
-            let wire = client_frames(kind, &payload, frames);
+            let wire = Wire::of(kind, &payload, 1, frames).bytes;
             group.throughput(Throughput::Elements(frames as u64));
             let mut buffer = wire.clone();
             group.bench_function(BenchmarkId::new(format!("{kind:?}"), size), |b| {

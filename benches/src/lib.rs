@@ -6,3 +6,6 @@ pub mod bare;
 pub mod clock;
 pub mod corpus;
 pub mod cpu_time;
+pub mod feed;
+pub mod limit;
+pub mod peers;
