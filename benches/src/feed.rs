@@ -105,7 +105,7 @@ fn read_ends(wire: &Wire, cut: Cut, read_bytes: usize) -> Vec<usize> {
     let total = wire.bytes.len();
     if cut == Cut::Anywhere {
         let mut ends: Vec<usize> = (1..=total / read_bytes).map(|n| n * read_bytes).collect();
-        if total % read_bytes != 0 {
+        if !total.is_multiple_of(read_bytes) {
             ends.push(total);
         }
         return ends;

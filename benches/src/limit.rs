@@ -246,7 +246,7 @@ mod tests {
                     copied
                 };
                 assert_eq!(copied, expected[start..start + len], "copy {start}+{len}");
-                limit.walk(&mut bytes, &[start..start + len], key);
+                limit.walk(&mut bytes, &[0..0, start..start + len], key);
                 assert_eq!(bytes, expected, "walk {start}+{len}");
             }
         }

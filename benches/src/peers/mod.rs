@@ -8,10 +8,10 @@
 //! Never: measures, copies what the peer itself would not.
 
 mod actix;
-mod carry;
 pub mod decode;
 pub mod encode;
 mod fastwebsockets;
+pub mod mask;
 mod ours;
 mod ready;
 mod sans_io;

@@ -4,14 +4,14 @@
 
 use bytes::Bytes;
 use fanfare_codec::{
-    Encoder, FrameDecoder, FrameEvent, Limits, MaskedWith, Message, MessageDecoder, Opcode, Role,
+    Encoder, FrameDecoder, FrameEvent, Limits, MaskKeys, Message, MessageDecoder, Opcode, Role,
     Utf8Validator,
 };
 
-use super::carry::Carry;
 use super::decode::{Decoder, Work};
 use super::encode::MaskingEncoder;
 use super::{Failure, MESSAGE_BYTES_MAX};
+use crate::carry::Carry;
 use crate::feed::{Feed, Outlet};
 
 /// [`MessageDecoder`].
@@ -118,9 +118,19 @@ impl Decoder for FanfareStreamed {
     }
 }
 
-/// [`Encoder::client`].
+/// Keys as [`random_key`] draws them.
+struct RandomKeys;
+
+impl MaskKeys for RandomKeys {
+    #[inline]
+    fn next_key(&mut self) -> Option<[u8; 4]> {
+        Some(random_key())
+    }
+}
+
+/// [`Encoder`] on the client's side.
 pub(super) struct FanfareClient {
-    encoder: Encoder<MaskedWith<fn() -> [u8; 4]>>,
+    encoder: Encoder<RandomKeys>,
     out: Vec<u8>,
     outlet: Outlet,
 }
@@ -130,7 +140,7 @@ impl MaskingEncoder for FanfareClient {
 
     fn open(outlet: Outlet) -> Self {
         Self {
-            encoder: Encoder::client(random_key),
+            encoder: Encoder::with_keys(RandomKeys),
             out: Vec::new(),
             outlet,
         }

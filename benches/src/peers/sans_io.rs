@@ -6,10 +6,10 @@ use websocket_sans_io::{
 };
 
 use super::Failure;
-use super::carry::Carry;
 use super::decode::{Decoder, Work};
 use super::encode::MaskingEncoder;
 use super::ours::random_key;
+use crate::carry::Carry;
 use crate::feed::{Feed, Outlet};
 
 pub(super) struct SansIo {

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use soketto::Parsing;
 use soketto::base::{Codec, Header, OpCode};
 
-use super::carry::Carry;
 use super::decode::{Decoder, Work};
 use super::encode::MaskingEncoder;
 use super::ours::random_key;
 use super::{Failure, MESSAGE_BYTES_MAX};
+use crate::carry::Carry;
 use crate::feed::{Feed, Outlet};
 
 pub(super) struct Soketto {
