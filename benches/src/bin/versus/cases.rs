@@ -18,8 +18,10 @@ use crate::masking::{self, HOT_BYTES};
 const FIXED_BYTES: usize = 256 << 10;
 /// Payload in a wire of many sizes: more frames than a branch predictor learns by heart.
 const MIXED_BYTES: usize = 1 << 20;
-/// Past the largest last-level caches that a core of today has to itself.
-const COLD_BYTES: usize = 96 << 20;
+/// Past the last-level caches of most machines; a pass over it is a long lap.
+const COLD_BYTES: usize = 64 << 20;
+/// Ends the names of cases that walk so much.
+pub(crate) const COLD: &str = "_cold";
 const MIB: usize = 1 << 20;
 
 /// What needs nothing but frames that are whole.
@@ -112,11 +114,11 @@ impl Case {
         if cold {
             for size in [20, 1024, 16_384] {
                 let kind = Kind::Text(ASCII, Shape::Fixed(size), COLD_BYTES);
-                add(&format!("text_{size}_cold"), kind);
+                add(&format!("text_{size}{COLD}"), kind);
             }
             for size in [1024, 65_536] {
                 add(
-                    &format!("mask_{size}_cold"),
+                    &format!("mask_{size}{COLD}"),
                     Kind::Mask(Shape::Fixed(size), COLD_BYTES),
                 );
             }
@@ -130,6 +132,11 @@ impl Case {
     /// Whether it goes through `MessageDecoder` or `Encoder`, which choose their kernel themselves.
     pub(crate) const fn chooses_its_kernel(&self) -> bool {
         !matches!(self.kind, Kind::Mask(..) | Kind::UnmaskValidate(_))
+    }
+
+    /// Whether it walks more than a last-level cache holds.
+    pub(crate) fn is_cold(&self) -> bool {
+        self.name.ends_with(COLD)
     }
 
     /// Who runs in it; `forced` is the kernel that ours uses, if not the fastest.

@@ -8,7 +8,10 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use fanfare_codec::{Isa, IsaNotDetected, Kernel};
 
+use crate::cases::Case;
 use crate::race::Course;
+
+const COLD_ROUNDS_MAX: usize = 7;
 
 /// Runs the codec and every serious Rust peer over the same bytes, in rounds of random order.
 #[derive(Debug, Parser)]
@@ -82,6 +85,19 @@ impl Cli {
         Course {
             rounds: self.rounds.map_or(rounds, |rounds| rounds as usize),
             lap,
+        }
+    }
+
+    /// The same for one case: a lap of a cold one is a whole pass, and those are long.
+    pub(crate) fn course_of(&self, case: &Case) -> Course {
+        let course = self.course();
+        Course {
+            rounds: if case.is_cold() {
+                course.rounds.min(COLD_ROUNDS_MAX)
+            } else {
+                course.rounds
+            },
+            ..course
         }
     }
 }

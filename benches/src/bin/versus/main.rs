@@ -24,7 +24,7 @@ use clap::Parser;
 use fanfare_benches::limit::Limit;
 use fanfare_codec::Kernel;
 
-use cases::{Case, fits};
+use cases::{COLD, Case, fits};
 use cli::Cli;
 use field::Outcome;
 
@@ -73,7 +73,7 @@ fn run(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
     println!("{}", report::head());
     let mut outcomes: Vec<Outcome> = Vec::new();
     for case in &cases {
-        let outcome = case.field(forced).race(course, cli.seed);
+        let outcome = case.field(forced).race(cli.course_of(case), cli.seed);
         println!("{}", report::row(&outcome));
         if !cli.brief {
             print!("{}", report::peers(&outcome));
@@ -98,7 +98,7 @@ fn run(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
 }
 
 fn chosen(cli: &Cli) -> Result<Vec<Case>, String> {
-    let wants_cold = cli.cold || cli.case.iter().any(|pattern| pattern.ends_with("_cold"));
+    let wants_cold = cli.cold || cli.case.iter().any(|pattern| pattern.ends_with(COLD));
     let mut cases = Case::all(wants_cold);
     if !cli.case.is_empty() {
         for pattern in &cli.case {
