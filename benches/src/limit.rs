@@ -124,10 +124,7 @@ mod avx512 {
             (Some(from), Some(to)) => {
                 store(to, _mm512_xor_si512(load(from), turned(key, src.len())));
             }
-            _ => {
-                dst.copy_from_slice(src);
-                xor_short(dst, key);
-            }
+            _ => copy_short(dst, src, key),
         }
     }
 
@@ -199,6 +196,34 @@ mod avx512 {
                     *byte ^= key;
                 }
             }
+        }
+    }
+
+    /// Fewer than 64 bytes, as many in both, by two lanes that overlap.
+    #[inline]
+    fn copy_short(dst: &mut [u8], src: &[u8], key: [u8; 4]) {
+        match src.len() {
+            32.. => copy_ends::<32>(dst, src, key),
+            16.. => copy_ends::<16>(dst, src, key),
+            8.. => copy_ends::<8>(dst, src, key),
+            4.. => copy_ends::<4>(dst, src, key),
+            _ => {
+                for ((to, from), key) in dst.iter_mut().zip(src).zip(key) {
+                    *to = from ^ key;
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn copy_ends<const N: usize>(dst: &mut [u8], src: &[u8], key: [u8; 4]) {
+        let start = u32::from_le_bytes(key);
+        let end = start.rotate_right([0, 8, 16, 24][src.len() % 4]);
+        if let (Some(&from), Some(to)) = (src.first_chunk::<N>(), dst.first_chunk_mut()) {
+            *to = xored(from, start);
+        }
+        if let (Some(&from), Some(to)) = (src.last_chunk::<N>(), dst.last_chunk_mut()) {
+            *to = xored(from, end);
         }
     }
 

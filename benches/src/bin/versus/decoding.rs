@@ -47,6 +47,7 @@ impl Decoding {
         let messages = wire.messages();
         let mut entry = Entry {
             field: Field::new(case, wire.plain.len() as f64 / messages as f64),
+            feeds: Vec::new(),
             copies: Vec::new(),
             needed: self.needed,
             cut: self.cut,
@@ -65,6 +66,8 @@ impl Decoding {
 
 struct Entry {
     field: Field,
+    /// One feed for each size of read, to be cloned.
+    feeds: Vec<(usize, Feed)>,
     /// The wire copy at each size of read, once there is one.
     copies: Vec<(usize, usize)>,
     needed: Work,
@@ -86,8 +89,13 @@ impl Visitor for Entry {
 }
 
 impl Entry {
-    fn feed(&self, read_bytes: usize) -> Feed {
-        Feed::new(Rc::clone(&self.wire), self.cut, read_bytes)
+    fn feed(&mut self, read_bytes: usize) -> Feed {
+        if let Some((_, feed)) = self.feeds.iter().find(|feed| feed.0 == read_bytes) {
+            return feed.clone();
+        }
+        let feed = Feed::new(Rc::clone(&self.wire), self.cut, read_bytes);
+        self.feeds.push((read_bytes, feed.clone()));
+        feed
     }
 
     fn enter<D: Decoder>(&mut self, read_bytes: usize, part: Part) {

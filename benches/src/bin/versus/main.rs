@@ -12,6 +12,7 @@ mod cli;
 mod decoding;
 mod encoding;
 mod field;
+mod heap;
 mod masking;
 mod race;
 mod report;
@@ -52,6 +53,7 @@ fn run(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
         }
         return Ok(true);
     }
+    heap::from_huge_pages()?;
     if forced.is_some() {
         let all = cases.len();
         cases.retain(|case| !case.chooses_its_kernel());
