@@ -182,7 +182,7 @@ mod avx512 {
     }
 
     /// Fewer than 64 bytes, by two lanes that overlap.
-    #[inline]
+    #[inline(always)]
     fn xor_short(buf: &mut [u8], key: [u8; 4]) {
         let start = u32::from_le_bytes(key);
         let end = start.rotate_right([0, 8, 16, 24][buf.len() % 4]);
@@ -200,7 +200,7 @@ mod avx512 {
     }
 
     /// Fewer than 64 bytes, as many in both, by two lanes that overlap.
-    #[inline]
+    #[inline(always)]
     fn copy_short(dst: &mut [u8], src: &[u8], key: [u8; 4]) {
         match src.len() {
             32.. => copy_ends::<32>(dst, src, key),
@@ -215,7 +215,7 @@ mod avx512 {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn copy_ends<const N: usize>(dst: &mut [u8], src: &[u8], key: [u8; 4]) {
         let start = u32::from_le_bytes(key);
         let end = start.rotate_right([0, 8, 16, 24][src.len() % 4]);
@@ -228,7 +228,7 @@ mod avx512 {
     }
 
     /// XORs the first and the last `N` bytes, at least half of all.
-    #[inline]
+    #[inline(always)]
     fn xor_ends<const N: usize>(buf: &mut [u8], start: u32, end: u32) {
         let (Some(&first), Some(&last)) = (buf.first_chunk::<N>(), buf.last_chunk::<N>()) else {
             return;
@@ -241,7 +241,7 @@ mod avx512 {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn xored<const N: usize>(mut bytes: [u8; N], word: u32) -> [u8; N] {
         for lane in bytes.as_chunks_mut::<4>().0 {
             *lane = (u32::from_le_bytes(*lane) ^ word).to_le_bytes();

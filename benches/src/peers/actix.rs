@@ -1,4 +1,6 @@
 //! `actix-http`: `ws::Codec`, whose callers join fragments and validate text.
+//!
+//! Never: measures.
 
 use actix_codec::{Decoder as _, Encoder as _};
 use actix_http::ws::{Codec, Frame, Item, Message};

@@ -1,5 +1,7 @@
 //! `fastwebsockets`: `FragmentCollector` over `WebSocket::after_handshake`, and `write_frame`. It
 //! reads into a buffer of its own, 8 KiB at first, whatever the feed offers.
+//!
+//! Never: measures.
 
 use bytes::Bytes;
 use fastwebsockets::{FragmentCollector, Frame, OpCode, Payload, Role, WebSocket};

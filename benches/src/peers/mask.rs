@@ -27,19 +27,6 @@ pub fn each_peer(visitor: &mut impl Visitor) {
     visitor.visit::<Soketto>();
 }
 
-/// The codec's own.
-#[derive(Clone, Copy, Debug)]
-pub struct Fanfare;
-
-impl Masker for Fanfare {
-    const NAME: &'static str = "fanfare";
-
-    #[inline]
-    fn mask(buf: &mut [u8], key: [u8; 4]) {
-        fanfare_codec::apply_mask(buf, key);
-    }
-}
-
 struct Sockudo;
 
 impl Masker for Sockudo {

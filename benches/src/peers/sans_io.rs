@@ -1,4 +1,6 @@
 //! `websocket-sans-io`: `WebsocketFrameDecoder::add_data` and `WebsocketFrameEncoder`.
+//!
+//! Never: measures.
 
 use bytes::Bytes;
 use websocket_sans_io::{

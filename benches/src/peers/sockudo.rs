@@ -1,5 +1,7 @@
 //! `sockudo-ws`: `Protocol::process_into` for whole messages, `FrameParser::parse` for frames,
 //! `encode_frame`.
+//!
+//! Never: measures.
 
 use bytes::{Bytes, BytesMut};
 use sockudo_ws::OpCode;

@@ -1,4 +1,6 @@
 //! `soketto`: `base::Codec`, the headers and masks below its connection.
+//!
+//! Never: measures.
 
 use bytes::Bytes;
 use soketto::Parsing;

@@ -1,5 +1,7 @@
 //! `tokio-websockets`: `ServerBuilder::serve` as a stream, `ClientBuilder::take_over` as a sink. It
 //! reads into a buffer of its own, 8 KiB at first, whatever the feed offers.
+//!
+//! Never: measures.
 
 use std::pin::Pin;
 

@@ -1,4 +1,6 @@
 //! `tungstenite`: `WebSocket::from_raw_socket` and `read`. Its `read_buffer_size` is the feed's read.
+//!
+//! Never: measures.
 
 use bytes::Bytes;
 use tungstenite::protocol::{Role, WebSocketConfig};

@@ -1,4 +1,6 @@
 //! `yawc`: `WebSocket::from_stream` and `poll_next_frame`, text validated, nothing compressed.
+//!
+//! Never: measures.
 
 use yawc::frame::OpCode;
 use yawc::{Options, Role, WebSocket};

@@ -15,7 +15,7 @@ use fanfare_benches::corpus::size::Shape;
 use fanfare_benches::corpus::text::ASCII;
 use fanfare_benches::limit::Limit;
 use fanfare_benches::peers::mask::{self, Masker};
-use fanfare_codec::{Kernel, unmask_validate};
+use fanfare_codec::{Kernel, apply_mask, unmask_validate};
 
 use crate::field::{Field, Part};
 use crate::race::Runner;
@@ -136,7 +136,9 @@ pub(crate) fn mask_field(case: &str, shape: Shape, total: usize, forced: Option<
     let arena = Arena::new(shape, total);
     let mut field = arena.field(case);
     let ours = match forced {
-        None => arena.runner(mask::Fanfare::mask),
+        None => arena.runner(|buf, key| {
+            apply_mask(buf, key);
+        }),
         Some(kernel) => arena.runner(move |buf, key| {
             kernel.apply_mask(buf, key);
         }),
@@ -155,8 +157,10 @@ struct Entry {
 
 impl mask::Visitor for Entry {
     fn visit<M: Masker>(&mut self) {
-        self.field
-            .add(peer(M::NAME, ""), self.arena.runner(M::mask));
+        self.field.add(
+            peer(M::NAME, ""),
+            self.arena.runner(|buf, key| M::mask(buf, key)),
+        );
     }
 }
 
@@ -168,7 +172,9 @@ pub(crate) fn validate_field(case: &str, size: usize, forced: Option<Kernel>) ->
     let (both, alone) = match forced {
         None => (
             arena.runner(|buf, key| assert!(unmask_validate(buf, key).is_ok(), "ASCII")),
-            arena.runner(mask::Fanfare::mask),
+            arena.runner(|buf, key| {
+                apply_mask(buf, key);
+            }),
         ),
         Some(kernel) => (
             arena
