@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// The monotonic time, now.
 #[expect(
     clippy::disallowed_methods,
@@ -18,10 +20,20 @@ pub fn now() -> Instant {
 /// CLOCK_MONOTONIC in seconds, which other processes of the machine read too.
 #[must_use]
 pub fn machine_seconds() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    read(ClockId::Monotonic).as_secs_f64()
+}
+
+/// CPU time of the calling thread: what others on the machine take is not in it.
+#[must_use]
+#[inline]
+pub fn thread_cpu() -> Duration {
+    read(ClockId::ThreadCPUTime)
+}
+
+fn read(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
     Duration::new(
         time.tv_sec.try_into().unwrap_or_default(),
         time.tv_nsec.try_into().unwrap_or_default(),
     )
-    .as_secs_f64()
 }

@@ -286,6 +286,7 @@ fn unsafe_stands_only_where_it_is_proved() {
         let name = name(path);
         name.starts_with("crates/codec/src/mask/")
             || name.starts_with("crates/codec/src/utf8/")
+            || name == "benches/src/limit.rs"
             || path.file_name().is_some_and(|file| file == "sys.rs")
     };
     let files: Vec<PathBuf> = members()
@@ -297,7 +298,7 @@ fn unsafe_stands_only_where_it_is_proved() {
         has_word(code, "unsafe") && !code.contains('"')
     });
     assert_none(
-        "unsafe only in the codec's mask/ and utf8/, and in sys.rs",
+        "unsafe only in the codec's mask/ and utf8/, in sys.rs, and in the bound that benches measure by",
         &breaches,
     );
 }
