@@ -7,8 +7,6 @@
 //! Never: waits for a sequence to be complete when its first bytes already cannot be UTF-8.
 
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
-mod avx2;
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod avx512;
 mod unmask;
 
@@ -16,6 +14,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 pub use unmask::unmask_validate;
+
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+use crate::mask::{Isa, Kernel};
 
 /// The bytes are not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,23 @@ impl core::error::Error for Utf8Error {}
 /// [`Utf8Error`] with the offset of the first invalid or unfinished sequence.
 #[inline]
 pub fn validate(bytes: &[u8]) -> Result<&str, Utf8Error> {
-    simdutf8::basic::from_utf8(bytes).map_err(|_| locate(bytes))
+    if is_utf8(bytes) {
+        // SAFETY: just validated.
+        Ok(unsafe { core::str::from_utf8_unchecked(bytes) })
+    } else {
+        Err(locate(bytes))
+    }
+}
+
+/// Whether `bytes` are UTF-8, by the fastest validator of this CPU.
+#[inline]
+fn is_utf8(bytes: &[u8]) -> bool {
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    if Kernel::detect().isa() == Isa::Avx512 {
+        // SAFETY: a `Kernel` of this ISA exists only if AVX-512 F, BW, VL and VBMI were detected.
+        return unsafe { avx512::is_utf8(bytes) };
+    }
+    simdutf8::basic::from_utf8(bytes).is_ok()
 }
 
 /// The second pass, taken only by invalid text: `basic` is the faster validator and does not count.
@@ -91,7 +108,7 @@ impl Utf8Validator {
             self.complete_carry(piece)?
         };
         let (whole, cut) = rest.split_at(rest.len() - unfinished_len(rest));
-        if simdutf8::basic::from_utf8(whole).is_err() {
+        if !is_utf8(whole) {
             return Err(self.error_after(locate(whole).valid_up_to));
         }
         self.valid += whole.len() as u64;
