@@ -10,10 +10,11 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::decoder::{Control, FrameDecoder, FrameEvent, Payload};
+use crate::decoder::{FrameDecoder, FrameEvent, Payload};
 use crate::header::Header;
-use crate::utf8::{self, TextBuffer, Utf8Error};
-use crate::{CloseFrame, Limits, Opcode, ProtocolError, Role, apply_mask};
+use crate::limits::CONTROL_PAYLOAD_BYTES_MAX;
+use crate::utf8::{Seen, TextBuffer, Utf8Error, unmask_short, unmask_validate, validate};
+use crate::{CloseFrame, Limits, Opcode, ProtocolError, Role, append_masked, apply_mask};
 
 /// A message or a control frame, borrowed until the next call of the decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,9 @@ pub struct MessageDecoder {
     fragments: u32,
     /// Payload bytes that those frames declare.
     message_bytes: u64,
+    /// A whole message shorter than this may be next, and nothing else is in its way; zero when
+    /// something is.
+    whole_end: u32,
     /// The current frame ends its message.
     fin: bool,
     kind: Kind,
@@ -96,6 +100,7 @@ impl MessageDecoder {
             max_fragments: limits.max_fragments,
             fragments: 0,
             message_bytes: 0,
+            whole_end: 0, // the first call finds out
             fin: false,
             kind: Kind::Binary,
             phase: Phase::Receiving,
@@ -115,20 +120,96 @@ impl MessageDecoder {
     /// # Errors
     ///
     /// The rule or limit that the peer broke. Final: every later call gives the same.
-    #[inline]
+    #[inline(always)]
     pub fn next_message<'m, 'b: 'm>(
         &'m mut self,
         input: &mut &'b mut [u8],
     ) -> Result<Option<Message<'m>>, ProtocolError> {
+        if let Some((first, key, payload)) = self.next_short(input) {
+            return match (first, unmask_short(payload, key)) {
+                (BINARY, Seen::Ascii(text)) => Ok(Some(Message::Binary(text.as_bytes()))),
+                (BINARY, Seen::Bytes(bytes)) => Ok(Some(Message::Binary(bytes))),
+                (_, Seen::Ascii(text)) => Ok(Some(Message::Text(text))),
+                (_, Seen::Bytes(bytes)) => match self.text(bytes) {
+                    Ok(text) => Ok(Some(Message::Text(text))),
+                    Err(error) => Err(error),
+                },
+            };
+        }
+        // Taken apart and put together again: the caller's loop then keeps a short message in
+        // registers, and not where a call writes its result.
+        match self.next_of_any_kind(input) {
+            Ok(Some(Message::Text(text))) => Ok(Some(Message::Text(text))),
+            Ok(Some(Message::Binary(bytes))) => Ok(Some(Message::Binary(bytes))),
+            Ok(Some(Message::Ping(payload))) => Ok(Some(Message::Ping(payload))),
+            Ok(Some(Message::Pong(payload))) => Ok(Some(Message::Pong(payload))),
+            Ok(Some(Message::Close(close))) => Ok(Some(Message::Close(close))),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Text that is not all ASCII.
+    #[inline(never)]
+    fn text<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b str, ProtocolError> {
+        validate(bytes).map_err(|error| self.fail(error.into()))
+    }
+
+    /// A message that is one frame of at most 125 bytes and whole in `input`, still masked, in a
+    /// straight line: its first byte, key and payload.
+    #[inline(always)]
+    fn next_short<'b>(&self, input: &mut &'b mut [u8]) -> Option<Masked<'b>> {
+        let masks = self.frames.role().peer().masks();
+        let (mask_bit, header_len) = if masks { (0x80, 6) } else { (0, 2) };
+        let (first, len) = match **input {
+            // A mask bit that is not as it must be makes the length too long.
+            [first @ (TEXT | BINARY), second, ..] => (first, usize::from(second ^ mask_bit)),
+            _ => return None,
+        };
+        let end = header_len + len;
+        if len > CONTROL_PAYLOAD_BYTES_MAX || len >= self.whole_end as usize || input.len() < end {
+            return None;
+        }
+        cut_whole(input, masks, header_len, end).map(|(key, payload)| (first, key, payload))
+    }
+
+    /// [`next_short`](Self::next_short) for longer ones.
+    #[inline]
+    fn next_long<'b>(&self, input: &mut &'b mut [u8]) -> Option<Masked<'b>> {
+        let &[first @ (TEXT | BINARY), second, ref rest @ ..] = &**input else {
+            return None;
+        };
+        let masks = self.frames.role().peer().masks();
+        let (len, len_bytes) = match second ^ if masks { 0x80 } else { 0 } {
+            126 => (u64::from(u16::from_be_bytes(*rest.first_chunk()?)), 2),
+            127 => (u64::from_be_bytes(*rest.first_chunk()?), 8),
+            _ => return None,
+        };
+        let is_shortest = len > if len_bytes == 2 { 125 } else { 0xFFFF };
+        if !is_shortest || len >= u64::from(self.whole_end) {
+            return None;
+        }
+        let header_len = 2 + len_bytes + if masks { 4 } else { 0 };
+        let end = header_len + usize::try_from(len).ok()?;
+        if input.len() < end {
+            return None;
+        }
+        cut_whole(input, masks, header_len, end).map(|(key, payload)| (first, key, payload))
+    }
+
+    /// What [`next_short`](Self::next_short) leaves: longer, cut and fragmented messages, control
+    /// frames, errors, nothing.
+    #[inline(never)]
+    fn next_of_any_kind<'m, 'b: 'm>(
+        &'m mut self,
+        input: &mut &'b mut [u8],
+    ) -> Result<Option<Message<'m>>, ProtocolError> {
+        if let Some((first, key, payload)) = self.next_long(input) {
+            return self.whole(first, key, payload);
+        }
+        self.whole_end = 0;
         match self.phase {
-            Phase::Receiving => {
-                if self.max_fragments > 0
-                    && let Some((opcode, key, payload)) =
-                        self.frames.next_whole(input, self.max_message_bytes)
-                {
-                    return self.whole(opcode, key, payload);
-                }
-            }
+            Phase::Receiving => {}
             Phase::Delivered => {
                 self.assembly = None;
                 self.phase = Phase::Receiving;
@@ -139,11 +220,16 @@ impl MessageDecoder {
             }
         }
         match self.advance(input) {
-            Ok(Step::NeedBytes) => Ok(None),
+            Ok(Step::NeedBytes) => {
+                self.expect_whole();
+                Ok(None)
+            }
             Ok(Step::Borrowed(message)) => {
                 if matches!(message, Message::Close(_)) {
                     self.phase = Phase::Closed;
                     self.assembly = None;
+                } else {
+                    self.expect_whole();
                 }
                 Ok(Some(message))
             }
@@ -159,47 +245,61 @@ impl MessageDecoder {
         }
     }
 
+    /// Opens the straight line if it may be taken.
+    fn expect_whole(&mut self) {
+        if self.is_between_messages() && self.max_fragments > 0 {
+            let max = self.frames.max_frame_bytes().min(self.max_message_bytes);
+            self.whole_end = u32::try_from(max.saturating_add(1)).unwrap_or(u32::MAX);
+        }
+    }
+
     /// A message that is one frame.
-    #[inline]
+    #[inline(always)]
     fn whole<'b>(
         &mut self,
-        opcode: Opcode,
+        first: u8,
         key: [u8; 4],
         payload: &'b mut [u8],
     ) -> Result<Option<Message<'b>>, ProtocolError> {
-        if opcode == Opcode::Binary {
+        if first == BINARY {
             apply_mask(payload, key);
             return Ok(Some(Message::Binary(payload)));
         }
-        match utf8::unmask_validate(payload, key) {
+        match unmask_validate(payload, key) {
             Ok(text) => Ok(Some(Message::Text(text))),
-            Err(error) => {
-                let error = error.into();
-                self.frames.fail(error);
-                Err(error)
-            }
+            Err(error) => Err(self.fail(error.into())),
         }
+    }
+
+    /// Makes `error` final.
+    #[cold]
+    const fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+        self.whole_end = 0;
+        self.frames.fail(error);
+        error
     }
 
     /// Runs frame events until one completes a message.
     #[inline]
     fn advance<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Step<'b>, ProtocolError> {
-        while let Some(event) = self.frames.next_event(input)? {
+        while let Some((event, key)) = self.frames.next_masked(input)? {
             match event {
                 FrameEvent::Header(header) => self.start_frame(&header)?,
                 FrameEvent::Payload(piece) if piece.ends_frame && self.is_whole(&piece) => {
-                    return self.kind.borrowed(piece.data).map(Step::Borrowed);
+                    return self.kind.borrowed(piece.data, key).map(Step::Borrowed);
                 }
                 FrameEvent::Payload(piece) => {
                     let assembly = self.assembly.get_or_insert_with(|| self.kind.assembly());
-                    assembly.push(piece.data)?;
+                    assembly.push_masked(piece.data, key)?;
                     if piece.ends_frame && self.fin {
                         assembly.finish()?;
                         return Ok(Step::Assembled);
                     }
                 }
                 FrameEvent::Control(control) => {
-                    return control_message(control).map(Step::Borrowed);
+                    apply_mask(control.payload, key);
+                    let message = control_message(control.opcode, control.payload)?;
+                    return Ok(Step::Borrowed(message));
                 }
             }
         }
@@ -238,6 +338,29 @@ impl MessageDecoder {
     }
 }
 
+/// The first byte of a whole text message, no reserved bit set (§5.2).
+const TEXT: u8 = 0x80 | Opcode::Text.bits();
+/// The same of a binary one.
+const BINARY: u8 = 0x80 | Opcode::Binary.bits();
+
+/// A whole message's first byte, key and masked payload.
+type Masked<'b> = (u8, [u8; 4], &'b mut [u8]);
+
+/// Takes the frame that ends at `end` off `input`; its key and payload.
+#[inline(always)]
+fn cut_whole<'b>(
+    input: &mut &'b mut [u8],
+    masks: bool,
+    header_len: usize,
+    end: usize,
+) -> Option<([u8; 4], &'b mut [u8])> {
+    let (frame, rest) = core::mem::take(input).split_at_mut(end);
+    *input = rest;
+    let (header, payload) = frame.split_at_mut(header_len);
+    let key = if masks { *header.last_chunk()? } else { [0; 4] };
+    Some((key, payload))
+}
+
 enum Step<'b> {
     NeedBytes,
     Borrowed(Message<'b>),
@@ -254,20 +377,23 @@ impl Kind {
     }
 
     #[inline]
-    fn borrowed(self, payload: &[u8]) -> Result<Message<'_>, ProtocolError> {
+    fn borrowed(self, payload: &mut [u8], key: [u8; 4]) -> Result<Message<'_>, ProtocolError> {
         match self {
-            Self::Text => Ok(Message::Text(utf8::validate(payload)?)),
-            Self::Binary => Ok(Message::Binary(payload)),
+            Self::Text => Ok(Message::Text(unmask_validate(payload, key)?)),
+            Self::Binary => {
+                apply_mask(payload, key);
+                Ok(Message::Binary(payload))
+            }
         }
     }
 }
 
 impl Assembly {
-    fn push(&mut self, piece: &[u8]) -> Result<(), Utf8Error> {
+    fn push_masked(&mut self, piece: &[u8], key: [u8; 4]) -> Result<(), Utf8Error> {
         match self {
-            Self::Text(text) => text.push(piece),
+            Self::Text(text) => text.push_masked(piece, key),
             Self::Binary(bytes) => {
-                bytes.extend_from_slice(piece);
+                append_masked(bytes, piece, key);
                 Ok(())
             }
         }
@@ -289,9 +415,8 @@ impl Assembly {
     }
 }
 
-fn control_message(control: Control<&mut [u8]>) -> Result<Message<'_>, ProtocolError> {
-    let payload: &[u8] = control.payload;
-    Ok(match control.opcode {
+fn control_message(opcode: Opcode, payload: &[u8]) -> Result<Message<'_>, ProtocolError> {
+    Ok(match opcode {
         Opcode::Ping => Message::Ping(payload),
         Opcode::Pong => Message::Pong(payload),
         Opcode::Close => Message::Close(CloseFrame::parse(payload)?),

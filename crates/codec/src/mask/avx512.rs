@@ -60,3 +60,14 @@ pub(crate) unsafe fn run(span: Span, key: [u8; 4]) {
     // SAFETY: the caller vouches for the span; this function is compiled for AVX-512.
     unsafe { lane::run_all::<__m512i>(span, key) }
 }
+
+/// XORs at least 64 bytes while they are ASCII; gives how many, and the key of the next.
+///
+/// # Safety
+///
+/// As [`lane::run`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(crate) unsafe fn run_ascii(span: Span, key: [u8; 4]) -> (usize, [u8; 4]) {
+    // SAFETY: the caller vouches for the span; this function is compiled for AVX-512.
+    unsafe { lane::run_ascii::<__m512i>(span, key) }
+}

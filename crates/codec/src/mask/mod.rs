@@ -287,6 +287,30 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// XORs `span` while it is ASCII; how many bytes of it, and the key of the next.
+    ///
+    /// # Safety
+    ///
+    /// `span` keeps its promises and has at least [`LANE_BYTES_MAX`].
+    #[inline]
+    pub(crate) unsafe fn run_ascii(self, span: Span, key: [u8; 4]) -> (usize, [u8; 4]) {
+        debug_assert!(span.len >= LANE_BYTES_MAX, "shorter than a register");
+        match self.0 {
+            // SAFETY: the caller vouches for the span.
+            Isa::Portable => unsafe { swar::run_ascii(span, key) },
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            // SAFETY: as in `run_long`.
+            Isa::Avx2 => unsafe { avx2::run_ascii(span, key) },
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            // SAFETY: as in `run_long`.
+            Isa::Avx512 => unsafe { avx512::run_ascii(span, key) },
+            #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
+            Isa::Avx2 | Isa::Avx512 => unreachable!("never detected in this build"),
+        }
+    }
+}
+
 /// What [`Kernel::detect`] found, once: zero before, and then one of the three below.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 static DETECTED: AtomicU8 = AtomicU8::new(0);

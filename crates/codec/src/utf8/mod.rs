@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 pub use unmask::unmask_validate;
+pub(crate) use unmask::{Seen, unmask_short};
 
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 use crate::mask::{Isa, Kernel};
@@ -118,6 +119,16 @@ impl Utf8Validator {
         Ok(())
     }
 
+    /// [`push`](Self::push) of a piece whose first `ascii` bytes are known to be ASCII.
+    #[inline]
+    fn push_behind_ascii(&mut self, piece: &[u8], ascii: usize) -> Result<(), Utf8Error> {
+        if self.carry_len > 0 {
+            return self.push(piece);
+        }
+        self.valid += ascii as u64;
+        self.push(&piece[ascii..])
+    }
+
     /// Ends the text.
     ///
     /// # Errors
@@ -209,14 +220,15 @@ pub(crate) struct TextBuffer {
 }
 
 impl TextBuffer {
-    /// Appends a piece.
+    /// Appends a masked piece, unmasked.
     ///
     /// An error empties it, so that what it holds is always what its validator has seen.
-    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), Utf8Error> {
+    pub(crate) fn push_masked(&mut self, piece: &[u8], key: [u8; 4]) -> Result<(), Utf8Error> {
         // Appended first: growing may unwind, and then the validator has not seen the piece either.
-        self.bytes.extend_from_slice(piece);
+        let before = self.bytes.len();
+        let ascii = unmask::append_masked(&mut self.bytes, piece, key);
         self.validator
-            .push(piece)
+            .push_behind_ascii(&self.bytes[before..], ascii)
             .inspect_err(|_| *self = Self::default())
     }
 

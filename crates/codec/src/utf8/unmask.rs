@@ -8,8 +8,12 @@
 //! Never: leaves a byte masked, not even behind an invalid one.
 
 use super::{Utf8Error, locate, unfinished_len};
+use alloc::vec::Vec;
+
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+use crate::mask::Isa;
 use crate::mask::lane::Span;
-use crate::mask::{self, Isa, Kernel, LANE_BYTES_MAX, rotate, swar};
+use crate::mask::{self, Kernel, LANE_BYTES_MAX, rotate, swar};
 
 /// Unmasked and then validated at once, where these are two passes.
 const BLOCK_BYTES: usize = 8 << 10;
@@ -32,6 +36,28 @@ pub fn unmask_validate(buf: &mut [u8], key: [u8; 4]) -> Result<&str, Utf8Error> 
     // SAFETY: `buf` is borrowed exclusively, and goes nowhere else.
     let valid = unsafe { run_text(Span::in_place(buf), key) };
     finish(buf, valid)
+}
+
+/// Bytes that somebody looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Seen<'b> {
+    /// All of them ASCII.
+    Ascii(&'b str),
+    /// Any.
+    Bytes(&'b [u8]),
+}
+
+/// XORs `buf` with `key`, repeated; at most 128 bytes.
+#[inline(always)]
+pub(crate) fn unmask_short(buf: &mut [u8], key: [u8; 4]) -> Seen<'_> {
+    assert!(buf.len() <= swar::SHORT_BYTES_MAX, "a short payload");
+    // SAFETY: `buf` is borrowed exclusively, and goes nowhere else.
+    if unsafe { swar::short(Span::in_place(buf), key) } {
+        // SAFETY: `short` looked at the high bit of each byte: all of them are ASCII.
+        Seen::Ascii(unsafe { core::str::from_utf8_unchecked(buf) })
+    } else {
+        Seen::Bytes(buf)
+    }
 }
 
 /// `buf` as text, as `valid` says that it is, or where the fault behind so many bytes is.
@@ -60,13 +86,51 @@ pub(crate) unsafe fn run_text(span: Span, key: [u8; 4]) -> Result<(), usize> {
         return unsafe { Kernel::detect().run_long_text(span, key) };
     }
     // SAFETY: the caller vouches for the span.
-    if unsafe { swar::short(span, key) }.is_ascii() {
+    if unsafe { swar::short(span, key) } {
         return Ok(());
     }
     // SAFETY: the same bytes of `dst`, just written.
     super::is_utf8(unsafe { core::slice::from_raw_parts(span.dst, span.len) })
         .then_some(())
         .ok_or(0)
+}
+
+/// Appends `src` to `out`, XORed with `key`; gives how many bytes at its front are ASCII for certain.
+pub(super) fn append_masked(out: &mut Vec<u8>, src: &[u8], key: [u8; 4]) -> usize {
+    out.reserve(src.len());
+    let spare = out.spare_capacity_mut();
+    let span = Span {
+        dst: spare.as_mut_ptr().cast(),
+        src: src.as_ptr(),
+        len: src.len(),
+    };
+    // SAFETY: `reserve` made room for `src.len()` bytes behind `out.len()`, which are borrowed
+    // exclusively and so not those of `src`; `run_counting_ascii` writes all of them.
+    unsafe {
+        let ascii = run_counting_ascii(span, key);
+        out.set_len(out.len() + src.len());
+        ascii
+    }
+}
+
+/// Moves and unmasks all of `span`; how many bytes at its front are ASCII for certain.
+///
+/// # Safety
+///
+/// `span` keeps its promises.
+unsafe fn run_counting_ascii(span: Span, key: [u8; 4]) -> usize {
+    if span.len < LANE_BYTES_MAX {
+        // SAFETY: the caller vouches for the span.
+        let is_ascii = unsafe { swar::short(span, key) };
+        return if is_ascii { span.len } else { 0 };
+    }
+    // SAFETY: the caller vouches for the span; `ascii` is at most its length, and what is behind has
+    // not been touched.
+    unsafe {
+        let (ascii, key) = Kernel::detect().run_ascii(span, key);
+        mask::run(span.behind(ascii), key);
+        ascii
+    }
 }
 
 impl Kernel {
@@ -91,22 +155,18 @@ impl Kernel {
     ///
     /// `span` keeps its promises and has at least [`LANE_BYTES_MAX`].
     unsafe fn run_long_text(self, span: Span, key: [u8; 4]) -> Result<(), usize> {
-        let (ascii, key) = match self.isa() {
-            // SAFETY: the caller vouches for the span.
-            Isa::Portable => unsafe { swar::run_ascii(span, key) },
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            // SAFETY: the caller vouches for the span; a `Kernel` of this ISA exists only if AVX2 was
-            // detected.
-            Isa::Avx2 => unsafe { mask::avx2::run_ascii(span, key) },
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        if self.isa() == Isa::Avx512 {
             // SAFETY: the caller vouches for the span; a `Kernel` of this ISA exists only if AVX-512
             // F, BW, VL and VBMI were detected.
-            Isa::Avx512 => return unsafe { super::avx512::run_text(span, key) },
-            #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
-            Isa::Avx2 | Isa::Avx512 => unreachable!("never detected in this build"),
-        };
-        // SAFETY: `ascii` is at most the span's length, and what is behind has not been touched.
-        unsafe { self.run_behind_ascii(span, ascii, key) }
+            return unsafe { super::avx512::run_text(span, key) };
+        }
+        // SAFETY: the caller vouches for the span; `run_ascii` gives at most its length, and has not
+        // touched what is behind.
+        unsafe {
+            let (ascii, key) = self.run_ascii(span, key);
+            self.run_behind_ascii(span, ascii, key)
+        }
     }
 
     /// Unmasks and validates `span` behind its first `good` bytes, block by block.
