@@ -125,29 +125,28 @@ pub(crate) unsafe fn run<L: Lane, const UNTIL_TEXT: bool>(span: Span, key: [u8; 
     unsafe {
         let last = L::load(src.add(last_at)).xor(L::splat(key_at(key, last_at)));
         let first = L::load(src).xor(L::splat(key_at(key, 0)));
-        if UNTIL_TEXT && !first.is_ascii() {
-            return 0;
-        }
-        // Where the middle starts; `first` covers what is before.
+        // Where whole registers start; from there to its end `first` shares bytes with them, so it is
+        // stored behind them: in place nothing may be XORed twice.
         let start = if len >= ALIGNED_FROM_BYTES {
             L::BYTES - dst.addr() % L::BYTES
         } else {
-            L::BYTES
+            0
         };
         let word = L::splat(key_at(key, start));
         let mut at = start;
-        // `first` is stored behind the loop in place: what it shares with the middle must not be
-        // XORed twice.
-        let stopped = 'middle: {
+        let stopped = 'registers: {
+            if UNTIL_TEXT && start > 0 && !first.is_ascii() {
+                break 'registers true;
+            }
             while at + UNROLLED * L::BYTES <= len {
                 let mut lanes = [word; UNROLLED];
-                let mut all = first;
+                let mut all = L::splat(0);
                 for (n, lane) in lanes.iter_mut().enumerate() {
                     *lane = L::load(src.add(at + n * L::BYTES)).xor(word);
                     all = all.or(*lane);
                 }
                 if UNTIL_TEXT && !all.is_ascii() {
-                    break 'middle true;
+                    break 'registers true;
                 }
                 for (n, lane) in lanes.into_iter().enumerate() {
                     lane.store(dst.add(at + n * L::BYTES));
@@ -157,21 +156,25 @@ pub(crate) unsafe fn run<L: Lane, const UNTIL_TEXT: bool>(span: Span, key: [u8; 
             while at + L::BYTES <= len {
                 let lane = L::load(src.add(at)).xor(word);
                 if UNTIL_TEXT && !lane.is_ascii() {
-                    break 'middle true;
+                    break 'registers true;
                 }
                 lane.store(dst.add(at));
                 at += L::BYTES;
             }
             UNTIL_TEXT && !last.is_ascii()
         };
-        if stopped && at == start && start < L::BYTES {
+        if stopped && at == start {
             return 0;
         }
-        first.store(dst);
+        if start > 0 {
+            first.store(dst);
+        }
         if stopped {
             return at;
         }
-        last.store(dst.add(last_at));
+        if at < len {
+            last.store(dst.add(last_at));
+        }
         len
     }
 }

@@ -78,7 +78,7 @@ pub fn append_masked(out: &mut Vec<u8>, src: &[u8], key: [u8; 4]) -> [u8; 4] {
 /// # Safety
 ///
 /// `span` keeps its promises.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn run(span: Span, key: [u8; 4]) {
     if span.len < INLINE_BYTES {
         // SAFETY: the caller vouches for the span.
@@ -90,7 +90,7 @@ pub(crate) unsafe fn run(span: Span, key: [u8; 4]) {
 }
 
 /// From this length on a call to a kernel is worth it.
-const INLINE_BYTES: usize = 64;
+const INLINE_BYTES: usize = 65;
 
 /// The longest register: what is shorter is no kernel's.
 pub(crate) const LANE_BYTES_MAX: usize = 64;
@@ -267,7 +267,7 @@ impl Kernel {
     /// # Safety
     ///
     /// `span` keeps its promises and has at least [`LANE_BYTES_MAX`].
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn run_long(self, span: Span, key: [u8; 4]) {
         debug_assert!(span.len >= LANE_BYTES_MAX, "shorter than a register");
         match self.0 {

@@ -13,15 +13,18 @@
 use core::arch::x86_64::{
     __m512i, _mm_loadu_si128, _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_cmpge_epu8_mask,
     _mm512_loadu_si512, _mm512_mask_mov_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8,
-    _mm512_movepi8_mask, _mm512_permutexvar_epi8, _mm512_set1_epi8, _mm512_set1_epi32,
-    _mm512_setzero_si512, _mm512_srli_epi16, _mm512_storeu_si512, _mm512_test_epi8_mask,
-    _mm512_xor_si512,
+    _mm512_maskz_mov_epi8, _mm512_movepi8_mask, _mm512_or_si512, _mm512_permutexvar_epi8,
+    _mm512_set1_epi8, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_srli_epi16,
+    _mm512_storeu_si512, _mm512_test_epi8_mask, _mm512_xor_si512,
 };
 
 use crate::mask::lane::{self, Span};
 use crate::mask::rotate;
 
 const LANE_BYTES: usize = 64;
+
+/// Lanes that are asked together whether they are ASCII: text of other languages has some in between.
+const LANES: usize = 4;
 
 /// What is wrong with a pair of bytes, one bit each. A bit is set in the class of a pair if all three
 /// nibbles that are looked up agree on it.
@@ -134,6 +137,16 @@ impl Checker {
         }
     }
 
+    /// [`look_at`](Self::look_at) of any number of lanes that are ASCII.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+    fn look_at_ascii(&mut self) {
+        let short = _mm512_set1_epi8(fault::SHORT.cast_signed());
+        self.faults |= self.owed | _mm512_test_epi8_mask(self.firsts, short) & 1;
+        self.firsts = _mm512_set1_epi8(fault::LONG.cast_signed());
+        self.owed = 0;
+    }
+
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
     fn look_at(&mut self, bytes: __m512i) {
@@ -199,80 +212,100 @@ pub(super) unsafe fn run_text(span: Span, key: [u8; 4]) -> Result<(), usize> {
         return Ok(());
     }
     // SAFETY: `run` gives at most the span's length, and has not touched what is behind that.
-    if unsafe { run_behind_ascii(span.behind(ascii), key) } {
+    if unsafe { check::<true>(span.behind(ascii), key) } {
         Ok(())
     } else {
         Err(ascii)
     }
 }
 
-/// Unmasks a span of any length; whether it is UTF-8.
+/// Whether `bytes` are UTF-8.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+pub(super) fn is_utf8(bytes: &[u8]) -> bool {
+    let span = Span {
+        dst: bytes.as_ptr().cast_mut(),
+        src: bytes.as_ptr(),
+        len: bytes.len(),
+    };
+    // SAFETY: `bytes` can be read, and nothing is stored.
+    unsafe { check::<false>(span, [0; 4]) }
+}
+
+/// Unmasks a span of any length, and stores it if `STORE`; whether it is UTF-8. What follows a fault
+/// is unmasked all the same.
 ///
 /// # Safety
 ///
-/// `span` keeps its promises.
+/// `span` keeps its promises; `dst` only if `STORE`.
+#[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
-unsafe fn run_behind_ascii(span: Span, key: [u8; 4]) -> bool {
+unsafe fn check<const STORE: bool>(span: Span, key: [u8; 4]) -> bool {
     let Span { dst, src, len } = span;
     let word = _mm512_set1_epi32(i32::from_ne_bytes(key));
     let mut checker = Checker::new();
     let tail_at = len - len % LANE_BYTES;
-    // SAFETY: lanes lie at multiples of 64 below `tail_at`, so inside the
-    // span, and the tail's mask has a bit for each byte behind `tail_at` only. `last` lies inside if
-    // there are 64 bytes. Loads come before the stores that may reach them: in place and leftwards a
-    // store ends at or before the end of what was loaded last, and `tail` and `last` are loaded first.
+    // SAFETY: lanes lie at multiples of 64 below `tail_at`, so inside the span, and the tail's mask has
+    // a bit for each byte behind `tail_at` only. `last` lies inside if there are 64 bytes. Loads come
+    // before the stores that may reach them: in place and leftwards a store ends at or before the end
+    // of what was loaded last, and `tail` and `last` are loaded first.
     unsafe {
         let tail_bits = first_bits(len - tail_at);
         let tail = _mm512_maskz_loadu_epi8(tail_bits, src.add(tail_at).cast());
         // The tail is stored with the end of the lane before it: whoever reads behind a masked store
         // waits for it.
         let last_at = len.wrapping_sub(LANE_BYTES);
-        let last = if len >= LANE_BYTES {
+        let last = if STORE && len >= LANE_BYTES {
             let word = _mm512_set1_epi32(i32::from_ne_bytes(rotate(key, last_at)));
             _mm512_xor_si512(_mm512_loadu_si512(src.add(last_at).cast()), word)
         } else {
-            _mm512_setzero_si512()
+            word
         };
         let mut at = 0;
-        while at < tail_at {
-            let bytes = _mm512_xor_si512(_mm512_loadu_si512(src.add(at).cast()), word);
-            checker.look_at(bytes);
-            _mm512_storeu_si512(dst.add(at).cast(), bytes);
-            at += LANE_BYTES;
-            if checker.faults != 0 {
-                crate::mask::run(span.behind(at), rotate(key, at));
-                return false;
+        while at + LANES * LANE_BYTES <= len && checker.faults == 0 {
+            let mut lanes = [word; LANES];
+            let mut all = _mm512_setzero_si512();
+            for (n, lane) in lanes.iter_mut().enumerate() {
+                let masked = _mm512_loadu_si512(src.add(at + n * LANE_BYTES).cast());
+                *lane = _mm512_xor_si512(masked, word);
+                all = _mm512_or_si512(all, *lane);
             }
+            if _mm512_movepi8_mask(all) == 0 {
+                checker.look_at_ascii();
+            } else {
+                for lane in lanes {
+                    checker.look_at(lane);
+                }
+            }
+            if STORE {
+                for (n, lane) in lanes.into_iter().enumerate() {
+                    _mm512_storeu_si512(dst.add(at + n * LANE_BYTES).cast(), lane);
+                }
+            }
+            at += LANES * LANE_BYTES;
+        }
+        while at < tail_at && checker.faults == 0 {
+            let masked = _mm512_loadu_si512(src.add(at).cast());
+            let lane = _mm512_xor_si512(masked, word);
+            checker.look_at(lane);
+            if STORE {
+                _mm512_storeu_si512(dst.add(at).cast(), lane);
+            }
+            at += LANE_BYTES;
+        }
+        if at < tail_at {
+            if STORE {
+                crate::mask::run(span.behind(at), rotate(key, at));
+            }
+            return false;
         }
         // Zero behind the end: an unfinished character is a fault there.
-        let tail = _mm512_xor_si512(tail, word);
-        checker.look_at(_mm512_mask_mov_epi8(
-            _mm512_setzero_si512(),
-            tail_bits,
-            tail,
-        ));
-        if len >= LANE_BYTES {
+        let tail = _mm512_maskz_mov_epi8(tail_bits, _mm512_xor_si512(tail, word));
+        checker.look_at(tail);
+        if STORE && len >= LANE_BYTES {
             _mm512_storeu_si512(dst.add(last_at).cast(), last);
-        } else {
+        } else if STORE {
             _mm512_mask_storeu_epi8(dst.cast(), tail_bits, tail);
         }
     }
-    checker.faults == 0
-}
-
-/// Whether `bytes` are UTF-8.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
-pub(super) fn is_utf8(bytes: &[u8]) -> bool {
-    let (lanes, tail) = bytes.as_chunks::<LANE_BYTES>();
-    let mut checker = Checker::new();
-    for lane in lanes {
-        checker.look_at(load(lane));
-        if checker.faults != 0 {
-            return false;
-        }
-    }
-    // SAFETY: the mask has a bit for each byte of `tail` only.
-    let tail = unsafe { _mm512_maskz_loadu_epi8(first_bits(tail.len()), tail.as_ptr().cast()) };
-    checker.look_at(tail);
     checker.faults == 0
 }
