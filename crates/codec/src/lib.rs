@@ -58,6 +58,7 @@ extern crate std;
 
 mod close;
 mod decoder;
+mod echo;
 mod encoder;
 mod error;
 pub mod handshake;

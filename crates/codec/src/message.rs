@@ -94,18 +94,25 @@ impl MessageDecoder {
     /// A decoder for what arrives at `role`; no extension is negotiated.
     #[must_use]
     pub const fn new(role: Role, limits: Limits) -> Self {
-        Self {
+        let mut decoder = Self {
             frames: FrameDecoder::new(role, limits.max_frame_bytes),
             max_message_bytes: limits.max_message_bytes,
             max_fragments: limits.max_fragments,
             fragments: 0,
             message_bytes: 0,
-            whole_end: 0, // the first call finds out
+            whole_end: 0,
             fin: false,
             kind: Kind::Binary,
             phase: Phase::Receiving,
             assembly: None,
-        }
+        };
+        decoder.expect_whole();
+        decoder
+    }
+
+    /// Our end of the connection.
+    pub(crate) const fn role(&self) -> Role {
+        self.frames.role()
     }
 
     /// Whether the stream could end here without cutting a frame or a message.
@@ -125,8 +132,9 @@ impl MessageDecoder {
         &'m mut self,
         input: &mut &'b mut [u8],
     ) -> Result<Option<Message<'m>>, ProtocolError> {
-        if let Some((first, key, payload)) = self.next_short(input) {
-            return match (first, unmask_short(payload, key)) {
+        if let Some(whole) = self.short_at(input) {
+            let payload = whole.cut(input);
+            return match (whole.first, unmask_short(payload, whole.key)) {
                 (BINARY, Seen::Ascii(text)) => Ok(Some(Message::Binary(text.as_bytes()))),
                 (BINARY, Seen::Bytes(bytes)) => Ok(Some(Message::Binary(bytes))),
                 (_, Seen::Ascii(text)) => Ok(Some(Message::Text(text))),
@@ -155,28 +163,35 @@ impl MessageDecoder {
         validate(bytes).map_err(|error| self.fail(error.into()))
     }
 
-    /// A message that is one frame of at most 125 bytes and whole in `input`, still masked, in a
-    /// straight line: its first byte, key and payload.
+    /// A message that is one frame of at most 125 bytes and whole in `input`.
     #[inline(always)]
-    fn next_short<'b>(&self, input: &mut &'b mut [u8]) -> Option<Masked<'b>> {
+    pub(crate) fn short_at(&self, input: &[u8]) -> Option<Whole> {
         let masks = self.frames.role().peer().masks();
         let (mask_bit, header_len) = if masks { (0x80, 6) } else { (0, 2) };
-        let (first, len) = match **input {
-            // A mask bit that is not as it must be makes the length too long.
-            [first @ (TEXT | BINARY), second, ..] => (first, usize::from(second ^ mask_bit)),
-            _ => return None,
+        let &[first @ (TEXT | BINARY), second, ref rest @ ..] = input else {
+            return None;
         };
-        let end = header_len + len;
-        if len > CONTROL_PAYLOAD_BYTES_MAX || len >= self.whole_end as usize || input.len() < end {
+        // A mask bit that is not as it must be makes the length too long.
+        let len = usize::from(second ^ mask_bit);
+        if len > CONTROL_PAYLOAD_BYTES_MAX
+            || len >= self.whole_end as usize
+            || input.len() < header_len + len
+        {
             return None;
         }
-        cut_whole(input, masks, header_len, end).map(|(key, payload)| (first, key, payload))
+        let key = if masks { *rest.first_chunk()? } else { [0; 4] };
+        Some(Whole {
+            first,
+            key,
+            header_len,
+            len,
+        })
     }
 
-    /// [`next_short`](Self::next_short) for longer ones.
+    /// [`short_at`](Self::short_at) for longer ones.
     #[inline]
-    fn next_long<'b>(&self, input: &mut &'b mut [u8]) -> Option<Masked<'b>> {
-        let &[first @ (TEXT | BINARY), second, ref rest @ ..] = &**input else {
+    pub(crate) fn long_at(&self, input: &[u8]) -> Option<Whole> {
+        let &[first @ (TEXT | BINARY), second, ref rest @ ..] = input else {
             return None;
         };
         let masks = self.frames.role().peer().masks();
@@ -189,23 +204,33 @@ impl MessageDecoder {
         if !is_shortest || len >= u64::from(self.whole_end) {
             return None;
         }
+        let len = usize::try_from(len).ok()?;
         let header_len = 2 + len_bytes + if masks { 4 } else { 0 };
-        let end = header_len + usize::try_from(len).ok()?;
-        if input.len() < end {
+        if input.len() < header_len + len {
             return None;
         }
-        cut_whole(input, masks, header_len, end).map(|(key, payload)| (first, key, payload))
+        let key = if masks {
+            *rest[len_bytes..].first_chunk()?
+        } else {
+            [0; 4]
+        };
+        Some(Whole {
+            first,
+            key,
+            header_len,
+            len,
+        })
     }
 
-    /// What [`next_short`](Self::next_short) leaves: longer, cut and fragmented messages, control
+    /// What [`short_at`](Self::short_at) leaves: longer, cut and fragmented messages, control
     /// frames, errors, nothing.
     #[inline(never)]
     fn next_of_any_kind<'m, 'b: 'm>(
         &'m mut self,
         input: &mut &'b mut [u8],
     ) -> Result<Option<Message<'m>>, ProtocolError> {
-        if let Some((first, key, payload)) = self.next_long(input) {
-            return self.whole(first, key, payload);
+        if let Some(whole) = self.long_at(input) {
+            return self.whole(whole, whole.cut(input));
         }
         self.whole_end = 0;
         match self.phase {
@@ -246,10 +271,17 @@ impl MessageDecoder {
     }
 
     /// Opens the straight line if it may be taken.
-    fn expect_whole(&mut self) {
+    const fn expect_whole(&mut self) {
         if self.is_between_messages() && self.max_fragments > 0 {
-            let max = self.frames.max_frame_bytes().min(self.max_message_bytes);
-            self.whole_end = u32::try_from(max.saturating_add(1)).unwrap_or(u32::MAX);
+            let (frame, message) = (self.frames.max_frame_bytes(), self.max_message_bytes);
+            let max = if frame < message { frame } else { message };
+            self.whole_end = if max < u32::MAX as u64 {
+                #[expect(clippy::cast_possible_truncation, reason = "just compared")]
+                let max = max as u32;
+                max + 1
+            } else {
+                u32::MAX
+            };
         }
     }
 
@@ -257,8 +289,7 @@ impl MessageDecoder {
     #[inline(always)]
     fn whole<'b>(
         &mut self,
-        first: u8,
-        key: [u8; 4],
+        Whole { first, key, .. }: Whole,
         payload: &'b mut [u8],
     ) -> Result<Option<Message<'b>>, ProtocolError> {
         if first == BINARY {
@@ -273,7 +304,7 @@ impl MessageDecoder {
 
     /// Makes `error` final.
     #[cold]
-    const fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+    pub(crate) const fn fail(&mut self, error: ProtocolError) -> ProtocolError {
         self.whole_end = 0;
         self.frames.fail(error);
         error
@@ -339,26 +370,30 @@ impl MessageDecoder {
 }
 
 /// The first byte of a whole text message, no reserved bit set (§5.2).
-const TEXT: u8 = 0x80 | Opcode::Text.bits();
+pub(crate) const TEXT: u8 = 0x80 | Opcode::Text.bits();
 /// The same of a binary one.
-const BINARY: u8 = 0x80 | Opcode::Binary.bits();
+pub(crate) const BINARY: u8 = 0x80 | Opcode::Binary.bits();
 
-/// A whole message's first byte, key and masked payload.
-type Masked<'b> = (u8, [u8; 4], &'b mut [u8]);
+/// A message that is one frame, and that the input holds all of.
+#[derive(Clone, Copy)]
+pub(crate) struct Whole {
+    /// [`TEXT`] or [`BINARY`].
+    pub(crate) first: u8,
+    /// Zero if it is not masked.
+    pub(crate) key: [u8; 4],
+    pub(crate) header_len: usize,
+    /// Of the payload.
+    pub(crate) len: usize,
+}
 
-/// Takes the frame that ends at `end` off `input`; its key and payload.
-#[inline(always)]
-fn cut_whole<'b>(
-    input: &mut &'b mut [u8],
-    masks: bool,
-    header_len: usize,
-    end: usize,
-) -> Option<([u8; 4], &'b mut [u8])> {
-    let (frame, rest) = core::mem::take(input).split_at_mut(end);
-    *input = rest;
-    let (header, payload) = frame.split_at_mut(header_len);
-    let key = if masks { *header.last_chunk()? } else { [0; 4] };
-    Some((key, payload))
+impl Whole {
+    /// Takes it off `input`; its payload, still masked.
+    #[inline(always)]
+    fn cut<'b>(self, input: &mut &'b mut [u8]) -> &'b mut [u8] {
+        let (frame, rest) = core::mem::take(input).split_at_mut(self.header_len + self.len);
+        *input = rest;
+        &mut frame[self.header_len..]
+    }
 }
 
 enum Step<'b> {

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 pub use unmask::unmask_validate;
-pub(crate) use unmask::{Seen, unmask_short};
+pub(crate) use unmask::{Seen, unmask_leftwards, unmask_short};
 
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 use crate::mask::{Isa, Kernel};

@@ -60,6 +60,50 @@ pub(crate) fn unmask_short(buf: &mut [u8], key: [u8; 4]) -> Seen<'_> {
     }
 }
 
+/// Moves the `len` bytes at `from` in `buf` to `to`, which is no further right, and unmasks them.
+///
+/// # Errors
+///
+/// [`Utf8Error`] if they were to be text and are not; everything is moved all the same.
+///
+/// # Panics
+///
+/// If they do not lie in `buf`, or `to` is right of `from`.
+#[inline(always)]
+pub(crate) fn unmask_leftwards(
+    buf: &mut [u8],
+    from: usize,
+    to: usize,
+    len: usize,
+    key: [u8; 4],
+    is_text: bool,
+) -> Result<(), Utf8Error> {
+    assert!(to <= from, "rightwards");
+    let within = &mut buf[to..from + len];
+    let dst = within.as_mut_ptr();
+    // SAFETY: `within` ends `len` bytes behind `from - to`. So all of the span lies in it, which is
+    // borrowed exclusively, and `dst` is in front of `src`, or the same.
+    let src = unsafe { dst.add(from - to) };
+    let span = Span { dst, src, len };
+    if len <= swar::SHORT_BYTES_MAX {
+        // SAFETY: the span keeps its promises, as above.
+        let is_ascii = unsafe { swar::short(span, key) };
+        if is_ascii || !is_text {
+            return Ok(());
+        }
+        return super::validate(&within[..len]).map(|_| ());
+    }
+    if is_text {
+        // SAFETY: the same.
+        let valid = unsafe { run_text(span, key) };
+        finish(&within[..len], valid).map(|_| ())
+    } else {
+        // SAFETY: the same.
+        unsafe { mask::run(span, key) };
+        Ok(())
+    }
+}
+
 /// `buf` as text, as `valid` says that it is, or where the fault behind so many bytes is.
 #[inline(always)]
 fn finish(buf: &[u8], valid: Result<(), usize>) -> Result<&str, Utf8Error> {
