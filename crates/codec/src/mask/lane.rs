@@ -114,65 +114,80 @@ pub(crate) trait Lane: Copy {
 /// `L`'s instructions are there, `span` keeps its promises and has at least `L::BYTES`.
 #[inline(always)]
 pub(crate) unsafe fn run<L: Lane, const UNTIL_TEXT: bool>(span: Span, key: [u8; 4]) -> usize {
+    if span.len < ALIGNED_FROM_BYTES {
+        // SAFETY: the caller vouches for the same.
+        return unsafe { run_from_here::<L, UNTIL_TEXT>(span, key) };
+    }
+    const { assert!(ALIGNED_FROM_BYTES >= 2 * L::BYTES) }; // a register is left behind the first
+    let start = L::BYTES - span.dst.addr() % L::BYTES;
+    // SAFETY: the caller vouches for the instructions; the span is longer than two registers, and
+    // `start` is at most one. `first` is loaded before anything is stored, and stored behind the
+    // others: in place, what it shares with them must not be XORed twice.
+    unsafe {
+        let first = L::load(span.src).xor(L::splat(key_at(key, 0)));
+        if UNTIL_TEXT && !first.is_ascii() {
+            return 0;
+        }
+        let done = run_from_here::<L, UNTIL_TEXT>(span.behind(start), rotate(key, start));
+        if UNTIL_TEXT && done == 0 {
+            return 0; // what is behind `start` must stay untouched
+        }
+        first.store(span.dst);
+        start + done
+    }
+}
+
+/// [`run`] without a thought for alignment.
+///
+/// # Safety
+///
+/// As [`run`].
+#[inline(always)]
+unsafe fn run_from_here<L: Lane, const UNTIL_TEXT: bool>(span: Span, key: [u8; 4]) -> usize {
     const { assert!(L::BYTES.is_power_of_two() && L::BYTES >= 4) };
     let Span { dst, src, len } = span;
     debug_assert!(len >= L::BYTES, "a shorter span has its own path");
     let last_at = len - L::BYTES;
-    // SAFETY: the caller vouches for the instructions. Each
-    // access covers `L::BYTES` from an offset of at most `last_at`: inside the span. In place and
-    // leftwards no store reaches what is still to be loaded: one at `at` ends at or before the end
-    // of what was loaded from `at`, and `first` and `last` were loaded before any store.
+    let has_tail = len % L::BYTES != 0;
+    // SAFETY: the caller vouches for the instructions. Each access covers `L::BYTES` from an offset of
+    // at most `last_at`: inside the span. In place and leftwards no store reaches what is still to be
+    // loaded: one at `at` ends at or before the end of what was loaded from `at`, and `last` was
+    // loaded before any store.
     unsafe {
-        let last = L::load(src.add(last_at)).xor(L::splat(key_at(key, last_at)));
-        let first = L::load(src).xor(L::splat(key_at(key, 0)));
-        // Where whole registers start; from there to its end `first` shares bytes with them, so it is
-        // stored behind them: in place nothing may be XORed twice.
-        let start = if len >= ALIGNED_FROM_BYTES {
-            L::BYTES - dst.addr() % L::BYTES
+        let word = L::splat(key_at(key, 0));
+        let last = if has_tail {
+            L::load(src.add(last_at)).xor(L::splat(key_at(key, last_at)))
         } else {
-            0
+            word
         };
-        let word = L::splat(key_at(key, start));
-        let mut at = start;
-        let stopped = 'registers: {
-            if UNTIL_TEXT && start > 0 && !first.is_ascii() {
-                break 'registers true;
+        let mut at = 0;
+        while at + UNROLLED * L::BYTES <= len {
+            let mut lanes = [word; UNROLLED];
+            let mut all = L::splat(0);
+            for (n, lane) in lanes.iter_mut().enumerate() {
+                *lane = L::load(src.add(at + n * L::BYTES)).xor(word);
+                all = all.or(*lane);
             }
-            while at + UNROLLED * L::BYTES <= len {
-                let mut lanes = [word; UNROLLED];
-                let mut all = L::splat(0);
-                for (n, lane) in lanes.iter_mut().enumerate() {
-                    *lane = L::load(src.add(at + n * L::BYTES)).xor(word);
-                    all = all.or(*lane);
-                }
-                if UNTIL_TEXT && !all.is_ascii() {
-                    break 'registers true;
-                }
-                for (n, lane) in lanes.into_iter().enumerate() {
-                    lane.store(dst.add(at + n * L::BYTES));
-                }
-                at += UNROLLED * L::BYTES;
+            if UNTIL_TEXT && !all.is_ascii() {
+                return at;
             }
-            while at + L::BYTES <= len {
-                let lane = L::load(src.add(at)).xor(word);
-                if UNTIL_TEXT && !lane.is_ascii() {
-                    break 'registers true;
-                }
-                lane.store(dst.add(at));
-                at += L::BYTES;
+            for (n, lane) in lanes.into_iter().enumerate() {
+                lane.store(dst.add(at + n * L::BYTES));
             }
-            UNTIL_TEXT && !last.is_ascii()
-        };
-        if stopped && at == start {
-            return 0;
+            at += UNROLLED * L::BYTES;
         }
-        if start > 0 {
-            first.store(dst);
+        while at + L::BYTES <= len {
+            let lane = L::load(src.add(at)).xor(word);
+            if UNTIL_TEXT && !lane.is_ascii() {
+                return at;
+            }
+            lane.store(dst.add(at));
+            at += L::BYTES;
         }
-        if stopped {
-            return at;
-        }
-        if at < len {
+        if has_tail {
+            if UNTIL_TEXT && !last.is_ascii() {
+                return at;
+            }
             last.store(dst.add(last_at));
         }
         len

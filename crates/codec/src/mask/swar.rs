@@ -119,11 +119,7 @@ fn bytes<const N: usize>(word: u64) -> [u8; N] {
 /// A key in the first `N` bytes of a word, the others zero.
 #[inline(always)]
 fn repeated<const N: usize>(key: u32) -> u64 {
-    let mut word = [0; 8];
-    for (n, byte) in word[..N].iter_mut().enumerate() {
-        *byte = key.to_ne_bytes()[n % 4];
-    }
-    u64::from_ne_bytes(word)
+    word(bytes::<N>(u64::from(key) << 32 | u64::from(key)))
 }
 
 #[cfg(target_arch = "x86_64")]
