@@ -144,9 +144,12 @@ impl MessageDecoder {
                 },
             };
         }
-        // Taken apart and put together again: the caller's loop then keeps a short message in
-        // registers, and not where a call writes its result.
-        match self.next_of_any_kind(input) {
+        // The input goes by value, and what comes back is taken apart and put together again: so the
+        // caller's loop keeps both in registers, and not where a call reads and writes them.
+        let mut rest = core::mem::take(input);
+        let next = self.next_of_any_kind(&mut rest);
+        *input = rest;
+        match next {
             Ok(Some(Message::Text(text))) => Ok(Some(Message::Text(text))),
             Ok(Some(Message::Binary(bytes))) => Ok(Some(Message::Binary(bytes))),
             Ok(Some(Message::Ping(payload))) => Ok(Some(Message::Ping(payload))),

@@ -2,15 +2,15 @@
 //! decoder and from the message decoder, the same error, the same echo in place as encoded, and nothing
 //! kept that was promised not to be.
 //!
-//! Input: a byte of options, a byte n, n cuts (two bytes each, big-endian), then the stream.
+//! Input: a byte of options (the role, RSV1, the kernel), a byte n, n cuts (two bytes each, big-endian), then the stream.
 //!
 //! Never: judges what an event should be; the conformance catalogue does.
 #![no_main]
 
 use bytes::BytesMut;
 use fanfare_codec::{
-    AllowedRsv, Encoder, FrameDecoder, FrameEvent, Limits, Message, MessageDecoder, ProtocolError,
-    Role, Rsv, UNCONSUMED_BYTES_MAX,
+    AllowedRsv, Encoder, FrameDecoder, FrameEvent, Isa, Kernel, Limits, Message, MessageDecoder,
+    ProtocolError, Role, Rsv, UNCONSUMED_BYTES_MAX,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -60,6 +60,11 @@ fuzz_target!(|input: &[u8]| {
         }),
     };
     let pieces = cut(stream, cuts);
+    // Two bits choose the kernel: one of those that this CPU has.
+    let isa = Isa::ALL[usize::from(input[0] >> 2) % Isa::ALL.len()];
+    if let Ok(kernel) = Kernel::force(isa) {
+        kernel.use_everywhere();
+    }
 
     let whole = frames_borrowed(&options, &[stream]);
     assert_eq!(whole, frames_borrowed(&options, &pieces), "borrowed, cut");

@@ -153,7 +153,7 @@ impl Isa {
 pub struct Kernel(Isa);
 
 impl Kernel {
-    /// The fastest kernel of this CPU.
+    /// The fastest kernel of this CPU, unless another is [used everywhere](Self::use_everywhere).
     #[inline]
     #[must_use]
     pub fn detect() -> Self {
@@ -173,15 +173,10 @@ impl Kernel {
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
     #[cold]
     fn detect_first() -> Self {
-        let (isa, found) = if Isa::Avx512.is_detected() {
-            (Isa::Avx512, AVX512)
-        } else if Isa::Avx2.is_detected() {
-            (Isa::Avx2, AVX2)
-        } else {
-            (Isa::Portable, PORTABLE)
-        };
-        DETECTED.store(found, Ordering::Relaxed);
-        Self(isa)
+        let fastest = Isa::ALL.iter().rev().find(|isa| isa.is_detected());
+        let kernel = fastest.map_or(Self(Isa::Portable), |isa| Self(*isa));
+        kernel.use_everywhere();
+        kernel
     }
 
     /// The kernel for `isa`.
@@ -194,6 +189,23 @@ impl Kernel {
             Ok(Self(isa))
         } else {
             Err(IsaNotDetected(isa))
+        }
+    }
+
+    /// Makes the whole process use it from now on, wherever a kernel is chosen: [`apply_mask`], the
+    /// decoders, the validators. For tests and benches.
+    pub fn use_everywhere(self) {
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        DETECTED.store(self.code(), Ordering::Relaxed);
+    }
+
+    /// How [`DETECTED`] names it.
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    const fn code(self) -> u8 {
+        match self.0 {
+            Isa::Portable => PORTABLE,
+            Isa::Avx2 => AVX2,
+            Isa::Avx512 => AVX512,
         }
     }
 
@@ -300,10 +312,12 @@ impl Kernel {
             // SAFETY: the caller vouches for the span.
             Isa::Portable => unsafe { swar::run_ascii(span, key) },
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            // SAFETY: as in `run_long`.
+            // SAFETY: the caller vouches for the span; a `Kernel` of this ISA exists only if
+            // `is_detected` found AVX2.
             Isa::Avx2 => unsafe { avx2::run_ascii(span, key) },
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            // SAFETY: as in `run_long`.
+            // SAFETY: the caller vouches for the span; a `Kernel` of this ISA exists only if
+            // `is_detected` found AVX-512 F, BW and VL.
             Isa::Avx512 => unsafe { avx512::run_ascii(span, key) },
             #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
             Isa::Avx2 | Isa::Avx512 => unreachable!("never detected in this build"),
@@ -311,7 +325,7 @@ impl Kernel {
     }
 }
 
-/// What [`Kernel::detect`] found, once: zero before, and then one of the three below.
+/// What [`Kernel::detect`] found, or was told: zero before, and then one of the three below.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 static DETECTED: AtomicU8 = AtomicU8::new(0);
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
