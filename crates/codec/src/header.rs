@@ -254,20 +254,17 @@ impl Header {
     /// it stores it at once.
     #[inline]
     pub(crate) const fn encoded(&self) -> ([u8; 16], usize) {
-        let mask_bit = if self.mask_key.is_some() { 0x80 } else { 0 };
         let first = (self.fin as u8) << 7 | self.rsv.bits() | self.opcode.bits();
-        let (second, wide, wide_bytes) = match self.payload_len {
-            #[expect(clippy::cast_possible_truncation, reason = "below 126")]
-            len @ 0..=125 => (len as u8, 0, 0),
-            len @ 126..=0xFFFF => (126, len.swap_bytes() >> 48, 2),
-            len => (127, len.swap_bytes(), 8),
+        let (mask_bit, key, key_bytes) = match self.mask_key {
+            Some(key) => (0x80, u32::from_le_bytes(key) as u128, 4),
+            None => (0, 0, 0),
         };
-        let mut word = first as u128 | ((mask_bit | second) as u128) << 8 | (wide as u128) << 16;
-        let mut len = 2 + wide_bytes;
-        if let Some(key) = self.mask_key {
-            word |= (u32::from_le_bytes(key) as u128) << (8 * len);
-            len += 4;
-        }
-        (word.to_le_bytes(), len)
+        let (second, wide, len) = match self.payload_len {
+            len @ 0..=125 => (len, key, 2),
+            len @ 126..=0xFFFF => (126, (len.swap_bytes() >> 48) as u128 | key << 16, 4),
+            len => (127, len.swap_bytes() as u128 | key << 64, 10),
+        };
+        let word = first as u128 | ((mask_bit | second) as u128) << 8 | wide << 16;
+        (word.to_le_bytes(), len + key_bytes)
     }
 }
