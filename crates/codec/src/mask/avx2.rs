@@ -55,7 +55,8 @@ impl Lane for __m256i {
 ///
 /// As [`lane::run`].
 #[target_feature(enable = "avx2")]
-pub(crate) unsafe fn run(span: Span, key: [u8; 4]) {
+pub(crate) unsafe fn run(dst: *mut u8, src: *const u8, len: usize, key: [u8; 4]) {
+    let span = Span { dst, src, len };
     // SAFETY: the caller vouches for the span; this function is compiled for AVX2.
     unsafe { lane::run_all::<__m256i>(span, key) }
 }
@@ -66,7 +67,13 @@ pub(crate) unsafe fn run(span: Span, key: [u8; 4]) {
 ///
 /// As [`lane::run`].
 #[target_feature(enable = "avx2")]
-pub(crate) unsafe fn run_ascii(span: Span, key: [u8; 4]) -> (usize, [u8; 4]) {
+pub(crate) unsafe fn run_ascii(
+    dst: *mut u8,
+    src: *const u8,
+    len: usize,
+    key: [u8; 4],
+) -> (usize, [u8; 4]) {
+    let span = Span { dst, src, len };
     // SAFETY: the caller vouches for the span; this function is compiled for AVX2.
     unsafe { lane::run_ascii::<__m256i>(span, key) }
 }

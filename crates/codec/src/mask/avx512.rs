@@ -56,7 +56,8 @@ impl Lane for __m512i {
 ///
 /// As [`lane::run`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-pub(crate) unsafe fn run(span: Span, key: [u8; 4]) {
+pub(crate) unsafe fn run(dst: *mut u8, src: *const u8, len: usize, key: [u8; 4]) {
+    let span = Span { dst, src, len };
     // SAFETY: the caller vouches for the span; this function is compiled for AVX-512.
     unsafe { lane::run_all::<__m512i>(span, key) }
 }
@@ -67,7 +68,13 @@ pub(crate) unsafe fn run(span: Span, key: [u8; 4]) {
 ///
 /// As [`lane::run`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-pub(crate) unsafe fn run_ascii(span: Span, key: [u8; 4]) -> (usize, [u8; 4]) {
+pub(crate) unsafe fn run_ascii(
+    dst: *mut u8,
+    src: *const u8,
+    len: usize,
+    key: [u8; 4],
+) -> (usize, [u8; 4]) {
+    let span = Span { dst, src, len };
     // SAFETY: the caller vouches for the span; this function is compiled for AVX-512.
     unsafe { lane::run_ascii::<__m512i>(span, key) }
 }

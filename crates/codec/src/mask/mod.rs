@@ -282,17 +282,18 @@ impl Kernel {
     #[inline(always)]
     pub(crate) unsafe fn run_long(self, span: Span, key: [u8; 4]) {
         debug_assert!(span.len >= LANE_BYTES_MAX, "shorter than a register");
+        let Span { dst, src, len } = span; // in registers: the whole would be passed by reference
         match self.0 {
             // SAFETY: the caller vouches for the span.
-            Isa::Portable => unsafe { swar::run(span, key) },
+            Isa::Portable => unsafe { swar::run(dst, src, len, key) },
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             // SAFETY: the caller vouches for the span; a `Kernel` of this ISA exists only if
             // `is_detected` found AVX2.
-            Isa::Avx2 => unsafe { avx2::run(span, key) },
+            Isa::Avx2 => unsafe { avx2::run(dst, src, len, key) },
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             // SAFETY: the caller vouches for the span; a `Kernel` of this ISA exists only if
             // `is_detected` found AVX-512 F, BW and VL.
-            Isa::Avx512 => unsafe { avx512::run(span, key) },
+            Isa::Avx512 => unsafe { avx512::run(dst, src, len, key) },
             #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
             Isa::Avx2 | Isa::Avx512 => unreachable!("never detected in this build"),
         }
@@ -308,17 +309,18 @@ impl Kernel {
     #[inline]
     pub(crate) unsafe fn run_ascii(self, span: Span, key: [u8; 4]) -> (usize, [u8; 4]) {
         debug_assert!(span.len >= LANE_BYTES_MAX, "shorter than a register");
+        let Span { dst, src, len } = span; // in registers: the whole would be passed by reference
         match self.0 {
             // SAFETY: the caller vouches for the span.
-            Isa::Portable => unsafe { swar::run_ascii(span, key) },
+            Isa::Portable => unsafe { swar::run_ascii(dst, src, len, key) },
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             // SAFETY: the caller vouches for the span; a `Kernel` of this ISA exists only if
             // `is_detected` found AVX2.
-            Isa::Avx2 => unsafe { avx2::run_ascii(span, key) },
+            Isa::Avx2 => unsafe { avx2::run_ascii(dst, src, len, key) },
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             // SAFETY: the caller vouches for the span; a `Kernel` of this ISA exists only if
             // `is_detected` found AVX-512 F, BW and VL.
-            Isa::Avx512 => unsafe { avx512::run_ascii(span, key) },
+            Isa::Avx512 => unsafe { avx512::run_ascii(dst, src, len, key) },
             #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
             Isa::Avx2 | Isa::Avx512 => unreachable!("never detected in this build"),
         }

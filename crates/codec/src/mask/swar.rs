@@ -213,7 +213,8 @@ mod words {
 /// # Safety
 ///
 /// As [`lane::run`].
-pub(crate) unsafe fn run(span: Span, key: [u8; 4]) {
+pub(crate) unsafe fn run(dst: *mut u8, src: *const u8, len: usize, key: [u8; 4]) {
+    let span = Span { dst, src, len };
     // SAFETY: the caller vouches for the span; the baseline is what everything is compiled for.
     unsafe { lane::run_all::<Baseline>(span, key) }
 }
@@ -223,7 +224,13 @@ pub(crate) unsafe fn run(span: Span, key: [u8; 4]) {
 /// # Safety
 ///
 /// As [`lane::run`].
-pub(crate) unsafe fn run_ascii(span: Span, key: [u8; 4]) -> (usize, [u8; 4]) {
+pub(crate) unsafe fn run_ascii(
+    dst: *mut u8,
+    src: *const u8,
+    len: usize,
+    key: [u8; 4],
+) -> (usize, [u8; 4]) {
+    let span = Span { dst, src, len };
     // SAFETY: the caller vouches for the span; the baseline is what everything is compiled for.
     unsafe { lane::run_ascii::<Baseline>(span, key) }
 }

@@ -205,7 +205,13 @@ const fn first_bits(len: usize) -> u64 {
 ///
 /// As [`lane::run`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
-pub(super) unsafe fn run_text(span: Span, key: [u8; 4]) -> Result<(), usize> {
+pub(super) unsafe fn run_text(
+    dst: *mut u8,
+    src: *const u8,
+    len: usize,
+    key: [u8; 4],
+) -> Result<(), usize> {
+    let span = Span { dst, src, len };
     // SAFETY: the caller vouches for the span; this function is compiled for AVX-512.
     let (ascii, key) = unsafe { lane::run_ascii::<__m512i>(span, key) };
     if ascii == span.len {

@@ -201,9 +201,10 @@ impl Kernel {
     unsafe fn run_long_text(self, span: Span, key: [u8; 4]) -> Result<(), usize> {
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
         if self.isa() == Isa::Avx512 {
+            let Span { dst, src, len } = span;
             // SAFETY: the caller vouches for the span; a `Kernel` of this ISA exists only if AVX-512
             // F, BW, VL and VBMI were detected.
-            return unsafe { super::avx512::run_text(span, key) };
+            return unsafe { super::avx512::run_text(dst, src, len, key) };
         }
         // SAFETY: the caller vouches for the span; `run_ascii` gives at most its length, and has not
         // touched what is behind.
