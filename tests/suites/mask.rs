@@ -102,7 +102,8 @@ fn s5_3_every_kernel_equals_the_naive_loop() {
 fn s5_3_a_kernel_is_offered_exactly_where_the_cpu_has_it() {
     let has_avx512 = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl");
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vbmi");
     assert_eq!(
         Kernel::force(Isa::Avx2).is_ok(),
         is_x86_feature_detected!("avx2")
