@@ -102,7 +102,8 @@ fn s5_3_every_kernel_equals_the_naive_loop() {
 fn s5_3_a_kernel_is_offered_exactly_where_the_cpu_has_it() {
     let has_avx512 = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl");
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vbmi");
     assert_eq!(
         Kernel::force(Isa::Avx2).is_ok(),
         is_x86_feature_detected!("avx2")
@@ -128,6 +129,27 @@ fn s5_3_copy_mask_equals_the_naive_loop() {
         let (written, _) = copy_mask(&mut fresh, place, key);
         assert!(*written == naive(input, key), "from this alignment: {at}");
     });
+}
+
+#[test]
+fn s5_3_every_kernel_copies_as_the_naive_loop_does() {
+    for kernel in Isa::ALL.iter().filter_map(|&isa| Kernel::force(isa).ok()) {
+        everywhere(|place, input, key, at| {
+            place.copy_from_slice(input);
+            let mut fresh = vec![MaybeUninit::new(GUARD); input.len() % 64 + input.len()];
+            let (written, next) = kernel.copy_mask(&mut fresh[input.len() % 64..], place, key);
+            assert!(*written == naive(input, key), "{kernel:?}: {at}");
+            assert_eq!(next, rotated(key, input.len()), "{kernel:?}: {at}");
+        });
+        for len in [511, 512, 513, 1_000, 4_096, 70_000] {
+            for alignment in [0, 1, 31, 63] {
+                let input = pattern(len);
+                let mut out = vec![MaybeUninit::new(GUARD); alignment + len + 64];
+                let (written, _) = kernel.copy_mask(&mut out[alignment..], &input, KEY);
+                assert!(*written == naive(&input, KEY), "{kernel:?}: {len}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@
 use bytes::BytesMut;
 use fanfare_codec::handshake::{HeadLimits, RequestDecoder, ResponseDecoder};
 use fanfare_codec::{
-    FrameDecoder, FrameEvent, Limits, Message, MessageDecoder, ProtocolError, Role,
-    UNCONSUMED_BYTES_MAX,
+    Encoder, FrameDecoder, FrameEvent, Isa, Kernel, Limits, Message, MessageDecoder, ProtocolError,
+    Role, UNCONSUMED_BYTES_MAX,
 };
 use fanfare_tests::wire::{Frame, Sender};
 use proptest::prelude::*;
@@ -168,6 +168,47 @@ fn messages<'p>(role: Role, pieces: impl IntoIterator<Item = &'p [u8]>) -> Trace
         );
     }
     trace
+}
+
+/// What a server echoes, and the error that ends it: in place where it can, or never.
+fn echoes<'p>(
+    limits: Limits,
+    in_place: bool,
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+) -> (Vec<u8>, Option<ProtocolError>) {
+    let mut decoder = MessageDecoder::new(Role::Server, limits);
+    let mut encoder = Encoder::server();
+    let (mut replies, mut kept) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        kept.extend_from_slice(piece);
+        let mut input = &mut kept[..];
+        let total = input.len();
+        loop {
+            if in_place {
+                replies.extend_from_slice(decoder.echo_in_place(&mut input));
+            }
+            let encoded = match decoder.next_message(&mut input) {
+                Ok(Some(Message::Text(text))) => encoder.text(&mut replies, text),
+                Ok(Some(Message::Binary(bytes))) => encoder.binary(&mut replies, bytes),
+                Ok(Some(Message::Ping(payload))) => encoder.pong(&mut replies, payload),
+                Ok(Some(Message::Pong(_))) => Ok(()),
+                Ok(Some(Message::Close(close))) => {
+                    encoder.close(&mut replies, close);
+                    return (replies, None);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    assert!(decoder.echo_in_place(&mut input).is_empty(), "final");
+                    return (replies, Some(error));
+                }
+            };
+            encoded.expect("an answer is no longer than what it answers");
+        }
+        let used = total - input.len();
+        kept.drain(..used);
+        assert!(kept.len() <= UNCONSUMED_BYTES_MAX);
+    }
+    (replies, None)
 }
 
 /// Each decoder over `bytes`: whole, byte by byte, cut once anywhere, and at `cuts`.
@@ -380,6 +421,20 @@ proptest! {
     }
 
     #[test]
+    fn any_cut_of_changed_frames_is_echoed_in_place_as_the_encoder_answers_it(
+        frames in prop::collection::vec(frame(), 0..8),
+        edits in edits(),
+        cuts in prop::collection::vec(any::<usize>(), 0..12),
+    ) {
+        let mut bytes = stream(Role::Server, &frames);
+        mutate(&mut bytes, &edits);
+        let wanted = echoes(LIMITS, false, [&bytes[..]]);
+        for pieces in [vec![&bytes[..]], cut_at(&bytes, &cuts), bytes.chunks(1).collect()] {
+            prop_assert_eq!(&echoes(LIMITS, true, pieces), &wanted, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
     fn any_cut_of_noise_gives_the_same_events(
         role in role(),
         bytes in prop::collection::vec(any::<u8>(), 0..80),
@@ -425,8 +480,29 @@ fn a_line_that_breaks_two_rules_is_refused_for_the_first_at_every_cut() {
     }
 }
 
-/// Every length form, texts of several kernels' blocks, and a bad byte far inside.
 #[test]
+fn a_client_echoes_nothing_in_place() {
+    let mut received = Frame::text("Hi").encode(Sender::Server);
+    let mut input = &mut received[..];
+    let mut decoder = MessageDecoder::new(Role::Client, LIMITS);
+    assert!(decoder.echo_in_place(&mut input).is_empty());
+    assert_eq!(
+        decoder.next_message(&mut input),
+        Ok(Some(Message::Text("Hi")))
+    );
+}
+
+/// Each kernel in turn, wherever one is chosen. Other tests of this process run on whichever it is then,
+/// which must not show.
+#[test]
+fn large_frames_are_the_same_at_every_cut_on_every_kernel() {
+    for kernel in Isa::ALL.iter().filter_map(|&isa| Kernel::force(isa).ok()) {
+        kernel.use_everywhere();
+        large_frames_are_the_same_at_every_cut();
+    }
+}
+
+/// Every length form, texts of several kernels' blocks, and a bad byte far inside.
 fn large_frames_are_the_same_at_every_cut() {
     let korean = "한국어 🎉 ".repeat(5_000);
     let mut broken = korean.clone().into_bytes();
@@ -440,6 +516,12 @@ fn large_frames_are_the_same_at_every_cut() {
     .iter()
     .flat_map(|frame| frame.encode(Sender::Client))
     .collect();
+    let echoed = echoes(Limits::DEFAULT, false, [&stream[..]]);
+    assert_eq!(echoes(Limits::DEFAULT, true, [&stream[..]]), echoed);
+    for len in [1_000, 16_384, 200_000] {
+        let pieces = stream.chunks(len);
+        assert_eq!(echoes(Limits::DEFAULT, true, pieces), echoed, "echo, {len}");
+    }
     let whole = large_messages([&stream[..]]);
     assert_eq!(whole.0.len(), 3);
     assert_eq!(

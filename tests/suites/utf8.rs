@@ -238,3 +238,52 @@ fn unmask_validate_is_unmask_then_validate_on_every_kernel() {
         }
     }
 }
+
+/// Runs of ASCII and of other characters, as long as kernels' blocks and longer, with a few bytes
+/// changed: a lead before ASCII, a character across each border, faults far behind.
+fn long_text() -> impl Strategy<Value = Vec<u8>> {
+    let run = prop_oneof![
+        "[ -~]{0,300}",
+        "[a-zé-ҿ가-힣😀-😿]{0,150}",
+        "[가-힣]{0,100}",
+        "[😀-😿]{0,80}",
+        "[ -~]{60,70}[é가😀]",
+    ];
+    let edits = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3);
+    (prop::collection::vec(run, 0..6), edits).prop_map(|(runs, edits)| {
+        let mut bytes = runs.concat().into_bytes();
+        for (at, byte) in edits {
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+        }
+        bytes
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn long_texts_on_every_kernel(
+        text in long_text(),
+        key in any::<[u8; 4]>(),
+        cut in any::<prop::sample::Index>(),
+        alignment in 0..64_usize,
+    ) {
+        let expected = oracle(&text);
+        prop_assert_eq!(validate_utf8(&text).map(|_| ()).map_err(|e| e.valid_up_to), expected);
+        let masked: Vec<u8> = text.iter().zip(key.iter().cycle()).map(|(byte, k)| byte ^ k).collect();
+        for kernel in Isa::ALL.iter().filter_map(|&isa| Kernel::force(isa).ok()) {
+            let mut buf = [vec![0xEE; alignment], masked.clone(), vec![0xEE; 64]].concat();
+            let place = &mut buf[alignment..alignment + text.len()];
+            let got = kernel.unmask_validate(place, key).map(|_| ()).map_err(|e| e.valid_up_to);
+            prop_assert_eq!(got, expected, "{:?}: {}", kernel, text.escape_ascii());
+            prop_assert!(buf[alignment..alignment + text.len()] == text, "{:?}: not all unmasked", kernel);
+            prop_assert!(buf[alignment + text.len()..].iter().all(|&b| b == 0xEE), "{:?}: wrote behind", kernel);
+        }
+        let (left, right) = text.split_at(cut.index(text.len() + 1));
+        prop_assert_eq!(feed([left, right]).map_err(|(offset, _)| offset), expected);
+    }
+}

@@ -9,6 +9,7 @@
 use bytes::{Buf, BytesMut};
 
 use crate::header::AllowedRsv;
+use crate::mask::rotate;
 use crate::{Header, Opcode, ProtocolError, Role, apply_mask};
 
 /// What [`FrameDecoder`] finds next; `B` is how the caller owns bytes.
@@ -140,7 +141,10 @@ impl Input for BytesMut {
     }
 }
 
-/// What the front of the input is; [`FrameDecoder::next_from`] cuts it off and unmasks it.
+/// An event whose bytes are masked, and their key.
+pub(crate) type MaskedEvent<B> = (FrameEvent<B>, [u8; 4]);
+
+/// What the front of the input is; [`FrameDecoder::next_masked_from`] cuts it off.
 enum Next {
     Header {
         header: Header,
@@ -180,6 +184,15 @@ impl FrameDecoder {
         self
     }
 
+    pub(crate) const fn max_frame_bytes(&self) -> u64 {
+        self.max_frame_bytes
+    }
+
+    /// Our end of the connection.
+    pub(crate) const fn role(&self) -> Role {
+        self.role
+    }
+
     /// Whether the stream could end here without cutting a frame or a message.
     #[must_use]
     pub const fn is_between_messages(&self) -> bool {
@@ -212,46 +225,13 @@ impl FrameDecoder {
         self.next_from(input)
     }
 
-    /// A message that is one frame and whole in `input`, still masked, in a straight line; `None`
-    /// for everything else, which [`next_event`](Self::next_event) then looks at.
+    /// [`next_event`](Self::next_event), its bytes still masked, and their key.
     #[inline]
-    pub(crate) fn next_whole<'b>(
-        &self,
+    pub(crate) fn next_masked<'b>(
+        &mut self,
         input: &mut &'b mut [u8],
-        max_bytes: u64,
-    ) -> Option<(Opcode, [u8; 4], &'b mut [u8])> {
-        let &[first, second, ref rest @ ..] = &**input else {
-            return None;
-        };
-        let opcode = match first {
-            0x81 => Opcode::Text,
-            0x82 => Opcode::Binary,
-            _ => return None,
-        };
-        let masked = self.role.peer().masks();
-        if !self.is_between_messages() || (second & 0x80 != 0) != masked {
-            return None;
-        }
-        let (len, len_bytes) = match second & 0x7F {
-            126 => match u16::from_be_bytes(*rest.first_chunk()?) {
-                0..126 => return None,
-                len => (usize::from(len), 2),
-            },
-            127 => return None,
-            len => (usize::from(len), 0),
-        };
-        let header_len = 2 + len_bytes + if masked { 4 } else { 0 };
-        let fits = len as u64 <= self.max_frame_bytes.min(max_bytes);
-        if !fits || input.len() < header_len + len {
-            return None;
-        }
-        let (header, payload) = input.cut(header_len + len).split_at_mut(header_len);
-        let key = if masked {
-            *header.last_chunk()?
-        } else {
-            [0; 4]
-        };
-        Some((opcode, key, payload))
+    ) -> Result<Option<MaskedEvent<&'b mut [u8]>>, ProtocolError> {
+        self.next_masked_from(input)
     }
 
     /// Makes an error of the layer above final.
@@ -264,6 +244,26 @@ impl FrameDecoder {
         &mut self,
         input: &mut I,
     ) -> Result<Option<FrameEvent<I::Piece>>, ProtocolError> {
+        let Some((mut event, key)) = self.next_masked_from(input)? else {
+            return Ok(None);
+        };
+        match &mut event {
+            FrameEvent::Header(_) => {}
+            FrameEvent::Payload(piece) => {
+                apply_mask(piece.data.as_mut(), key);
+            }
+            FrameEvent::Control(control) => {
+                apply_mask(control.payload.as_mut(), key);
+            }
+        }
+        Ok(Some(event))
+    }
+
+    #[inline]
+    fn next_masked_from<I: Input>(
+        &mut self,
+        input: &mut I,
+    ) -> Result<Option<MaskedEvent<I::Piece>>, ProtocolError> {
         let next = match self.find(input.bytes()) {
             Ok(None) => return Ok(None),
             Ok(Some(next)) => next,
@@ -276,7 +276,7 @@ impl FrameDecoder {
             Next::Header { header, header_len } => {
                 input.skip(header_len);
                 self.start_frame(&header);
-                FrameEvent::Header(header)
+                (FrameEvent::Header(header), [0; 4])
             }
             Next::Payload {
                 len,
@@ -284,14 +284,14 @@ impl FrameDecoder {
                 ends_frame,
                 key,
             } => {
-                let mut data = input.cut(len);
-                let key = apply_mask(data.as_mut(), key);
-                self.advance(len as u64, key);
-                FrameEvent::Payload(Payload {
+                let data = input.cut(len);
+                self.advance(len as u64, rotate(key, len));
+                let piece = Payload {
                     data,
                     offset,
                     ends_frame,
-                })
+                };
+                (FrameEvent::Payload(piece), key)
             }
             Next::Control {
                 opcode,
@@ -300,9 +300,8 @@ impl FrameDecoder {
                 payload_len,
             } => {
                 input.skip(header_len);
-                let mut payload = input.cut(payload_len);
-                apply_mask(payload.as_mut(), key);
-                FrameEvent::Control(Control { opcode, payload })
+                let payload = input.cut(payload_len);
+                (FrameEvent::Control(Control { opcode, payload }), key)
             }
         }))
     }

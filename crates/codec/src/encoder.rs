@@ -261,13 +261,12 @@ impl<K: MaskKeys> Encoder<K> {
             mask_key: self.keys.next_key(),
             payload_len: payload.len() as u64,
         };
-        let mut bytes = [0; Header::BYTES_MAX];
-        let header_len = header.encode(&mut bytes);
-        out.reserve(header_len + payload.len());
-        match header_len {
-            2 => out.extend_from_slice(&bytes[..2]), // a length known here needs no call to copy
-            _ => out.extend_from_slice(&bytes[..header_len]),
-        }
+        let (bytes, header_len) = header.encoded();
+        out.reserve(bytes.len() + payload.len());
+        // All of them at once, and then what is no header goes: a known length needs no call to copy.
+        let header_at = out.len();
+        out.extend_from_slice(&bytes);
+        out.truncate(header_at + header_len);
         match header.mask_key {
             None => out.extend_from_slice(payload),
             Some(key) => {

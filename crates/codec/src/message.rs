@@ -10,10 +10,11 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::decoder::{Control, FrameDecoder, FrameEvent, Payload};
+use crate::decoder::{FrameDecoder, FrameEvent, Payload};
 use crate::header::Header;
-use crate::utf8::{self, TextBuffer, Utf8Error};
-use crate::{CloseFrame, Limits, Opcode, ProtocolError, Role, apply_mask};
+use crate::limits::CONTROL_PAYLOAD_BYTES_MAX;
+use crate::utf8::{Seen, TextBuffer, Utf8Error, unmask_short, unmask_validate, validate};
+use crate::{CloseFrame, Limits, Opcode, ProtocolError, Role, append_masked, apply_mask};
 
 /// A message or a control frame, borrowed until the next call of the decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,9 @@ pub struct MessageDecoder {
     fragments: u32,
     /// Payload bytes that those frames declare.
     message_bytes: u64,
+    /// A whole message shorter than this may be next, and nothing else is in its way; zero when
+    /// something is.
+    whole_end: u32,
     /// The current frame ends its message.
     fin: bool,
     kind: Kind,
@@ -90,17 +94,25 @@ impl MessageDecoder {
     /// A decoder for what arrives at `role`; no extension is negotiated.
     #[must_use]
     pub const fn new(role: Role, limits: Limits) -> Self {
-        Self {
+        let mut decoder = Self {
             frames: FrameDecoder::new(role, limits.max_frame_bytes),
             max_message_bytes: limits.max_message_bytes,
             max_fragments: limits.max_fragments,
             fragments: 0,
             message_bytes: 0,
+            whole_end: 0,
             fin: false,
             kind: Kind::Binary,
             phase: Phase::Receiving,
             assembly: None,
-        }
+        };
+        decoder.expect_whole();
+        decoder
+    }
+
+    /// Our end of the connection.
+    pub(crate) const fn role(&self) -> Role {
+        self.frames.role()
     }
 
     /// Whether the stream could end here without cutting a frame or a message.
@@ -115,20 +127,117 @@ impl MessageDecoder {
     /// # Errors
     ///
     /// The rule or limit that the peer broke. Final: every later call gives the same.
-    #[inline]
+    #[inline(always)]
     pub fn next_message<'m, 'b: 'm>(
         &'m mut self,
         input: &mut &'b mut [u8],
     ) -> Result<Option<Message<'m>>, ProtocolError> {
+        if let Some(whole) = self.short_at(input) {
+            let payload = whole.cut(input);
+            return match (whole.first, unmask_short(payload, whole.key)) {
+                (BINARY, Seen::Ascii(text)) => Ok(Some(Message::Binary(text.as_bytes()))),
+                (BINARY, Seen::Bytes(bytes)) => Ok(Some(Message::Binary(bytes))),
+                (_, Seen::Ascii(text)) => Ok(Some(Message::Text(text))),
+                (_, Seen::Bytes(bytes)) => match self.text(bytes) {
+                    Ok(text) => Ok(Some(Message::Text(text))),
+                    Err(error) => Err(error),
+                },
+            };
+        }
+        // The input goes by value, and what comes back is taken apart and put together again: so the
+        // caller's loop keeps both in registers, and not where a call reads and writes them.
+        let mut rest = core::mem::take(input);
+        let next = self.next_of_any_kind(&mut rest);
+        *input = rest;
+        match next {
+            Ok(Some(Message::Text(text))) => Ok(Some(Message::Text(text))),
+            Ok(Some(Message::Binary(bytes))) => Ok(Some(Message::Binary(bytes))),
+            Ok(Some(Message::Ping(payload))) => Ok(Some(Message::Ping(payload))),
+            Ok(Some(Message::Pong(payload))) => Ok(Some(Message::Pong(payload))),
+            Ok(Some(Message::Close(close))) => Ok(Some(Message::Close(close))),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Text that is not all ASCII.
+    #[inline(never)]
+    fn text<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b str, ProtocolError> {
+        validate(bytes).map_err(|error| self.fail(error.into()))
+    }
+
+    /// A message that is one frame of at most 125 bytes and whole in `input`.
+    #[inline(always)]
+    pub(crate) fn short_at(&self, input: &[u8]) -> Option<Whole> {
+        let masks = self.frames.role().peer().masks();
+        let (mask_bit, header_len) = if masks { (0x80, 6) } else { (0, 2) };
+        let &[first @ (TEXT | BINARY), second, ref rest @ ..] = input else {
+            return None;
+        };
+        // A mask bit that is not as it must be makes the length too long.
+        let len = usize::from(second ^ mask_bit);
+        if len > CONTROL_PAYLOAD_BYTES_MAX
+            || len >= self.whole_end as usize
+            || input.len() < header_len + len
+        {
+            return None;
+        }
+        let key = if masks { *rest.first_chunk()? } else { [0; 4] };
+        Some(Whole {
+            first,
+            key,
+            header_len,
+            len,
+        })
+    }
+
+    /// [`short_at`](Self::short_at) for longer ones.
+    #[inline]
+    pub(crate) fn long_at(&self, input: &[u8]) -> Option<Whole> {
+        let &[first @ (TEXT | BINARY), second, ref rest @ ..] = input else {
+            return None;
+        };
+        let masks = self.frames.role().peer().masks();
+        let (len, len_bytes) = match second ^ if masks { 0x80 } else { 0 } {
+            126 => (u64::from(u16::from_be_bytes(*rest.first_chunk()?)), 2),
+            127 => (u64::from_be_bytes(*rest.first_chunk()?), 8),
+            _ => return None,
+        };
+        let is_shortest = len > if len_bytes == 2 { 125 } else { 0xFFFF };
+        if !is_shortest || len >= u64::from(self.whole_end) {
+            return None;
+        }
+        let len = usize::try_from(len).ok()?;
+        let header_len = 2 + len_bytes + if masks { 4 } else { 0 };
+        if input.len() < header_len + len {
+            return None;
+        }
+        let key = if masks {
+            *rest[len_bytes..].first_chunk()?
+        } else {
+            [0; 4]
+        };
+        Some(Whole {
+            first,
+            key,
+            header_len,
+            len,
+        })
+    }
+
+    /// What [`short_at`](Self::short_at) leaves: longer, cut and fragmented messages, control
+    /// frames, errors, nothing.
+    #[inline(never)]
+    fn next_of_any_kind<'m, 'b: 'm>(
+        &'m mut self,
+        input: &mut &'b mut [u8],
+    ) -> Result<Option<Message<'m>>, ProtocolError> {
+        if let Some(whole) = self.long_at(input) {
+            return self.whole(whole, whole.cut(input));
+        }
+        self.whole_end = 0;
         match self.phase {
-            Phase::Receiving => {
-                if self.max_fragments > 0
-                    && let Some((opcode, key, payload)) =
-                        self.frames.next_whole(input, self.max_message_bytes)
-                {
-                    return self.whole(opcode, key, payload);
-                }
-            }
+            Phase::Receiving => {}
             Phase::Delivered => {
                 self.assembly = None;
                 self.phase = Phase::Receiving;
@@ -139,11 +248,16 @@ impl MessageDecoder {
             }
         }
         match self.advance(input) {
-            Ok(Step::NeedBytes) => Ok(None),
+            Ok(Step::NeedBytes) => {
+                self.expect_whole();
+                Ok(None)
+            }
             Ok(Step::Borrowed(message)) => {
                 if matches!(message, Message::Close(_)) {
                     self.phase = Phase::Closed;
                     self.assembly = None;
+                } else {
+                    self.expect_whole();
                 }
                 Ok(Some(message))
             }
@@ -159,47 +273,67 @@ impl MessageDecoder {
         }
     }
 
+    /// Opens the straight line if it may be taken.
+    const fn expect_whole(&mut self) {
+        if self.is_between_messages() && self.max_fragments > 0 {
+            let (frame, message) = (self.frames.max_frame_bytes(), self.max_message_bytes);
+            let max = if frame < message { frame } else { message };
+            self.whole_end = if max < u32::MAX as u64 {
+                #[expect(clippy::cast_possible_truncation, reason = "just compared")]
+                let max = max as u32;
+                max + 1
+            } else {
+                u32::MAX
+            };
+        }
+    }
+
     /// A message that is one frame.
-    #[inline]
+    #[inline(always)]
     fn whole<'b>(
         &mut self,
-        opcode: Opcode,
-        key: [u8; 4],
+        Whole { first, key, .. }: Whole,
         payload: &'b mut [u8],
     ) -> Result<Option<Message<'b>>, ProtocolError> {
-        if opcode == Opcode::Binary {
+        if first == BINARY {
             apply_mask(payload, key);
             return Ok(Some(Message::Binary(payload)));
         }
-        match utf8::unmask_validate(payload, key) {
+        match unmask_validate(payload, key) {
             Ok(text) => Ok(Some(Message::Text(text))),
-            Err(error) => {
-                let error = error.into();
-                self.frames.fail(error);
-                Err(error)
-            }
+            Err(error) => Err(self.fail(error.into())),
         }
+    }
+
+    /// Makes `error` final.
+    #[cold]
+    pub(crate) const fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+        self.whole_end = 0;
+        self.frames.fail(error);
+        error
     }
 
     /// Runs frame events until one completes a message.
     #[inline]
     fn advance<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Step<'b>, ProtocolError> {
-        while let Some(event) = self.frames.next_event(input)? {
+        while let Some((event, key)) = self.frames.next_masked(input)? {
             match event {
                 FrameEvent::Header(header) => self.start_frame(&header)?,
                 FrameEvent::Payload(piece) if piece.ends_frame && self.is_whole(&piece) => {
-                    return self.kind.borrowed(piece.data).map(Step::Borrowed);
+                    return self.kind.borrowed(piece.data, key).map(Step::Borrowed);
                 }
                 FrameEvent::Payload(piece) => {
                     let assembly = self.assembly.get_or_insert_with(|| self.kind.assembly());
-                    assembly.push(piece.data)?;
+                    assembly.push_masked(piece.data, key)?;
                     if piece.ends_frame && self.fin {
                         assembly.finish()?;
                         return Ok(Step::Assembled);
                     }
                 }
                 FrameEvent::Control(control) => {
-                    return control_message(control).map(Step::Borrowed);
+                    apply_mask(control.payload, key);
+                    let message = control_message(control.opcode, control.payload)?;
+                    return Ok(Step::Borrowed(message));
                 }
             }
         }
@@ -238,6 +372,33 @@ impl MessageDecoder {
     }
 }
 
+/// The first byte of a whole text message, no reserved bit set (§5.2).
+pub(crate) const TEXT: u8 = 0x80 | Opcode::Text.bits();
+/// The same of a binary one.
+pub(crate) const BINARY: u8 = 0x80 | Opcode::Binary.bits();
+
+/// A message that is one frame, and that the input holds all of.
+#[derive(Clone, Copy)]
+pub(crate) struct Whole {
+    /// [`TEXT`] or [`BINARY`].
+    pub(crate) first: u8,
+    /// Zero if it is not masked.
+    pub(crate) key: [u8; 4],
+    pub(crate) header_len: usize,
+    /// Of the payload.
+    pub(crate) len: usize,
+}
+
+impl Whole {
+    /// Takes it off `input`; its payload, still masked.
+    #[inline(always)]
+    fn cut<'b>(self, input: &mut &'b mut [u8]) -> &'b mut [u8] {
+        let (frame, rest) = core::mem::take(input).split_at_mut(self.header_len + self.len);
+        *input = rest;
+        &mut frame[self.header_len..]
+    }
+}
+
 enum Step<'b> {
     NeedBytes,
     Borrowed(Message<'b>),
@@ -254,20 +415,23 @@ impl Kind {
     }
 
     #[inline]
-    fn borrowed(self, payload: &[u8]) -> Result<Message<'_>, ProtocolError> {
+    fn borrowed(self, payload: &mut [u8], key: [u8; 4]) -> Result<Message<'_>, ProtocolError> {
         match self {
-            Self::Text => Ok(Message::Text(utf8::validate(payload)?)),
-            Self::Binary => Ok(Message::Binary(payload)),
+            Self::Text => Ok(Message::Text(unmask_validate(payload, key)?)),
+            Self::Binary => {
+                apply_mask(payload, key);
+                Ok(Message::Binary(payload))
+            }
         }
     }
 }
 
 impl Assembly {
-    fn push(&mut self, piece: &[u8]) -> Result<(), Utf8Error> {
+    fn push_masked(&mut self, piece: &[u8], key: [u8; 4]) -> Result<(), Utf8Error> {
         match self {
-            Self::Text(text) => text.push(piece),
+            Self::Text(text) => text.push_masked(piece, key),
             Self::Binary(bytes) => {
-                bytes.extend_from_slice(piece);
+                append_masked(bytes, piece, key);
                 Ok(())
             }
         }
@@ -289,9 +453,8 @@ impl Assembly {
     }
 }
 
-fn control_message(control: Control<&mut [u8]>) -> Result<Message<'_>, ProtocolError> {
-    let payload: &[u8] = control.payload;
-    Ok(match control.opcode {
+fn control_message(opcode: Opcode, payload: &[u8]) -> Result<Message<'_>, ProtocolError> {
+    Ok(match opcode {
         Opcode::Ping => Message::Ping(payload),
         Opcode::Pong => Message::Pong(payload),
         Opcode::Close => Message::Close(CloseFrame::parse(payload)?),

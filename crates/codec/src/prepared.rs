@@ -80,8 +80,7 @@ impl PreparedFrame {
             mask_key: None,
             payload_len: payload.len() as u64,
         };
-        let mut bytes = [0; Header::BYTES_MAX];
-        let header_len = header.encode(&mut bytes);
+        let (bytes, header_len) = header.encoded();
         let mut header = [0; 10];
         header.copy_from_slice(&bytes[..10]);
         Self {

@@ -4,9 +4,19 @@
 //! Never: keeps state between messages.
 
 use fanfare_codec::handshake::{Request, Response, Status};
-use fanfare_codec::{CloseFrame, Encoder, Message};
+use fanfare_codec::{CloseFrame, Encoder, Message, MessageDecoder};
 
 use crate::conn::Admitted;
+
+/// Answers the messages at the front of `input` where they lie, as many as can be; gives the answers,
+/// at the front of where `input` was.
+#[inline]
+pub(crate) fn answer_in_place<'b>(
+    decoder: &mut MessageDecoder,
+    input: &mut &'b mut [u8],
+) -> &'b [u8] {
+    decoder.echo_in_place(input)
+}
 
 /// Appends the answer to `message`. The one to a close frame ends the connection.
 #[inline]

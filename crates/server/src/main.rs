@@ -4,7 +4,6 @@
 //!
 //! Never: serves a connection itself.
 
-mod alarm;
 mod cli;
 mod clock;
 mod config;

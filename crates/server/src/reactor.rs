@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 
-use crate::alarm::Alarm;
 use crate::clock::{Clock, Time};
 use crate::config::Config;
 use crate::conn::{Admitted, Conn, Context, Fate, Readiness};
@@ -28,7 +27,6 @@ use crate::transport::Transport;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 const LISTENER: Token = Token(usize::MAX - 1);
-const ALARM: Token = Token(usize::MAX - 2);
 
 /// How long accepting pauses when descriptors or places have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -72,7 +70,6 @@ pub(crate) struct Reactor {
     poll: Poll,
     clock: Clock,
     now: Time,
-    alarm: Alarm,
     config: Config,
     accepting: Accepting,
     admission: Arc<Admission>,
@@ -126,7 +123,6 @@ impl Reactor {
         let clock = Clock::start();
         Ok(Self {
             now: clock.read(),
-            alarm: Alarm::new(poll.registry(), ALARM)?,
             poll,
             clock,
             config,
@@ -159,7 +155,6 @@ impl Reactor {
             for event in &events {
                 match event.token() {
                     WAKER => self.stop_if_requested(),
-                    ALARM => self.alarm.rang(),
                     LISTENER => self.accepting.on_edge(),
                     token => {
                         let readiness = Readiness {
@@ -202,8 +197,8 @@ impl Reactor {
         };
         let end = self.ends_at.unwrap_or(Time::NEVER);
         let next = self.wheel.next().min(accept).min(end);
-        self.alarm.set(next, self.now)?;
-        self.poll.poll(events, None)
+        let wait = (next != Time::NEVER).then(|| next.since(self.now));
+        self.poll.poll(events, wait)
     }
 
     /// Gives a connection its turn and does what it says.

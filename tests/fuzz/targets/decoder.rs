@@ -1,15 +1,16 @@
 //! Any bytes, whole and cut where the fuzzer likes: the same events from both fronts of the frame
-//! decoder and from the message decoder, the same error, and nothing kept that was promised not to be.
+//! decoder and from the message decoder, the same error, the same echo in place as encoded, and nothing
+//! kept that was promised not to be.
 //!
-//! Input: a byte of options, a byte n, n cuts (two bytes each, big-endian), then the stream.
+//! Input: a byte of options (the role, RSV1, the kernel), a byte n, n cuts (two bytes each, big-endian), then the stream.
 //!
 //! Never: judges what an event should be; the conformance catalogue does.
 #![no_main]
 
 use bytes::BytesMut;
 use fanfare_codec::{
-    AllowedRsv, FrameDecoder, FrameEvent, Limits, Message, MessageDecoder, ProtocolError, Role,
-    Rsv, UNCONSUMED_BYTES_MAX,
+    AllowedRsv, Encoder, FrameDecoder, FrameEvent, Isa, Kernel, Limits, Message, MessageDecoder,
+    ProtocolError, Role, Rsv, UNCONSUMED_BYTES_MAX,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -59,6 +60,11 @@ fuzz_target!(|input: &[u8]| {
         }),
     };
     let pieces = cut(stream, cuts);
+    // Two bits choose the kernel: one of those that this CPU has.
+    let isa = Isa::ALL[usize::from(input[0] >> 2) % Isa::ALL.len()];
+    if let Ok(kernel) = Kernel::force(isa) {
+        kernel.use_everywhere();
+    }
 
     let whole = frames_borrowed(&options, &[stream]);
     assert_eq!(whole, frames_borrowed(&options, &pieces), "borrowed, cut");
@@ -72,7 +78,45 @@ fuzz_target!(|input: &[u8]| {
         messages(&options, &single),
         "messages, byte by byte"
     );
+    let echoed = echoes(&[stream], false);
+    assert_eq!(echoed, echoes(&[stream], true), "echo in place, whole");
+    assert_eq!(echoed, echoes(&pieces, true), "echo in place, cut");
 });
+
+/// What a server echoes: in place where it can, or never.
+fn echoes(pieces: &[&[u8]], in_place: bool) -> Trace<u8> {
+    let mut decoder = MessageDecoder::new(Role::Server, LIMITS);
+    let mut encoder = Encoder::server();
+    let (mut events, mut kept, mut error) = (Vec::new(), Vec::new(), None);
+    for piece in pieces {
+        kept.extend_from_slice(piece);
+        let mut input = &mut kept[..];
+        let total = input.len();
+        loop {
+            if in_place {
+                events.extend_from_slice(decoder.echo_in_place(&mut input));
+            }
+            let encoded = match decoder.next_message(&mut input) {
+                Ok(Some(Message::Text(text))) => encoder.text(&mut events, text),
+                Ok(Some(Message::Binary(bytes))) => encoder.binary(&mut events, bytes),
+                Ok(Some(Message::Ping(payload))) => encoder.pong(&mut events, payload),
+                Ok(Some(Message::Pong(_) | Message::Close(_))) => Ok(()),
+                Ok(None) => break,
+                Err(e) => {
+                    error = Some(e);
+                    break;
+                }
+            };
+            encoded.expect("an answer is no longer than what it answers");
+        }
+        if error.is_some() {
+            break;
+        }
+        let used = total - input.len();
+        kept.drain(..used);
+    }
+    Trace { events, error }
+}
 
 /// An empty ping, as the peer of `role` sends it.
 fn legal_frame(role: Role) -> Vec<u8> {

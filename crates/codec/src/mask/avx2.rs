@@ -1,23 +1,79 @@
-//! The AVX2 mask kernel. In: bytes and a key. Out: the bytes XORed in place.
+//! AVX2's registers for the mask kernel. In: a span and a key. Out: its bytes XORed.
 //!
 //! Never: runs unless the dispatch detected AVX2.
 
 use core::arch::x86_64::{
-    __m256i, _mm256_loadu_si256, _mm256_set1_epi32, _mm256_storeu_si256, _mm256_xor_si256,
+    __m256i, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi32,
+    _mm256_storeu_si256, _mm256_xor_si256,
 };
 
-const BLOCK_BYTES: usize = 32;
+use super::lane::{self, Lane, Span};
 
-#[target_feature(enable = "avx2")]
-pub(super) fn apply(buf: &mut [u8], key: [u8; 4]) {
-    let word = _mm256_set1_epi32(i32::from_ne_bytes(key));
-    let (blocks, tail) = buf.as_chunks_mut::<BLOCK_BYTES>();
-    for block in blocks {
-        let at: *mut __m256i = block.as_mut_ptr().cast();
-        // SAFETY: `block` is exactly 32 readable bytes; `loadu` needs no alignment.
-        let bytes = unsafe { _mm256_loadu_si256(at) };
-        // SAFETY: the same 32 bytes, exclusively borrowed.
-        unsafe { _mm256_storeu_si256(at, _mm256_xor_si256(bytes, word)) };
+impl Lane for __m256i {
+    const BYTES: usize = 32;
+
+    #[inline(always)]
+    unsafe fn load(at: *const u8) -> Self {
+        // SAFETY: 32 readable bytes, as the caller vouches; `loadu` needs no alignment.
+        unsafe { _mm256_loadu_si256(at.cast()) }
     }
-    super::swar::apply_short(tail, key); // 32 is a multiple of 4: the tail starts at key[0] again
+
+    #[inline(always)]
+    unsafe fn store(self, at: *mut u8) {
+        // SAFETY: 32 writable bytes, as the caller vouches; `storeu` needs no alignment.
+        unsafe { _mm256_storeu_si256(at.cast(), self) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(word: u32) -> Self {
+        // SAFETY: AVX2, as the caller vouches.
+        unsafe { _mm256_set1_epi32(word.cast_signed()) }
+    }
+
+    #[inline(always)]
+    unsafe fn xor(self, other: Self) -> Self {
+        // SAFETY: AVX2, as the caller vouches.
+        unsafe { _mm256_xor_si256(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn or(self, other: Self) -> Self {
+        // SAFETY: AVX2, as the caller vouches.
+        unsafe { _mm256_or_si256(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn is_ascii(self) -> bool {
+        // SAFETY: AVX2, as the caller vouches.
+        unsafe { _mm256_movemask_epi8(self) == 0 }
+    }
+}
+
+/// XORs at least 32 bytes.
+///
+/// # Safety
+///
+/// As [`lane::run`].
+#[target_feature(enable = "avx2")]
+pub(crate) unsafe fn run(dst: *mut u8, src: *const u8, len: usize, key: [u8; 4]) {
+    let span = Span { dst, src, len };
+    // SAFETY: the caller vouches for the span; this function is compiled for AVX2.
+    unsafe { lane::run_all::<__m256i>(span, key) }
+}
+
+/// XORs at least 32 bytes while they are ASCII; gives how many, and the key of the next.
+///
+/// # Safety
+///
+/// As [`lane::run`].
+#[target_feature(enable = "avx2")]
+pub(crate) unsafe fn run_ascii(
+    dst: *mut u8,
+    src: *const u8,
+    len: usize,
+    key: [u8; 4],
+) -> (usize, [u8; 4]) {
+    let span = Span { dst, src, len };
+    // SAFETY: the caller vouches for the span; this function is compiled for AVX2.
+    unsafe { lane::run_ascii::<__m256i>(span, key) }
 }

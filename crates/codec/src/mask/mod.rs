@@ -1,23 +1,26 @@
 //! XOR masking (RFC 6455 §5.3). In: bytes and a key. Out: the same bytes, XORed, in place or into
 //! fresh memory; and the key rotated to where the next byte needs it.
 //!
-//! One kernel a file; this one chooses. Short inputs never reach the choice: they take the inline
-//! portable path. Run-time detection needs feature `std`; without it the portable kernel serves.
+//! `lane.rs` is the loop, the other files are registers for it; this one chooses. Short inputs never
+//! reach the choice: they take the inline portable path. Run-time detection needs feature `std`;
+//! without it the portable kernel serves.
 //!
 //! Never: allocates (but for [`append_masked`]), looks at UTF-8, knows what a frame is.
 
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
-mod avx2;
+pub(crate) mod avx2;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
-mod avx512;
+pub(crate) mod avx512;
+pub(crate) mod lane;
 pub(crate) mod swar;
 
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem::MaybeUninit;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+use core::sync::atomic::{AtomicU8, Ordering};
 
-/// Up to this length the portable path beats a call through the dispatch.
-const INLINE_BYTES_MAX: usize = 64;
+use lane::Span;
 
 /// XORs `buf` with `key`, repeated, and returns the key rotated by `buf.len()`, which is the key
 /// for the byte that follows: a payload can be unmasked in pieces of any length.
@@ -34,11 +37,8 @@ const INLINE_BYTES_MAX: usize = 64;
 /// ```
 #[inline]
 pub fn apply_mask(buf: &mut [u8], key: [u8; 4]) -> [u8; 4] {
-    if buf.len() < INLINE_BYTES_MAX {
-        swar::apply_short(buf, key);
-    } else {
-        Kernel::detect().apply_long(buf, key);
-    }
+    // SAFETY: `buf` is borrowed exclusively, and goes nowhere else.
+    unsafe { run(Span::in_place(buf), key) };
     rotate(key, buf.len())
 }
 
@@ -54,7 +54,10 @@ pub fn copy_mask<'d>(
     src: &[u8],
     key: [u8; 4],
 ) -> (&'d mut [u8], [u8; 4]) {
-    let written = swar::copy(&mut dst[..src.len()], src, key);
+    let written = Kernel::detect().copy_with(dst, src, |_, span| {
+        // SAFETY: `copy_with` keeps the span's promises.
+        unsafe { run(span, key) };
+    });
     (written, rotate(key, src.len()))
 }
 
@@ -70,9 +73,31 @@ pub fn append_masked(out: &mut Vec<u8>, src: &[u8], key: [u8; 4]) -> [u8; 4] {
     next
 }
 
+/// XORs a span of any length: the short ones here, the others by the kernel of this CPU.
+///
+/// # Safety
+///
+/// `span` keeps its promises.
+#[inline(always)]
+pub(crate) unsafe fn run(span: Span, key: [u8; 4]) {
+    if span.len < INLINE_BYTES {
+        // SAFETY: the caller vouches for the span.
+        unsafe { swar::short(span, key) };
+    } else {
+        // SAFETY: the caller vouches for the span; it is longer than any register.
+        unsafe { Kernel::detect().run_long(span, key) };
+    }
+}
+
+/// From this length on a call to a kernel is worth it.
+const INLINE_BYTES: usize = 65;
+
+/// The longest register: what is shorter is no kernel's.
+pub(crate) const LANE_BYTES_MAX: usize = 64;
+
 /// The key for the byte that lies `len` bytes after the one that `key` starts at.
-#[inline]
-const fn rotate(key: [u8; 4], len: usize) -> [u8; 4] {
+#[inline(always)]
+pub(crate) const fn rotate(key: [u8; 4], len: usize) -> [u8; 4] {
     #[expect(clippy::cast_possible_truncation, reason = "0–3")]
     let turns = (len % 4) as u32;
     // In little-endian order byte 0 of the key is the low byte: rotating right brings the next
@@ -80,6 +105,12 @@ const fn rotate(key: [u8; 4], len: usize) -> [u8; 4] {
     u32::from_le_bytes(key)
         .rotate_right(8 * turns)
         .to_le_bytes()
+}
+
+/// [`rotate`], as a word in the order of memory.
+#[inline(always)]
+const fn key_at(key: [u8; 4], len: usize) -> u32 {
+    u32::from_ne_bytes(rotate(key, len))
 }
 
 /// The instruction set that a kernel is written for.
@@ -90,7 +121,8 @@ pub enum Isa {
     Portable,
     /// x86-64 with AVX2.
     Avx2,
-    /// x86-64 with AVX-512 F, BW and VL.
+    /// x86-64 with AVX-512 F, BW, VL and VBMI: Ice Lake, Zen 4 and later. What came before lowers
+    /// its clock for 512 bits.
     Avx512,
 }
 
@@ -108,6 +140,7 @@ impl Isa {
                 std::is_x86_feature_detected!("avx512f")
                     && std::is_x86_feature_detected!("avx512bw")
                     && std::is_x86_feature_detected!("avx512vl")
+                    && std::is_x86_feature_detected!("avx512vbmi")
             }
             #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
             Self::Avx2 | Self::Avx512 => false,
@@ -120,17 +153,30 @@ impl Isa {
 pub struct Kernel(Isa);
 
 impl Kernel {
-    /// The fastest kernel of this CPU.
+    /// The fastest kernel of this CPU, unless another is [used everywhere](Self::use_everywhere).
     #[inline]
     #[must_use]
     pub fn detect() -> Self {
-        if Isa::Avx512.is_detected() {
-            Self(Isa::Avx512)
-        } else if Isa::Avx2.is_detected() {
-            Self(Isa::Avx2)
-        } else {
-            Self(Isa::Portable)
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        {
+            match DETECTED.load(Ordering::Relaxed) {
+                AVX512 => Self(Isa::Avx512),
+                AVX2 => Self(Isa::Avx2),
+                PORTABLE => Self(Isa::Portable),
+                _ => Self::detect_first(),
+            }
         }
+        #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
+        Self(Isa::Portable)
+    }
+
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    #[cold]
+    fn detect_first() -> Self {
+        let fastest = Isa::ALL.iter().rev().find(|isa| isa.is_detected());
+        let kernel = fastest.map_or(Self(Isa::Portable), |isa| Self(*isa));
+        kernel.use_everywhere();
+        kernel
     }
 
     /// The kernel for `isa`.
@@ -146,34 +192,150 @@ impl Kernel {
         }
     }
 
+    /// Makes the whole process use it from now on, wherever a kernel is chosen: [`apply_mask`], the
+    /// decoders, the validators. For tests and benches.
+    pub fn use_everywhere(self) {
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        DETECTED.store(self.code(), Ordering::Relaxed);
+    }
+
+    /// How [`DETECTED`] names it.
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    const fn code(self) -> u8 {
+        match self.0 {
+            Isa::Portable => PORTABLE,
+            Isa::Avx2 => AVX2,
+            Isa::Avx512 => AVX512,
+        }
+    }
+
     /// What it is written for.
     #[must_use]
     pub const fn isa(self) -> Isa {
         self.0
     }
 
-    /// [`apply_mask`] with this kernel at every length, short ones too.
+    /// [`apply_mask`] with this kernel wherever its registers fit.
     #[inline]
     pub fn apply_mask(self, buf: &mut [u8], key: [u8; 4]) -> [u8; 4] {
-        self.apply_long(buf, key);
+        // SAFETY: `buf` is borrowed exclusively, and goes nowhere else.
+        unsafe { self.run(Span::in_place(buf), key) };
         rotate(key, buf.len())
     }
 
+    /// [`copy_mask`] with this kernel wherever its registers fit.
+    ///
+    /// # Panics
+    ///
+    /// As [`copy_mask`].
     #[inline]
-    fn apply_long(self, buf: &mut [u8], key: [u8; 4]) {
+    pub fn copy_mask<'d>(
+        self,
+        dst: &'d mut [MaybeUninit<u8>],
+        src: &[u8],
+        key: [u8; 4],
+    ) -> (&'d mut [u8], [u8; 4]) {
+        let written = self.copy_with(dst, src, |kernel, span| {
+            // SAFETY: `copy_with` keeps the span's promises.
+            unsafe { kernel.run(span, key) };
+        });
+        (written, rotate(key, src.len()))
+    }
+
+    /// Has `fill` move all of `src` to the front of `dst`, and gives what it wrote.
+    #[inline(always)]
+    fn copy_with<'d>(
+        self,
+        dst: &'d mut [MaybeUninit<u8>],
+        src: &[u8],
+        fill: impl FnOnce(Self, Span),
+    ) -> &'d mut [u8] {
+        let dst = &mut dst[..src.len()];
+        let span = Span {
+            dst: dst.as_mut_ptr().cast(),
+            src: src.as_ptr(),
+            len: src.len(),
+        };
+        fill(self, span);
+        // SAFETY: `MaybeUninit<u8>` has the layout of `u8`, and both callers' `fill` writes each of
+        // the `src.len()` bytes: `run` leaves none out.
+        unsafe { &mut *(core::ptr::from_mut(dst) as *mut [u8]) }
+    }
+
+    /// # Safety
+    ///
+    /// `span` keeps its promises.
+    #[inline]
+    pub(crate) unsafe fn run(self, span: Span, key: [u8; 4]) {
+        if span.len < LANE_BYTES_MAX {
+            // SAFETY: the caller vouches for the span.
+            unsafe { swar::short(span, key) };
+        } else {
+            // SAFETY: the caller vouches for the span.
+            unsafe { self.run_long(span, key) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `span` keeps its promises and has at least [`LANE_BYTES_MAX`].
+    #[inline(always)]
+    pub(crate) unsafe fn run_long(self, span: Span, key: [u8; 4]) {
+        debug_assert!(span.len >= LANE_BYTES_MAX, "shorter than a register");
+        let Span { dst, src, len } = span; // in registers: the whole would be passed by reference
         match self.0 {
-            Isa::Portable => swar::apply(buf, key),
+            // SAFETY: the caller vouches for the span.
+            Isa::Portable => unsafe { swar::run(dst, src, len, key) },
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            // SAFETY: a `Kernel` of this ISA exists only if `is_detected` found AVX2.
-            Isa::Avx2 => unsafe { avx2::apply(buf, key) },
+            // SAFETY: the caller vouches for the span; a `Kernel` of this ISA exists only if
+            // `is_detected` found AVX2.
+            Isa::Avx2 => unsafe { avx2::run(dst, src, len, key) },
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            // SAFETY: a `Kernel` of this ISA exists only if `is_detected` found AVX-512 F, BW, VL.
-            Isa::Avx512 => unsafe { avx512::apply(buf, key) },
+            // SAFETY: the caller vouches for the span; a `Kernel` of this ISA exists only if
+            // `is_detected` found AVX-512 F, BW and VL.
+            Isa::Avx512 => unsafe { avx512::run(dst, src, len, key) },
             #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
             Isa::Avx2 | Isa::Avx512 => unreachable!("never detected in this build"),
         }
     }
 }
+
+impl Kernel {
+    /// XORs `span` while it is ASCII; how many bytes of it, and the key of the next.
+    ///
+    /// # Safety
+    ///
+    /// `span` keeps its promises and has at least [`LANE_BYTES_MAX`].
+    #[inline]
+    pub(crate) unsafe fn run_ascii(self, span: Span, key: [u8; 4]) -> (usize, [u8; 4]) {
+        debug_assert!(span.len >= LANE_BYTES_MAX, "shorter than a register");
+        let Span { dst, src, len } = span; // in registers: the whole would be passed by reference
+        match self.0 {
+            // SAFETY: the caller vouches for the span.
+            Isa::Portable => unsafe { swar::run_ascii(dst, src, len, key) },
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            // SAFETY: the caller vouches for the span; a `Kernel` of this ISA exists only if
+            // `is_detected` found AVX2.
+            Isa::Avx2 => unsafe { avx2::run_ascii(dst, src, len, key) },
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            // SAFETY: the caller vouches for the span; a `Kernel` of this ISA exists only if
+            // `is_detected` found AVX-512 F, BW and VL.
+            Isa::Avx512 => unsafe { avx512::run_ascii(dst, src, len, key) },
+            #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
+            Isa::Avx2 | Isa::Avx512 => unreachable!("never detected in this build"),
+        }
+    }
+}
+
+/// What [`Kernel::detect`] found, or was told: zero before, and then one of the three below.
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+static DETECTED: AtomicU8 = AtomicU8::new(0);
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+const PORTABLE: u8 = 1;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+const AVX2: u8 = 2;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+const AVX512: u8 = 3;
 
 /// The caller forced a kernel that this CPU, or this build, cannot run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,6 @@
 //! Never: waits for a sequence to be complete when its first bytes already cannot be UTF-8.
 
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
-mod avx2;
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod avx512;
 mod unmask;
 
@@ -16,6 +14,10 @@ use alloc::vec::Vec;
 use core::fmt;
 
 pub use unmask::unmask_validate;
+pub(crate) use unmask::{Seen, unmask_leftwards, unmask_short};
+
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+use crate::mask::{Isa, Kernel};
 
 /// The bytes are not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +41,23 @@ impl core::error::Error for Utf8Error {}
 /// [`Utf8Error`] with the offset of the first invalid or unfinished sequence.
 #[inline]
 pub fn validate(bytes: &[u8]) -> Result<&str, Utf8Error> {
-    simdutf8::basic::from_utf8(bytes).map_err(|_| locate(bytes))
+    if is_utf8(bytes) {
+        // SAFETY: just validated.
+        Ok(unsafe { core::str::from_utf8_unchecked(bytes) })
+    } else {
+        Err(locate(bytes))
+    }
+}
+
+/// Whether `bytes` are UTF-8, by the fastest validator of this CPU.
+#[inline]
+fn is_utf8(bytes: &[u8]) -> bool {
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    if Kernel::detect().isa() == Isa::Avx512 {
+        // SAFETY: a `Kernel` of this ISA exists only if AVX-512 F, BW, VL and VBMI were detected.
+        return unsafe { avx512::is_utf8(bytes) };
+    }
+    simdutf8::basic::from_utf8(bytes).is_ok()
 }
 
 /// The second pass, taken only by invalid text: `basic` is the faster validator and does not count.
@@ -91,7 +109,7 @@ impl Utf8Validator {
             self.complete_carry(piece)?
         };
         let (whole, cut) = rest.split_at(rest.len() - unfinished_len(rest));
-        if simdutf8::basic::from_utf8(whole).is_err() {
+        if !is_utf8(whole) {
             return Err(self.error_after(locate(whole).valid_up_to));
         }
         self.valid += whole.len() as u64;
@@ -99,6 +117,16 @@ impl Utf8Validator {
             self.start_carry(cut)?;
         }
         Ok(())
+    }
+
+    /// [`push`](Self::push) of a piece whose first `ascii` bytes are known to be ASCII.
+    #[inline]
+    fn push_behind_ascii(&mut self, piece: &[u8], ascii: usize) -> Result<(), Utf8Error> {
+        if self.carry_len > 0 {
+            return self.push(piece);
+        }
+        self.valid += ascii as u64;
+        self.push(&piece[ascii..])
     }
 
     /// Ends the text.
@@ -192,14 +220,15 @@ pub(crate) struct TextBuffer {
 }
 
 impl TextBuffer {
-    /// Appends a piece.
+    /// Appends a masked piece, unmasked.
     ///
     /// An error empties it, so that what it holds is always what its validator has seen.
-    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), Utf8Error> {
+    pub(crate) fn push_masked(&mut self, piece: &[u8], key: [u8; 4]) -> Result<(), Utf8Error> {
         // Appended first: growing may unwind, and then the validator has not seen the piece either.
-        self.bytes.extend_from_slice(piece);
+        let before = self.bytes.len();
+        let ascii = unmask::append_masked(&mut self.bytes, piece, key);
         self.validator
-            .push(piece)
+            .push_behind_ascii(&self.bytes[before..], ascii)
             .inspect_err(|_| *self = Self::default())
     }
 

@@ -34,8 +34,8 @@ impl Conn {
                 Err(error) => return Fate::Gone(Why::Socket(error)),
             };
             self.heard_at = cx.now;
-            self.take(held + received.len, cx);
-            if let gone @ Fate::Gone(_) = self.flush(cx) {
+            let in_place = self.take(held + received.len, cx);
+            if let gone @ Fate::Gone(_) = self.flush_in_place(in_place, cx) {
                 return gone;
             }
             if matches!(self.phase, Phase::Open { .. })
@@ -63,39 +63,60 @@ impl Conn {
         }
     }
 
-    /// Consumes the first `len` bytes of the receive buffer, or keeps the end of them.
+    /// Consumes the first `len` bytes of the receive buffer, or keeps the end of them; how many bytes at
+    /// its front are replies now.
     #[inline]
-    fn take(&mut self, len: usize, cx: &mut Context<'_>) {
+    fn take(&mut self, len: usize, cx: &mut Context<'_>) -> usize {
         let len = match self.phase {
             Phase::Handshake { .. } => self.take_handshake(len, cx),
             _ => len,
         };
         match self.phase {
-            Phase::Open { .. } => self.take_messages(len, cx),
+            Phase::Open { .. } => return self.take_messages(len, cx),
             Phase::Closing { .. } => self.await_close(len, cx),
             Phase::Handshake { .. } | Phase::Lingering { .. } => {}
         }
+        0
     }
 
+    /// Answers messages where they lie, and the others into the worker's reply buffer. There can be
+    /// replies in one of the two only: the latter takes in what lies in front of its first.
     #[inline]
-    fn take_messages(&mut self, len: usize, cx: &mut Context<'_>) {
+    fn take_messages(&mut self, len: usize, cx: &mut Context<'_>) -> usize {
         let Phase::Open { decoder, pinged_at } = &mut self.phase else {
-            return;
+            return 0;
         };
         *pinged_at = None; // any byte is a sign of life
         let mut input = &mut cx.receive_buffer[..len];
+        let mut in_place = echo::answer_in_place(decoder, &mut input);
         loop {
-            match decoder.next_message(&mut input) {
-                Ok(Some(close @ Message::Close(_))) => {
-                    echo::answer(close, cx.replies);
-                    return self.linger(cx);
-                }
-                Ok(Some(message)) => echo::answer(message, cx.replies),
+            let message = match decoder.next_message(&mut input) {
+                Ok(Some(message)) => Ok(message),
                 Ok(None) => break,
-                Err(error) => return self.fail(error, cx),
+                Err(error) => Err(error),
+            };
+            cx.replies.extend_from_slice(in_place);
+            match message {
+                Ok(message) => {
+                    echo::answer(message, cx.replies);
+                    if let Message::Close(_) = message {
+                        self.linger(cx);
+                        return 0;
+                    }
+                }
+                Err(error) => {
+                    self.fail(error, cx);
+                    return 0;
+                }
             }
+            in_place = echo::answer_in_place(decoder, &mut input);
         }
         keep(&mut self.spill, input);
+        if cx.replies.is_empty() {
+            return in_place.len();
+        }
+        cx.replies.extend_from_slice(in_place); // behind replies that are there already
+        0
     }
 
     /// Drops messages until the peer's close; pings are answered until then (RFC 6455 §5.5.2).

@@ -6,6 +6,7 @@
 use std::io;
 
 use super::{Conn, Context, Fate, Phase, Stop, Why};
+use crate::clock::Time;
 use crate::limits::REPLY_BUFFER_BYTES_KEPT;
 use crate::transport::Transport;
 
@@ -14,23 +15,44 @@ impl Conn {
     #[inline]
     pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Fate {
         if !cx.replies.is_empty() {
-            let mut sent = 0;
-            if self.outbound.is_empty() {
-                self.took_at = cx.now;
-                match send(&mut self.transport, cx.replies) {
-                    Ok(n) => sent = n,
-                    Err(error) => {
-                        cx.replies.clear();
-                        return Fate::Gone(Why::Socket(error));
-                    }
+            match self.offer(cx.replies, cx.now) {
+                Ok(sent) => self.outbound.queue(cx.replies, sent),
+                Err(error) => {
+                    cx.replies.clear();
+                    return Fate::Gone(Why::Socket(error));
                 }
             }
-            self.outbound.queue(cx.replies, sent);
             if cx.replies.capacity() > REPLY_BUFFER_BYTES_KEPT {
                 *cx.replies = Vec::new();
             }
         }
         self.finish_if_said(cx)
+    }
+
+    /// [`flush`](Self::flush) of replies that are the first `len` bytes of the receive buffer, if there
+    /// are any.
+    #[inline]
+    pub(super) fn flush_in_place(&mut self, len: usize, cx: &mut Context<'_>) -> Fate {
+        if len == 0 {
+            return self.flush(cx);
+        }
+        debug_assert!(cx.replies.is_empty(), "replies lie in one place");
+        let replies = &cx.receive_buffer[..len];
+        match self.offer(replies, cx.now) {
+            Ok(sent) => self.outbound.append(&replies[sent..]),
+            Err(error) => return Fate::Gone(Why::Socket(error)),
+        }
+        Fate::Wait
+    }
+
+    /// Sends what the kernel takes of `replies`, unless others are queued in front of them; how much.
+    #[inline]
+    fn offer(&mut self, replies: &[u8], now: Time) -> io::Result<usize> {
+        if !self.outbound.is_empty() {
+            return Ok(0);
+        }
+        self.took_at = now;
+        send(&mut self.transport, replies)
     }
 
     /// Sends what is queued; takes reading up again if it waited for that.
