@@ -68,11 +68,8 @@ enum KernelName {
     Avx2,
 }
 
-/// What a path is given to work on.
-struct Work {
-    frames: usize,
-    kernel: Option<Kernel>,
-}
+/// Frames of a run.
+const FRAMES: usize = 1000;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -80,96 +77,70 @@ fn main() -> ExitCode {
         KernelName::Portable => Isa::Portable,
         KernelName::Avx2 => Isa::Avx2,
     });
-    let kernel = match isa.map(Kernel::force).transpose() {
-        Ok(kernel) => kernel.filter(|&kernel| kernel != Kernel::detect()),
+    match isa.map(Kernel::force).transpose() {
+        Ok(kernel) => kernel.unwrap_or_else(Kernel::detect).use_everywhere(),
         Err(error) => {
             eprintln!("hot_paths: {error}");
             return ExitCode::from(2);
         }
-    };
+    }
     warm_up();
-    let work = Work {
-        frames: 1000,
-        kernel,
-    };
-    let Some(frames) = work.run(cli.path) else {
-        eprintln!("hot_paths: this path chooses its kernel itself");
-        return ExitCode::from(2);
-    };
-    println!("{frames}");
+    println!("{}", run(cli.path));
     ExitCode::SUCCESS
 }
 
-impl Work {
-    /// Runs a path; how often, or `None` if it cannot run with the kernel asked for.
-    fn run(&self, path: Path) -> Option<usize> {
-        match path {
-            Path::DecodeText20 => self.decode_text(ASCII, 20),
-            Path::DecodeText125 => self.decode_text(ASCII, 125),
-            Path::DecodeText1024 => self.decode_text(ASCII, 1024),
-            Path::DecodeText16384 => self.decode_text(ASCII, 16 << 10),
-            Path::DecodeKorean1024 => self.decode_text(KOREAN, 1024),
-            Path::DecodeBinary20 => self.decode(Wire::binary(Shape::Fixed(20), 20 * self.frames)),
-            Path::ApplyMask20 => Some(self.mask(20)),
-            Path::ApplyMask1024 => Some(self.mask(1024)),
-            Path::UnmaskValidate1024 => Some(self.validate(ASCII, 1024)),
-            Path::UnmaskValidateKorean1024 => Some(self.validate(KOREAN, 1024)),
-            Path::EncodeMasked20 => self.encode(Encoder::with_keys(OneKey), 20),
-            Path::EncodeMasked1024 => self.encode(Encoder::with_keys(OneKey), 1024),
-            Path::EncodeServer20 => self.encode(Encoder::server(), 20),
-        }
+/// Runs a path; how often.
+fn run(path: Path) -> usize {
+    match path {
+        Path::DecodeText20 => decode_text(ASCII, 20),
+        Path::DecodeText125 => decode_text(ASCII, 125),
+        Path::DecodeText1024 => decode_text(ASCII, 1024),
+        Path::DecodeText16384 => decode_text(ASCII, 16 << 10),
+        Path::DecodeKorean1024 => decode_text(KOREAN, 1024),
+        Path::DecodeBinary20 => decode(Wire::binary(Shape::Fixed(20), 20 * FRAMES)),
+        Path::ApplyMask20 => mask(20),
+        Path::ApplyMask1024 => mask(1024),
+        Path::UnmaskValidate1024 => validate(ASCII, 1024),
+        Path::UnmaskValidateKorean1024 => validate(KOREAN, 1024),
+        Path::EncodeMasked20 => encode(Encoder::with_keys(OneKey), 20),
+        Path::EncodeMasked1024 => encode(Encoder::with_keys(OneKey), 1024),
+        Path::EncodeServer20 => encode(Encoder::server(), 20),
     }
+}
 
-    fn decode_text(&self, language: Language, size: usize) -> Option<usize> {
-        self.decode(Wire::text(language, Shape::Fixed(size), size * self.frames))
-    }
+fn decode_text(language: Language, size: usize) -> usize {
+    decode(Wire::text(language, Shape::Fixed(size), size * FRAMES))
+}
 
-    fn decode(&self, wire: Wire) -> Option<usize> {
-        if self.kernel.is_some() {
-            return None;
-        }
-        let frames = wire.messages();
-        let mut bytes = wire.bytes;
-        measured_decode(&mut bytes);
-        Some(frames)
-    }
+fn decode(wire: Wire) -> usize {
+    let frames = wire.messages();
+    let mut bytes = wire.bytes;
+    measured_decode(&mut bytes);
+    frames
+}
 
-    fn mask(&self, size: usize) -> usize {
-        let mut bytes = ASCII.text(size * self.frames).into_bytes();
-        match self.kernel {
-            None => measured_mask(&mut bytes, size, |buf| {
-                apply_mask(buf, KEY);
-            }),
-            Some(kernel) => measured_mask(&mut bytes, size, |buf| {
-                kernel.apply_mask(buf, KEY);
-            }),
-        }
-        self.frames
-    }
+fn mask(size: usize) -> usize {
+    let mut bytes = ASCII.text(size * FRAMES).into_bytes();
+    measured_mask(&mut bytes, size, |buf| {
+        apply_mask(buf, KEY);
+    });
+    FRAMES
+}
 
-    fn validate(&self, language: Language, size: usize) -> usize {
-        let mut bytes = language.text(size).repeat(self.frames).into_bytes();
-        apply_mask(&mut bytes, KEY); // each text starts where a key does: sizes are multiples of 4
-        match self.kernel {
-            None => measured_mask(&mut bytes, size, |buf| {
-                assert!(unmask_validate(buf, KEY).is_ok(), "a valid text");
-            }),
-            Some(kernel) => measured_mask(&mut bytes, size, |buf| {
-                assert!(kernel.unmask_validate(buf, KEY).is_ok(), "a valid text");
-            }),
-        }
-        self.frames
-    }
+fn validate(language: Language, size: usize) -> usize {
+    let mut bytes = language.text(size).repeat(FRAMES).into_bytes();
+    apply_mask(&mut bytes, KEY); // each text starts where a key does: sizes are multiples of 4
+    measured_mask(&mut bytes, size, |buf| {
+        assert!(unmask_validate(buf, KEY).is_ok(), "a valid text");
+    });
+    FRAMES
+}
 
-    fn encode<K: MaskKeys>(&self, mut encoder: Encoder<K>, size: usize) -> Option<usize> {
-        if self.kernel.is_some() {
-            return None;
-        }
-        let payload = binary(size);
-        let mut out = Vec::with_capacity((size + Header::BYTES_MAX) * self.frames);
-        measured_encode(&mut encoder, &mut out, &payload, self.frames);
-        Some(self.frames)
-    }
+fn encode<K: MaskKeys>(mut encoder: Encoder<K>, size: usize) -> usize {
+    let payload = binary(size);
+    let mut out = Vec::with_capacity((size + Header::BYTES_MAX) * FRAMES);
+    measured_encode(&mut encoder, &mut out, &payload, FRAMES);
+    FRAMES
 }
 
 /// The key of every frame: drawing one is no work of the codec's.
@@ -209,7 +180,7 @@ fn measured_decode(bytes: &mut [u8]) {
 
 #[inline(never)]
 fn measured_mask(bytes: &mut [u8], size: usize, mut unmask: impl FnMut(&mut [u8])) {
-    for payload in bytes.chunks_exact_mut(size) {
+    for payload in bytes.chunks_exact_mut(black_box(size)) {
         unmask(payload);
         black_box(payload);
     }

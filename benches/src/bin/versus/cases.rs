@@ -7,7 +7,7 @@ use fanfare_benches::corpus::text::{ASCII, EMOJI_JSON, KOREAN, Language};
 use fanfare_benches::corpus::wire::Wire;
 use fanfare_benches::feed::Cut;
 use fanfare_benches::peers::decode::Work;
-use fanfare_codec::{Kernel, MessageKind};
+use fanfare_codec::MessageKind;
 
 use crate::decoding::Decoding;
 use crate::encoding;
@@ -129,24 +129,19 @@ impl Case {
             .collect()
     }
 
-    /// Whether it goes through `MessageDecoder` or `Encoder`, which choose their kernel themselves.
-    pub(crate) const fn chooses_its_kernel(&self) -> bool {
-        !matches!(self.kind, Kind::Mask(..) | Kind::UnmaskValidate(_))
-    }
-
     /// Whether it walks more than a last-level cache holds.
     pub(crate) fn is_cold(&self) -> bool {
         self.name.ends_with(COLD)
     }
 
-    /// Who runs in it; `forced` is the kernel that ours uses, if not the fastest.
-    pub(crate) fn field(&self, forced: Option<Kernel>) -> Field {
+    /// Who runs in it.
+    pub(crate) fn field(&self) -> Field {
         let decoding = match self.kind {
             Kind::Mask(shape, total) => {
-                return masking::mask_field(&self.name, shape, total, forced);
+                return masking::mask_field(&self.name, shape, total);
             }
             Kind::UnmaskValidate(size) => {
-                return masking::validate_field(&self.name, size, forced);
+                return masking::validate_field(&self.name, size);
             }
             Kind::EncodeMasked(size) => return encoding::masked_field(&self.name, size),
             Kind::Text(language, shape, total) => Decoding {

@@ -43,10 +43,11 @@ fn main() -> ExitCode {
 
 /// Whether every target was met.
 fn run(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
-    let forced = cli.kernel.map(cli::KernelName::force).transpose()?;
-    let forced = forced.filter(|&kernel| kernel != Kernel::detect());
-    let isa = forced.unwrap_or_else(Kernel::detect).isa();
-    let mut cases = chosen(cli)?;
+    if let Some(kernel) = cli.kernel {
+        kernel.force()?.use_everywhere();
+    }
+    let isa = Kernel::detect().isa();
+    let cases = chosen(cli)?;
     if cli.list {
         for case in &cases {
             println!("{}", case.name);
@@ -54,16 +55,6 @@ fn run(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
         return Ok(true);
     }
     heap::from_huge_pages()?;
-    if forced.is_some() {
-        let all = cases.len();
-        cases.retain(|case| !case.chooses_its_kernel());
-        if cases.len() < all {
-            println!(
-                "left out: {} cases whose decoder or encoder chooses its kernel itself",
-                all - cases.len()
-            );
-        }
-    }
     let course = cli.course();
     println!(
         "fanfare on {isa:?}, bound by {}, {} rounds of random order, about {} µs each a round\n{}\n",
@@ -75,7 +66,7 @@ fn run(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
     println!("{}", report::head());
     let mut outcomes: Vec<Outcome> = Vec::new();
     for case in &cases {
-        let outcome = case.field(forced).race(cli.course_of(case), cli.seed);
+        let outcome = case.field().race(cli.course_of(case), cli.seed);
         println!("{}", report::row(&outcome));
         if !cli.brief {
             print!("{}", report::peers(&outcome));

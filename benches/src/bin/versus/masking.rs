@@ -15,7 +15,7 @@ use fanfare_benches::corpus::size::Shape;
 use fanfare_benches::corpus::text::ASCII;
 use fanfare_benches::limit::Limit;
 use fanfare_benches::peers::mask::{self, Masker};
-use fanfare_codec::{Kernel, apply_mask, unmask_validate};
+use fanfare_codec::{apply_mask, unmask_validate};
 
 use crate::field::{Field, Part};
 use crate::race::Runner;
@@ -131,18 +131,13 @@ impl Arena {
     }
 }
 
-/// `apply_mask`, or a kernel that was forced, against every mask function that a peer publishes.
-pub(crate) fn mask_field(case: &str, shape: Shape, total: usize, forced: Option<Kernel>) -> Field {
+/// `apply_mask` against every mask function that a peer publishes.
+pub(crate) fn mask_field(case: &str, shape: Shape, total: usize) -> Field {
     let arena = Arena::new(shape, total);
     let mut field = arena.field(case);
-    let ours = match forced {
-        None => arena.runner(|buf, key| {
-            apply_mask(buf, key);
-        }),
-        Some(kernel) => arena.runner(move |buf, key| {
-            kernel.apply_mask(buf, key);
-        }),
-    };
+    let ours = arena.runner(|buf, key| {
+        apply_mask(buf, key);
+    });
     field.add(Part::Ours, ours);
     field.add(Part::Limit, arena.bound());
     let mut entry = Entry { field, arena };
@@ -166,24 +161,13 @@ impl mask::Visitor for Entry {
 
 /// [`unmask_validate`] on ASCII against what peers do, one pass behind the other, and against
 /// `apply_mask` alone.
-pub(crate) fn validate_field(case: &str, size: usize, forced: Option<Kernel>) -> Field {
+pub(crate) fn validate_field(case: &str, size: usize) -> Field {
     let arena = Arena::new(Shape::Fixed(size), HOT_BYTES);
     let mut field = arena.field(case);
-    let (both, alone) = match forced {
-        None => (
-            arena.runner(|buf, key| assert!(unmask_validate(buf, key).is_ok(), "ASCII")),
-            arena.runner(|buf, key| {
-                apply_mask(buf, key);
-            }),
-        ),
-        Some(kernel) => (
-            arena
-                .runner(move |buf, key| assert!(kernel.unmask_validate(buf, key).is_ok(), "ASCII")),
-            arena.runner(move |buf, key| {
-                kernel.apply_mask(buf, key);
-            }),
-        ),
-    };
+    let both = arena.runner(|buf, key| assert!(unmask_validate(buf, key).is_ok(), "ASCII"));
+    let alone = arena.runner(|buf, key| {
+        apply_mask(buf, key);
+    });
     field.add(Part::Ours, both);
     field.add(peer(APPLY_MASK, "no UTF-8"), alone);
     field.add(Part::Limit, arena.bound());
