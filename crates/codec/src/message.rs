@@ -60,6 +60,8 @@ pub struct MessageDecoder {
     /// A whole message shorter than this may be next, and nothing else is in its way; zero when
     /// something is.
     whole_end: u32,
+    /// Of the message that was assembled last.
+    last_assembled: Magnitude,
     /// The current frame ends its message.
     fin: bool,
     kind: Kind,
@@ -105,6 +107,7 @@ impl MessageDecoder {
             kind: Kind::Binary,
             phase: Phase::Receiving,
             assembly: None,
+            last_assembled: Magnitude(0),
         };
         decoder.expect_whole();
         decoder
@@ -239,7 +242,9 @@ impl MessageDecoder {
         match self.phase {
             Phase::Receiving => {}
             Phase::Delivered => {
-                self.assembly = None;
+                if let Some(assembly) = self.assembly.take() {
+                    self.last_assembled = Magnitude::of(assembly.len());
+                }
                 self.phase = Phase::Receiving;
             }
             Phase::Closed => {
@@ -324,6 +329,8 @@ impl MessageDecoder {
                 }
                 FrameEvent::Payload(piece) => {
                     let assembly = self.assembly.get_or_insert_with(|| self.kind.assembly());
+                    let like_last = self.last_assembled.bytes().min(self.message_bytes);
+                    assembly.make_room(piece.data.len(), like_last);
                     assembly.push_masked(piece.data, key)?;
                     if piece.ends_frame && self.fin {
                         assembly.finish()?;
@@ -426,7 +433,46 @@ impl Kind {
     }
 }
 
+/// The largest power of two that is not more than a length, by its exponent.
+#[derive(Clone, Copy, Debug)]
+struct Magnitude(u8);
+
+impl Magnitude {
+    fn of(len: usize) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "less than 64")]
+        let exponent = len.checked_ilog2().unwrap_or(0) as u8;
+        Self(exponent)
+    }
+
+    const fn bytes(self) -> u64 {
+        1 << self.0
+    }
+}
+
 impl Assembly {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Makes room for `more` bytes, and at once for `like_last`, what the peer's last message took of
+    /// what this one declares: a stream of large messages is not copied again and again as it grows,
+    /// and no peer is given more than it has sent before.
+    #[inline]
+    fn make_room(&mut self, more: usize, like_last: u64) {
+        let bytes = match self {
+            Self::Text(text) => text.memory(),
+            Self::Binary(bytes) => bytes,
+        };
+        let needed = bytes.len() + more;
+        let like_last = usize::try_from(like_last).unwrap_or(needed);
+        if bytes.capacity() < needed && needed < like_last {
+            bytes.reserve_exact(like_last - bytes.len());
+        }
+    }
+
     fn push_masked(&mut self, piece: &[u8], key: [u8; 4]) -> Result<(), Utf8Error> {
         match self {
             Self::Text(text) => text.push_masked(piece, key),
@@ -468,6 +514,56 @@ impl From<Utf8Error> for ProtocolError {
     fn from(error: Utf8Error) -> Self {
         Self::InvalidUtf8 {
             valid_up_to: error.valid_up_to,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A binary frame of `len` bytes that a server sends.
+    fn frame(len: u64) -> Vec<u8> {
+        let mut frame = alloc::vec![0x82, 127];
+        frame.extend_from_slice(&len.to_be_bytes());
+        frame.resize(10 + usize::try_from(len).unwrap_or(0), 7);
+        frame
+    }
+
+    fn receive(messages: &mut MessageDecoder, bytes: &[u8]) -> usize {
+        let mut bytes = bytes.to_vec();
+        let mut input = &mut bytes[..];
+        let mut received = 0;
+        while let Ok(Some(_)) = messages.next_message(&mut input) {
+            received += 1;
+        }
+        received
+    }
+
+    fn allocated(messages: &MessageDecoder) -> usize {
+        match messages.assembly.as_deref() {
+            Some(Assembly::Binary(bytes)) => bytes.capacity(),
+            _ => 0,
+        }
+    }
+
+    #[test]
+    fn a_declared_length_allocates_no_more_than_the_peer_has_sent_before() {
+        let mut messages = MessageDecoder::new(Role::Client, Limits::default());
+        let first = frame(100_000);
+        assert_eq!(receive(&mut messages, &first[..1_000]), 0);
+        assert!(allocated(&messages) < 2_000, "nothing was sent before");
+        assert_eq!(receive(&mut messages, &first[1_000..]), 1);
+        assert_eq!(allocated(&messages), 0, "no memory between messages");
+
+        for (declared, room) in [(1 << 20, 65_536), (70_000, 65_536)] {
+            assert_eq!(receive(&mut messages, &frame(declared)[..1_000]), 0);
+            assert_eq!(allocated(&messages), room);
+            let frame = frame(declared);
+            assert_eq!(receive(&mut messages, &frame[1_000..]), 1);
+            // So that the next one finds the same before it.
+            assert_eq!(receive(&mut messages, &first[..1_000]), 0);
+            assert_eq!(receive(&mut messages, &first[1_000..]), 1);
         }
     }
 }

@@ -220,6 +220,16 @@ pub(crate) struct TextBuffer {
 }
 
 impl TextBuffer {
+    /// Bytes so far.
+    pub(crate) const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Its memory, to make room in.
+    pub(crate) const fn memory(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
     /// Appends a masked piece, unmasked.
     ///
     /// An error empties it, so that what it holds is always what its validator has seen.
