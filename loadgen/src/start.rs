@@ -1,5 +1,5 @@
 //! From flags to runs. In: the arguments of a subcommand. Out: its scenario and what the report calls
-//! it, handed to [`run`](crate::run).
+//! it, handed to [`run`].
 //!
 //! Never: measures, prints.
 
