@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cli::Usage;
 
-/// Standard streams, polls, files of `/proc` and some room.
+/// Standard streams, files of `/proc` and some room.
 const OTHERS: u64 = 64;
 
 /// Raises the soft limit as far as the connections that `flag` asks for need and the hard limit allows.
@@ -15,8 +15,9 @@ const OTHERS: u64 = 64;
 /// # Errors
 ///
 /// [`Usage`] when the hard limit is too low.
-pub(crate) fn reserve(flag: &str, connections: usize) -> Result<(), Usage> {
-    let needed = connections as u64 + OTHERS;
+pub(crate) fn reserve(flag: &str, connections: usize, threads: usize) -> Result<(), Usage> {
+    // Each thread has a poll.
+    let needed = (connections + threads) as u64 + OTHERS;
     let limit = getrlimit(Resource::Nofile);
     let is_enough = |current: Option<u64>| current.is_none_or(|current| current >= needed);
     if is_enough(limit.current) {

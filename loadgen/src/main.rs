@@ -94,7 +94,7 @@ fn run<S: Scenario>(
     let dial = Dial::prepare(&dial.options(subject.url), subject.connections)
         .map_err(|error| Usage(error.to_string()))?;
     let server = output.pid.map(find_server).transpose()?;
-    descriptors::reserve("--connections", subject.connections)?;
+    descriptors::reserve("--connections", subject.connections, subject.threads)?;
     // Before anything is made for a connection.
     let mut scale = (subject.headline == Headline::Held).then(|| Scale::new(server.clone()));
     let (counted, unit) = subject.headline.unit();

@@ -15,6 +15,12 @@ use crate::scenario::echo::{Arrivals, Loop};
 /// Payload bytes that may be in flight on one connection, or wait for the timeout in all.
 const IN_FLIGHT_BYTES_MAX: u64 = 1 << 30;
 
+/// The longest time that a flag may ask for, some thirty years: sums of a few do not overflow.
+const SECONDS_MAX: Duration = Duration::from_secs(1_000_000_000);
+
+/// What a message that is due costs beside its payload: its time, a frame header.
+const DUE_BYTES: u64 = 16;
+
 /// How long a run lasts and on what it runs.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Run")]
@@ -151,9 +157,7 @@ impl LoadArgs {
                 self.depth,
                 IN_FLIGHT_BYTES_MAX >> 22
             ),
-            Some(rate)
-                if size as f64 * rate * timeout.as_secs_f64() > IN_FLIGHT_BYTES_MAX as f64 =>
-            {
+            Some(rate) if is_backlog_too_much(size, rate, timeout) => {
                 format!(
                     "--size {} times --rate {rate} times --timeout {} is more than {} MiB that a \
                      stalled server could keep waiting",
@@ -197,7 +201,13 @@ pub(super) fn count(max: i64) -> clap::builder::RangedI64ValueParser<u32> {
 /// A length of time.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
+    match Duration::try_from_secs_f64(number) {
+        Ok(duration) if duration > SECONDS_MAX => {
+            Err(format!("more than {} seconds", SECONDS_MAX.as_secs()))
+        }
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// A length of time that is not zero.
@@ -217,7 +227,30 @@ pub(super) fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Whether messages of `size` bytes, `per_second` of them, are more than this process should hold when
+/// a server takes none for `timeout`.
+fn is_backlog_too_much(size: u64, per_second: f64, timeout: Duration) -> bool {
+    (size + DUE_BYTES) as f64 * per_second * timeout.as_secs_f64() > IN_FLIGHT_BYTES_MAX as f64
+}
+
 impl RunArgs {
+    /// The rule for small messages, `per_second` of which `flag` asks for.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`] when more would be due than this process should hold.
+    pub(super) fn check_backlog(&self, flag: &str, per_second: f64) -> Result<(), Usage> {
+        if is_backlog_too_much(0, per_second, self.timeout) {
+            return Err(Usage(format!(
+                "{flag}: {per_second} a second times --timeout {} is more than {} MiB that a stalled \
+                 server could keep waiting",
+                self.timeout.as_secs_f64(),
+                IN_FLIGHT_BYTES_MAX >> 20
+            )));
+        }
+        Ok(())
+    }
+
     /// Rules that more than one flag can break; `flag` asked for the connections.
     pub(super) fn check(&self, flag: &str, connections: u32) -> Result<(), Usage> {
         let threads = self.threads;

@@ -161,6 +161,7 @@ impl FanoutArgs {
         if let Sizes::Fixed(size) | Sizes::Uniform(size, _) = self.size {
             check_size_min(size)?;
         }
+        self.run.check_backlog("--rate", self.rate)?;
         match &self.publish_http {
             Some(url) => self.check_http(url)?,
             None if self.publishers() < channels => {

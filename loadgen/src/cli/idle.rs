@@ -50,6 +50,10 @@ pub(crate) struct IdleArgs {
 impl IdleArgs {
     /// Rules that more than one flag can break.
     pub(super) fn check(&self) -> Result<(), Usage> {
+        if let Some(every) = self.heartbeat {
+            let per_second = f64::from(self.connections) / every.as_secs_f64();
+            self.run.check_backlog("--heartbeat", per_second)?;
+        }
         self.run.check("--connections", self.connections)
     }
 }

@@ -57,6 +57,13 @@ pub(crate) struct PingArgs {
 impl PingArgs {
     /// Rules that more than one flag can break.
     pub(super) fn check(&self) -> Result<(), Usage> {
+        let spread = |every: Duration| f64::from(self.connections) / every.as_secs_f64();
+        if let Some(every) = self.interval {
+            self.run.check_backlog("--interval", spread(every))?;
+        }
+        if let Some(per_second) = self.rate {
+            self.run.check_backlog("--rate", per_second)?;
+        }
         self.run.check("--connections", self.connections)
     }
 }

@@ -15,6 +15,9 @@ use rustls::ClientConnection;
 
 use crate::clock::{Clock, Nanos};
 
+/// Plaintext that is made into records at once: what a full socket leaves behind here is no more.
+const SEND_BYTES: usize = 64 << 10;
+
 /// A TLS client on a socket that connects or is connected.
 #[derive(Debug)]
 pub(super) struct TlsStream {
@@ -28,7 +31,7 @@ pub(super) struct TlsStream {
 
 impl TlsStream {
     pub(super) fn new(socket: OwnedFd, mut session: ClientConnection, clock: Clock) -> Self {
-        session.set_buffer_limit(None); // who sends what decides how much waits
+        session.set_buffer_limit(None); // `send` limits what waits
         Self {
             socket,
             session,
@@ -86,16 +89,28 @@ impl TlsStream {
         self.flush()
     }
 
-    /// Takes all of `bytes`; what the socket does not take is [flushed](Self::flush) when it has room,
-    /// and what is sent before the handshake is over goes out right after it.
+    /// Takes as much of `bytes` as the socket does, and up to [`SEND_BYTES`] more, which are
+    /// [flushed](Self::flush) when it has room; tells how much that was. What is sent before the
+    /// handshake is over goes out right after it.
     ///
     /// # Errors
     ///
     /// When the stream is broken.
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.session.writer().write_all(bytes)?;
-        self.flush()?;
-        Ok(bytes.len())
+        let mut taken = 0;
+        for part in bytes.chunks(SEND_BYTES) {
+            // The socket is full: an event comes when it is not.
+            if self.session.wants_write() {
+                self.flush()?;
+                if self.session.wants_write() {
+                    break;
+                }
+            }
+            self.session.writer().write_all(part)?;
+            self.flush()?;
+            taken += part.len();
+        }
+        Ok(taken)
     }
 
     /// Writes records to the socket until there is none left or the socket is full.

@@ -127,6 +127,11 @@ impl Headline {
     }
 }
 
+/// `error`, with what could not be written.
+fn named(what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
 /// A run and what it came to.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
@@ -137,29 +142,33 @@ pub(crate) struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// Prints the summary and writes what was asked for. JSON on standard output has it for itself:
-    /// the summary then goes to standard error.
+    /// Writes what was asked for and prints the summary: files first, so that they have the results
+    /// wherever the summary goes. JSON on standard output has it for itself: the summary then goes to
+    /// standard error.
     ///
     /// # Errors
     ///
-    /// When one of them cannot be written.
+    /// When one of them cannot be written; it is named.
     pub(crate) fn publish(&self, to: Outputs) -> io::Result<()> {
         let summary = text::summary(self);
         let measure = self.subject.headline.measure();
         if let (Some(mut file), Some(latency)) = (to.hgrm, self.outcome.tally.spectrum(measure)) {
-            latency.write_hgrm(&mut file)?;
+            let written = latency.write_hgrm(&mut file);
+            written.map_err(|error| named("--hgrm", &error))?;
         }
-        match to.json {
-            JsonTo::Nowhere => io::stdout().write_all(summary.as_bytes()),
+        let written = match to.json {
+            JsonTo::Nowhere => Ok(()),
             JsonTo::Stdout => {
+                let json = json::write(self, &mut io::stdout().lock());
                 io::stderr().write_all(summary.as_bytes())?;
-                json::write(self, &mut io::stdout().lock())
+                return json.map_err(|error| named("--json", &error));
             }
-            JsonTo::File(mut file) => {
-                io::stdout().write_all(summary.as_bytes())?;
-                json::write(self, &mut file)
-            }
-        }
+            JsonTo::File(mut file) => json::write(self, &mut file),
+        };
+        io::stdout()
+            .write_all(summary.as_bytes())
+            .map_err(|error| named("standard output", &error))?;
+        written.map_err(|error| named("--json", &error))
     }
 
     /// `counter`, a second of the measured time.

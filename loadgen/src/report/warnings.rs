@@ -2,7 +2,7 @@
 //!
 //! Never: hides a figure.
 
-use super::Report;
+use super::{Headline, Report};
 use crate::stats::{Counter, Measure};
 
 /// Above this share of its threads' time the client may be what limits the run.
@@ -40,7 +40,17 @@ pub(super) fn warnings(report: &Report<'_>) -> Vec<String> {
         (Measure::SendLag, "messages leave late"),
     ] {
         let lag = p99(measure);
-        if lag > LAG_MICROS_MAX && lag > latency * LAG_SHARE_MAX {
+        if lag <= LAG_MICROS_MAX || lag <= latency * LAG_SHARE_MAX {
+            continue;
+        }
+        if measure == Measure::SendLag && report.subject.headline == Headline::Handshakes {
+            // What a connection waits for is a slot, and those the server holds as long as it takes.
+            warnings.push(format!(
+                "connections begin late, {:.1} ms at the 99th percentile: the server is too slow for \
+                 the rate, or --connections too few",
+                lag / 1e3
+            ));
+        } else {
             warnings.push(format!(
                 "loadgen itself may be the limit: {what}, {:.1} ms at the 99th percentile; try more \
                  --threads or a machine with less to do",

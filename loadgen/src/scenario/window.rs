@@ -6,6 +6,7 @@
 //!
 //! Never: reads a clock, looks at a payload, counts.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::{Nanos, nanos};
@@ -25,7 +26,7 @@ pub(crate) struct Window {
     /// When each was sent, at its number modulo the length, a power of two.
     sent_at: Box<[Nanos]>,
     /// Timed out, and not answered since.
-    given_up: Vec<u64>,
+    given_up: VecDeque<u64>,
 }
 
 /// In [`Window::sent_at`]: answered or given up.
@@ -66,7 +67,7 @@ impl Window {
             next: 0,
             depth: u64::MAX,
             sent_at: Box::default(),
-            given_up: Vec::new(),
+            given_up: VecDeque::new(),
         }
     }
 
@@ -185,7 +186,8 @@ impl Window {
     }
 
     fn reply_behind(&mut self, seq: u64) -> Reply {
-        // They were given up in the order of their numbers.
+        // They were given up in the order of their numbers, in which most come late, too: a million
+        // that are late after a stall leave at the front, without a move of those behind.
         match self.given_up.binary_search(&seq) {
             Ok(at) => {
                 self.given_up.remove(at);
@@ -207,7 +209,7 @@ impl Window {
                 break; // those behind it were sent no earlier
             }
             *sent_at = SETTLED;
-            self.given_up.push(seq);
+            self.given_up.push_back(seq);
             self.expected = self.expected.max(seq + 1);
             expired += 1;
         }

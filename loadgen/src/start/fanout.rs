@@ -32,7 +32,8 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
     };
     // HTTP publishers have connections too.
     let connections = layout.subscribers + layout.publishers;
-    descriptors::reserve("--subscribers and --publishers", connections)?;
+    let flags = "--subscribers and --publishers";
+    descriptors::reserve(flags, connections, args.run.threads as usize)?;
     let timing = timing(&args.run);
     let scenario = Fanout::new(Plan {
         layout,

@@ -1,11 +1,12 @@
 //! The figures are right: against servers that note what they did.
 
+use std::fs::{self, File};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::harness::{errors, output, report};
+use super::harness::{errors, loadgen, output, report, stderr};
 use super::server::{Conduct, Server};
 
 /// How far a quantile may be from the server's own.
@@ -110,4 +111,25 @@ fn what_was_sent_is_what_is_told() {
     let received = server.received.load(Ordering::SeqCst) as u64;
     assert_eq!(report["messages"].as_u64(), Some(received));
     assert!((1_980..=2_010).contains(&received), "{received}");
+}
+
+#[test]
+fn a_file_has_the_results_where_the_summary_cannot_be_printed() {
+    let server = Server::start(Conduct::Honest);
+    let file = std::env::temp_dir().join(format!("loadgen-report-{}", std::process::id()));
+    let full = File::options().write(true).open("/dev/full");
+    let run = loadgen(&format!(
+        "echo {} --connections 1 --duration 0.1 --warmup 0 --json {}",
+        server.url,
+        file.display()
+    ))
+    .stdout(full.expect("Linux has it"))
+    .output()
+    .expect("loadgen starts");
+    let json = fs::read_to_string(&file).expect("loadgen has made it");
+    fs::remove_file(&file).expect("it is ours");
+    assert_eq!(run.status.code(), Some(1));
+    assert!(stderr(&run).contains("standard output"), "{}", stderr(&run));
+    let report: Value = serde_json::from_str(&json).expect("it is whole");
+    assert_eq!(report["scenario"], "echo");
 }
