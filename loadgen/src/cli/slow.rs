@@ -35,7 +35,7 @@ pub(crate) struct SlowArgs {
     #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = share)]
     pub(crate) slow_share: f64,
 
-    /// Bytes a second that each slow connection reads; 0: it never reads
+    /// Bytes a second that each slow connection reads, at most; 0: it never reads
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     pub(crate) read_rate: u64,
 

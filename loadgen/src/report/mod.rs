@@ -95,8 +95,8 @@ pub(crate) enum Headline {
     Held,
     /// Connections that were made.
     Handshakes,
-    /// Connections that came back.
-    Returns,
+    /// Connections that came back, in so many rounds if there was time.
+    Returns { rounds: usize },
     /// Publications that were delivered.
     Deliveries,
 }
@@ -107,7 +107,7 @@ impl Headline {
         match self {
             Self::Messages | Self::Received | Self::Held => (Counter::Messages, "message"),
             Self::Pings => (Counter::Messages, "pong"),
-            Self::Handshakes | Self::Returns => (Counter::Handshakes, "handshake"),
+            Self::Handshakes | Self::Returns { .. } => (Counter::Handshakes, "handshake"),
             Self::Deliveries => (Counter::Messages, "delivery"),
         }
     }
@@ -115,7 +115,7 @@ impl Headline {
     /// What is the measure of the server.
     const fn measure(self) -> Measure {
         match self {
-            Self::Handshakes | Self::Returns => Measure::Handshake,
+            Self::Handshakes | Self::Returns { .. } => Measure::Handshake,
             Self::Received => Measure::Gap,
             Self::Messages | Self::Pings | Self::Held | Self::Deliveries => Measure::Latency,
         }
@@ -123,7 +123,7 @@ impl Headline {
 
     /// Whether handshakes are counted and timed.
     const fn has_handshakes(self) -> bool {
-        matches!(self, Self::Handshakes | Self::Returns)
+        matches!(self, Self::Handshakes | Self::Returns { .. })
     }
 }
 
@@ -186,10 +186,10 @@ impl Report<'_> {
         (count > 0).then(|| cpu.as_secs_f64() * 1e6 / count as f64)
     }
 
-    /// The share of the measured time that the client's threads were on a CPU, 0 to 1.
+    /// The share of their time that the client's threads were on a CPU, 0 to 1.
     fn client_busy(&self) -> f64 {
-        per_second(self.outcome.tally.cpu.as_secs_f64(), self.outcome.measured)
-            / self.subject.threads as f64
+        let tally = &self.outcome.tally;
+        per_second(tally.cpu.as_secs_f64(), tally.cpu_span)
     }
 
     fn errors(&self) -> impl Iterator<Item = (FaultClass, u64)> {

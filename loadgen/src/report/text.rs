@@ -45,7 +45,7 @@ fn write_summary(report: &Report<'_>, out: &mut String) -> fmt::Result {
             lines::write_weight(report, out)?;
         }
         Headline::Handshakes => lines::write_handshakes(report, out)?,
-        Headline::Returns => lines::write_rounds(report, out)?,
+        Headline::Returns { .. } => lines::write_rounds(report, out)?,
         Headline::Deliveries => {
             if let Some(deliveries) = Deliveries::of(report) {
                 fanout::write(report, &deliveries, out)?;

@@ -37,7 +37,10 @@ pub(super) fn warnings(report: &Report<'_>) -> Vec<String> {
     }
     for (measure, what) in [
         (Measure::LoopLag, "what has arrived waits for loadgen"),
-        (Measure::SendLag, "messages leave late"),
+        (
+            Measure::SendLag,
+            "messages leave late (or the server takes none)",
+        ),
     ] {
         let lag = p99(measure);
         if lag <= LAG_MICROS_MAX || lag <= latency * LAG_SHARE_MAX {
@@ -72,6 +75,18 @@ pub(super) fn warnings(report: &Report<'_>) -> Vec<String> {
                 share * 100.0
             ));
         }
+    }
+    if report.outcome.server_is_gone {
+        warnings
+            .push("the server's process was gone before the end: nothing of it is told".to_owned());
+    }
+    let rounds = tally.rounds.all().len();
+    if let Headline::Returns { rounds: asked } = report.subject.headline
+        && rounds < asked
+    {
+        warnings.push(format!(
+            "only {rounds} of {asked} rounds fitted into the --duration"
+        ));
     }
     let given_up = tally.count(Counter::PublicationsGivenUp);
     if given_up > 0 {

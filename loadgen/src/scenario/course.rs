@@ -51,9 +51,11 @@ impl<W: Worker> Leg<'_, W> {
             self.worker
                 .begin(schedule, self.crew.clock.now(), &mut self.clients);
             self.run_until(schedule.from, None)?;
-            let cpu_before = thread_cpu();
+            let (began, cpu_before) = (self.crew.clock.now(), thread_cpu());
             ended = self.run_until(schedule.until, Some(schedule))?;
-            self.worker.tally().cpu = thread_cpu().saturating_sub(cpu_before);
+            let tally = self.worker.tally();
+            tally.cpu = thread_cpu().saturating_sub(cpu_before);
+            tally.cpu_span = ended.duration_since(began);
             self.worker.end(ended, &mut self.clients);
             self.drain()?;
         }

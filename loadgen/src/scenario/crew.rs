@@ -114,6 +114,8 @@ pub(crate) struct Outcome {
     pub(crate) interrupted: bool,
     /// What the server used while the run was measured.
     pub(crate) server: Option<ServerUse>,
+    /// Its process ended before the run did.
+    pub(crate) server_is_gone: bool,
 }
 
 enum News {
@@ -248,6 +250,7 @@ impl Collector<'_> {
             }
         }
         let after = self.after.or_else(|| self.server.and_then(Server::sample));
+        let server_is_gone = self.server.is_some() && after.is_none();
         let measured = self.crew.schedule().map_or(Duration::ZERO, |schedule| {
             ended.min(schedule.until).duration_since(schedule.from)
         });
@@ -256,6 +259,7 @@ impl Collector<'_> {
             measured,
             interrupted: self.crew.is_stopped(),
             server: self.before.zip(after).map(|(from, to)| to.since(from)),
+            server_is_gone,
         })
     }
 

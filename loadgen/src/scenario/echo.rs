@@ -207,7 +207,11 @@ impl EchoWorker<'_> {
         self.next_expiry = Nanos(now.0 + expiry_interval_ns(self.echo.timing.timeout));
         let timeout = self.echo.timing.timeout;
         for conn in 0..self.sessions.len() {
-            let expired = self.sessions[conn].window.expire(now, timeout);
+            let session = &mut self.sessions[conn];
+            let expired = session.window.expire(now, timeout);
+            // What was never sent is not sent any more.
+            let waiting = u32::try_from(session.window.in_flight()).unwrap_or(u32::MAX);
+            session.unsent = session.unsent.min(waiting);
             for _ in 0..expired {
                 self.count(
                     conn,

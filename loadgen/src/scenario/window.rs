@@ -217,6 +217,11 @@ impl Window {
         expired
     }
 
+    /// From the first that is not answered to the last that is sent, how many.
+    pub(crate) const fn in_flight(&self) -> u64 {
+        self.next - self.oldest
+    }
+
     /// Whether nothing waits for an answer.
     pub(crate) const fn is_empty(&self) -> bool {
         self.oldest == self.next

@@ -67,7 +67,9 @@ pub(crate) fn storm(args: &StormArgs) -> Result<bool, Failure> {
         threads: args.run.threads as usize,
         detail: format!("rounds: {}, {how}, {when}", plan.rounds),
         rate_per_second: None,
-        headline: Headline::Returns,
+        headline: Headline::Returns {
+            rounds: plan.rounds,
+        },
         slow_connections: None,
         compared_one_in: 1,
     };

@@ -93,6 +93,8 @@ pub(crate) struct Tally {
     pub(crate) close_codes: BTreeMap<u16, u64>,
     /// CPU of the thread while the run was measured.
     pub(crate) cpu: Duration,
+    /// How long that was; of several threads the sum, as with `cpu`.
+    pub(crate) cpu_span: Duration,
 }
 
 impl Tally {
@@ -148,6 +150,7 @@ impl Tally {
             *self.close_codes.entry(code).or_default() += more;
         }
         self.cpu += other.cpu;
+        self.cpu_span += other.cpu_span;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::harness::{errors, output, report};
+use super::harness::{errors, output, report, stderr};
 use super::peer::{self, Deed};
 use super::server::{Conduct, Server};
 
@@ -200,4 +200,18 @@ fn connections_that_do_not_come_back_are_counted_when_the_time_is_over() {
     let report = report(&output(&args), 1);
     assert_eq!(storm_counts(&report), [(0, 10)]);
     assert_eq!(errors(&report), [0, 10, 0, 0, 0, 10]);
+}
+
+#[test]
+fn a_storm_that_is_cut_short_says_how_many_rounds_it_had() {
+    let server = Server::start(Conduct::Honest);
+    let output = output(&format!(
+        "storm {} --connections 3 --rounds 50 --pause 0.2 --duration 0.5 --json",
+        server.url
+    ));
+    let report = report(&output, 0);
+    let rounds = report["storm_rounds"].as_array().expect("a list").len();
+    assert!(rounds < 50, "{rounds}");
+    let warning = format!("only {rounds} of 50 rounds");
+    assert!(stderr(&output).contains(&warning), "{}", stderr(&output));
 }

@@ -1,7 +1,7 @@
 //! `loadgen echo` against servers that behave and servers that do not.
 
 use std::net::TcpListener;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -230,4 +230,35 @@ fn json_goes_to_a_file_and_the_summary_to_stdout() {
     std::fs::remove_file(&file).expect("it is ours");
     let report: Value = serde_json::from_str(&written).expect("it is JSON");
     assert_eq!(report["scenario"], "echo");
+}
+
+#[test]
+fn a_server_process_that_ends_meanwhile_is_told() {
+    let server = Server::start(Conduct::Honest);
+    let mut process = Command::new("sleep")
+        .arg("60")
+        .spawn()
+        .expect("sleep starts");
+    let run = loadgen(&format!(
+        "echo {} --connections 2 --duration 0.6 --warmup 0 --pid {} --json",
+        server.url,
+        process.id()
+    ))
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .expect("loadgen starts");
+    while server.received.load(Ordering::SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    process.kill().expect("it still runs");
+    process.wait().expect("it ends");
+    let output = run.wait_with_output().expect("it ends");
+    let report = report(&output, 0);
+    assert_eq!(report["server_cpu_seconds"], Value::Null);
+    assert!(
+        stderr(&output).contains("gone before the end"),
+        "{}",
+        stderr(&output)
+    );
 }

@@ -117,7 +117,13 @@ fn split_port(authority: &str, default: u16) -> Result<(&str, u16), TargetError>
         None => authority.find(':').unwrap_or(authority.len()),
     };
     let (host, port) = authority.split_at(host_end);
-    if host.is_empty() || authority.contains('@') {
+    let is_bracketed = host.len() > 1 && host.starts_with('[') && host.ends_with(']');
+    let name = if is_bracketed {
+        &host[1..host.len() - 1]
+    } else {
+        host
+    };
+    if name.is_empty() || name.contains(['[', ']']) || authority.contains('@') {
         return Err(TargetError::Host);
     }
     let port = match port.strip_prefix(':') {
@@ -182,6 +188,10 @@ mod tests {
             ("ws:///path", TargetError::Host),
             ("ws://:80/", TargetError::Host),
             ("ws://user@127.0.0.1/", TargetError::Host),
+            ("ws://[::1/", TargetError::Host),
+            ("ws://[]:80/", TargetError::Host),
+            ("ws://[a]b]/", TargetError::Host),
+            ("ws://]/", TargetError::Host),
             ("ws://a b/", TargetError::Host),
             ("ws://127.0.0.1:/", TargetError::Port),
             ("ws://127.0.0.1:0/", TargetError::Port),

@@ -105,7 +105,7 @@ impl Poster {
         // Else the kernel may wake this thread 50 µs late; if it refuses, the send lag tells.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         let last = until.after(self.post.timeout);
-        let mut cpu_before = None;
+        let mut before = None;
         let mut next = 0;
         loop {
             let now = self.clock.now();
@@ -120,13 +120,16 @@ impl Poster {
             };
             let is_measured = self.shared.is_measured(intended);
             if is_measured {
-                cpu_before.get_or_insert_with(thread_cpu);
+                before.get_or_insert_with(|| (now, thread_cpu()));
                 self.tally.record(Measure::SendLag, now.since(intended));
             }
             self.publish(next, intended, is_measured);
             next = (next + 1) % self.letters.len();
         }
-        self.tally.cpu = cpu_before.map_or(Duration::ZERO, |cpu| thread_cpu().saturating_sub(cpu));
+        if let Some((began, cpu)) = before {
+            self.tally.cpu = thread_cpu().saturating_sub(cpu);
+            self.tally.cpu_span = self.clock.now().duration_since(began);
+        }
         std::mem::take(&mut self.tally)
     }
 
