@@ -18,6 +18,7 @@ pub(crate) const STAMP_BYTES: usize = 24;
 pub(crate) const SERIES_MAX: usize = 1 << SERIES_BITS;
 
 const RUN_BITS: u32 = 18;
+const RUN_DIGITS: usize = RUN_BITS as usize / 6;
 const SERIES_BITS: u32 = 18;
 const SEQ_BITS: u32 = 36;
 const TIME_BITS: u32 = 48;
@@ -97,6 +98,24 @@ impl Stamps {
         let (front, rest) = message.split_first_chunk()?;
         let stamp = self.read(front)?;
         (rest == self.filler(stamp)).then_some(stamp)
+    }
+
+    /// Whether a message of `len` bytes that begins with `front` and is no publication of this run may
+    /// have been one. It has the length, where that is the same for all, or names the run; of whose
+    /// digits one may be changed.
+    #[cold]
+    pub(crate) fn resembles(&self, front: &[u8], len: u64) -> bool {
+        let (first, others) = (self.sizes[0], &self.sizes[1..]);
+        if u64::from(first) == len && others.iter().all(|&size| size == first) {
+            return true;
+        }
+        let mut run = [0; RUN_DIGITS];
+        write_digits(u64::from(self.run), &mut run);
+        let same = run
+            .iter()
+            .zip(front)
+            .filter(|(ours, theirs)| ours == theirs);
+        same.count() + 1 >= RUN_DIGITS
     }
 
     fn write(&self, stamp: Stamp) -> [u8; STAMP_BYTES] {
@@ -224,6 +243,11 @@ impl Reading {
         }
     }
 
+    /// The stamp's place in the message; zeros where the message was shorter.
+    pub(crate) const fn front(&self) -> &[u8] {
+        &self.front
+    }
+
     /// The message is whole and `len` bytes long: which publication it is, if it is one, unchanged.
     pub(crate) fn finish(&self, stamps: &Stamps, len: u64) -> Option<Stamp> {
         let stamp = self.stamp?;
@@ -299,6 +323,34 @@ mod tests {
         }
         let longer = [&bytes[..], b"0"].concat();
         assert_eq!(read(&stamps, &longer, 41), None);
+    }
+
+    #[test]
+    fn a_changed_publication_resembles_one_and_a_greeting_does_not() {
+        for sizes in [vec![40], vec![40, 40], vec![40, 41]] {
+            let is_fixed = !sizes.contains(&41);
+            let stamps = stamps(sizes, 5);
+            let bytes = whole(
+                &stamps,
+                Stamp {
+                    series: 0,
+                    seq: 0,
+                    ..STAMP
+                },
+            );
+            for at in 0..bytes.len() {
+                let mut bytes = bytes.clone();
+                bytes[at] ^= 1;
+                assert!(stamps.resembles(&bytes, 40), "byte {at}");
+                assert!(stamps.resembles(&bytes, 39), "byte {at}");
+            }
+            let greeting = [b'!'; 40];
+            for len in 0..40 {
+                assert!(!stamps.resembles(&greeting[..len], len as u64), "{len}");
+            }
+            assert!(!stamps.resembles(&bytes[..1], 1));
+            assert_eq!(stamps.resembles(&greeting, 40), is_fixed);
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) enum Conduct {
     Honest,
     /// Leaves publications out.
     Drop,
+    /// Greets each client, and leaves publications out.
+    Greet,
     /// Sends nothing more to one subscriber.
     Mute,
     /// Sends publications twice.
@@ -149,6 +151,9 @@ struct Client {
     held: HashMap<usize, Message>,
 }
 
+/// What nobody has published.
+const GREETING: &str = "{\"event\":\"welcome\",\"you\":\"a subscriber\"}";
+
 /// The sender of what is posted.
 const POSTED: usize = usize::MAX;
 
@@ -160,6 +165,10 @@ impl Room {
     /// A new client on `path`: its number there, and what it is to be sent.
     fn join(&self, path: &str) -> (usize, UnboundedReceiver<Message>) {
         let (outbox, messages) = unbounded_channel();
+        if self.conduct == Conduct::Greet {
+            let greeting = Message::text(GREETING);
+            outbox.send(greeting).expect("the other end is here");
+        }
         let mut paths = self.paths();
         let clients = paths.entry(path.to_owned()).or_default();
         clients.push(Client {
@@ -221,7 +230,7 @@ impl Room {
             }
         };
         match self.conduct {
-            Conduct::Drop | Conduct::Mute => {}
+            Conduct::Drop | Conduct::Greet | Conduct::Mute => {}
             Conduct::Repeat => {
                 send(message.clone());
                 send(message.clone());

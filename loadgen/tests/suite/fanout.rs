@@ -61,6 +61,7 @@ fn a_plain_broadcast_server_is_measured_at_any_size_and_spread() {
 fn each_lost_repeated_late_or_changed_delivery_is_counted_once() {
     for (conduct, expected, mismatches) in [
         (Conduct::Drop, [MISDEEDS, 0, 0, 0], 0),
+        (Conduct::Greet, [MISDEEDS, 0, 0, 0], 12),
         (Conduct::Repeat, [0, MISDEEDS, 0, 0], 0),
         (Conduct::Swap, [0, 0, MISDEEDS, 0], 0),
         (Conduct::CorruptByte(0), [0; 4], MISDEEDS),
@@ -71,7 +72,7 @@ fn each_lost_repeated_late_or_changed_delivery_is_counted_once() {
         (Conduct::OtherKind, [0; 4], MISDEEDS),
         (Conduct::Leak, [0; 4], MISDEEDS),
     ] {
-        for flags in ["", "--threads 3", "--binary"] {
+        for flags in ["", "--threads 3", "--binary --size 64..80"] {
             let server = Broadcast::start(conduct);
             let url = &server.url;
             let output = output(&format!(
