@@ -46,6 +46,8 @@ pub(crate) enum Conduct {
     Hangup,
     /// Answers POST requests with 503 and broadcasts nothing.
     Refuse,
+    /// Answers each POST request this much later.
+    Linger(Duration),
     /// Each publication to one subscriber this much later.
     Delay(Duration),
 }
@@ -254,7 +256,9 @@ impl Room {
                     let _ = outbox.send(message);
                 });
             }
-            Conduct::Honest | Conduct::Leak | Conduct::Refuse => send(message.clone()),
+            Conduct::Honest | Conduct::Leak | Conduct::Refuse | Conduct::Linger(_) => {
+                send(message.clone())
+            }
         }
     }
 
@@ -330,6 +334,9 @@ async fn answer_posts(mut stream: TcpStream, room: Arc<Room>) {
         } else {
             "403 Forbidden"
         };
+        if let Conduct::Linger(delay) = room.conduct {
+            tokio::time::sleep(delay).await;
+        }
         let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}");
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;

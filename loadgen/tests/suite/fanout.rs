@@ -207,6 +207,26 @@ fn what_the_http_endpoint_refuses_is_counted_and_nobody_misses_it() {
 }
 
 #[test]
+fn what_a_slow_http_endpoint_leaves_unposted_is_counted_as_refused() {
+    // Of the 50 that it owes each publisher gets rid of fifteen at most: it has 1.5 s, timeout included.
+    let server = Broadcast::start(Conduct::Linger(Duration::from_millis(100)));
+    let (url, http) = (&server.url, &server.http_url);
+    let output = output(&format!(
+        "fanout {url}{{channel}} --subscribers 4 --channels 2 --publishers 2 --threads 2 \
+         --publish-http {http}publish/{{channel}} \
+         --rate 200 --duration 0.5 --warmup 0 --timeout 1 --json"
+    ));
+    let report = report(&output, 1);
+    let publications = number(&report, "publications");
+    assert_eq!(server.published(), publications);
+    assert!((1..=30).contains(&publications), "{report}");
+    assert_eq!(losses(&report), [0, 0, 0, 100 - publications]);
+    assert_eq!(errors(&report), [0; 6]);
+    assert_eq!(number(&report, "publications_complete"), publications);
+    assert_eq!(number(&report, "deliveries"), publications * 2);
+}
+
+#[test]
 fn ctrl_c_tells_what_was_delivered_so_far() {
     let server = Broadcast::start(Conduct::Honest);
     let child = loadgen(&format!(
