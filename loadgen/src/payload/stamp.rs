@@ -101,21 +101,22 @@ impl Stamps {
     }
 
     /// Whether a message of `len` bytes that begins with `front` and is no publication of this run may
-    /// have been one. It has the length, where that is the same for all, or names the run; of whose
-    /// digits one may be changed.
+    /// have been one. It names the run, of whose digits one may be changed; or it has the length, where
+    /// that is the same for all, and does not begin as another run's publications do.
     #[cold]
     pub(crate) fn resembles(&self, front: &[u8], len: u64) -> bool {
-        let (first, others) = (self.sizes[0], &self.sizes[1..]);
-        if u64::from(first) == len && others.iter().all(|&size| size == first) {
-            return true;
-        }
         let mut run = [0; RUN_DIGITS];
         write_digits(u64::from(self.run), &mut run);
         let same = run
             .iter()
             .zip(front)
             .filter(|(ours, theirs)| ours == theirs);
-        same.count() + 1 >= RUN_DIGITS
+        if same.count() + 1 >= RUN_DIGITS {
+            return true;
+        }
+        let has_length = self.sizes.iter().all(|&size| u64::from(size) == len);
+        let is_digit = |&byte: &u8| VALUES[usize::from(byte)] != NO_DIGIT;
+        has_length && !front.iter().take(STAMP_BYTES).all(is_digit)
     }
 
     fn write(&self, stamp: Stamp) -> [u8; STAMP_BYTES] {
@@ -330,14 +331,7 @@ mod tests {
         for sizes in [vec![40], vec![40, 40], vec![40, 41]] {
             let is_fixed = !sizes.contains(&41);
             let stamps = stamps(sizes, 5);
-            let bytes = whole(
-                &stamps,
-                Stamp {
-                    series: 0,
-                    seq: 0,
-                    ..STAMP
-                },
-            );
+            let bytes = whole(&stamps, STAMP);
             for at in 0..bytes.len() {
                 let mut bytes = bytes.clone();
                 bytes[at] ^= 1;
@@ -349,8 +343,14 @@ mod tests {
                 assert!(!stamps.resembles(&greeting[..len], len as u64), "{len}");
             }
             assert!(!stamps.resembles(&bytes[..1], 1));
-            assert_eq!(stamps.resembles(&greeting, 40), is_fixed);
+            assert_eq!(
+                stamps.resembles(&greeting, 40),
+                is_fixed,
+                "all of it changed"
+            );
         }
+        let (ours, theirs) = (stamps(vec![40], 3), stamps(vec![40], 4));
+        assert!(!ours.resembles(&whole(&theirs, STAMP), 40));
     }
 
     #[test]
