@@ -17,7 +17,9 @@ Closed loop: each of N slots connects, is upgraded, has M messages echoed one af
 the closing handshake and connects again at once. Open loop, with --rate: connections have their times;
 when no slot is free they wait. A handshake lasts from just before the socket is made, or from when it
 should have been (open loop), to just after the receive call that brings the 101; its steps (connect,
-TLS, upgrade) are told apart. Only those that end in the measured time count. Latency is of messages.
+TLS, upgrade) are told apart. Those that end in the measured time count, or that were due in it (open
+loop): what waits for a slot at the end is still begun, and is a timeout when none is free in --timeout.
+Latency is of messages.
 
 A slot whose connection failed rests for 0.1 s. The server closes the TCP connection first, so the ports
 in TIME_WAIT are its own. Where a server leaves that to its clients, they wait --timeout for it, and the

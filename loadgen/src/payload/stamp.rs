@@ -18,6 +18,7 @@ pub(crate) const STAMP_BYTES: usize = 24;
 pub(crate) const SERIES_MAX: usize = 1 << SERIES_BITS;
 
 const RUN_BITS: u32 = 18;
+const RUN_DIGITS: usize = RUN_BITS as usize / 6;
 const SERIES_BITS: u32 = 18;
 const SEQ_BITS: u32 = 36;
 const TIME_BITS: u32 = 48;
@@ -97,6 +98,25 @@ impl Stamps {
         let (front, rest) = message.split_first_chunk()?;
         let stamp = self.read(front)?;
         (rest == self.filler(stamp)).then_some(stamp)
+    }
+
+    /// Whether a message of `len` bytes that begins with `front` and is no publication of this run may
+    /// have been one. It names the run, of whose digits one may be changed; or it has the length, where
+    /// that is the same for all, and does not begin as another run's publications do.
+    #[cold]
+    pub(crate) fn resembles(&self, front: &[u8], len: u64) -> bool {
+        let mut run = [0; RUN_DIGITS];
+        write_digits(u64::from(self.run), &mut run);
+        let same = run
+            .iter()
+            .zip(front)
+            .filter(|(ours, theirs)| ours == theirs);
+        if same.count() + 1 >= RUN_DIGITS {
+            return true;
+        }
+        let has_length = self.sizes.iter().all(|&size| u64::from(size) == len);
+        let is_digit = |&byte: &u8| VALUES[usize::from(byte)] != NO_DIGIT;
+        has_length && !front.iter().take(STAMP_BYTES).all(is_digit)
     }
 
     fn write(&self, stamp: Stamp) -> [u8; STAMP_BYTES] {
@@ -224,6 +244,11 @@ impl Reading {
         }
     }
 
+    /// The stamp's place in the message; zeros where the message was shorter.
+    pub(crate) const fn front(&self) -> &[u8] {
+        &self.front
+    }
+
     /// The message is whole and `len` bytes long: which publication it is, if it is one, unchanged.
     pub(crate) fn finish(&self, stamps: &Stamps, len: u64) -> Option<Stamp> {
         let stamp = self.stamp?;
@@ -299,6 +324,33 @@ mod tests {
         }
         let longer = [&bytes[..], b"0"].concat();
         assert_eq!(read(&stamps, &longer, 41), None);
+    }
+
+    #[test]
+    fn a_changed_publication_resembles_one_and_a_greeting_does_not() {
+        for sizes in [vec![40], vec![40, 40], vec![40, 41]] {
+            let is_fixed = !sizes.contains(&41);
+            let stamps = stamps(sizes, 5);
+            let bytes = whole(&stamps, STAMP);
+            for at in 0..bytes.len() {
+                let mut bytes = bytes.clone();
+                bytes[at] ^= 1;
+                assert!(stamps.resembles(&bytes, 40), "byte {at}");
+                assert!(stamps.resembles(&bytes, 39), "byte {at}");
+            }
+            let greeting = [b'!'; 40];
+            for len in 0..40 {
+                assert!(!stamps.resembles(&greeting[..len], len as u64), "{len}");
+            }
+            assert!(!stamps.resembles(&bytes[..1], 1));
+            assert_eq!(
+                stamps.resembles(&greeting, 40),
+                is_fixed,
+                "all of it changed"
+            );
+        }
+        let (ours, theirs) = (stamps(vec![40], 3), stamps(vec![40], 4));
+        assert!(!ours.resembles(&whole(&theirs, STAMP), 40));
     }
 
     #[test]

@@ -4,9 +4,14 @@
 //!
 //! Closed loop: a slot connects again as soon as its connection is closed, so there are always as many
 //! on their way. Open loop: connections have their times, whatever the server does; when no slot is free
-//! they wait, and their time runs on. A handshake lasts from just before the socket is made, or from when
-//! it should have been (open loop), to just after the receive call that brings the 101; messages have
-//! the echo scenario's latency. A slot whose connection failed rests for [`REST`], so that a server that is gone is not stormed.
+//! they wait, and their time runs on. What was due before the end and still waits then is begun after it;
+//! what has found no slot when the timeout has passed as well is a fault of class `timeout` each. So a
+//! stall at the end is not left out: here those handshakes count that were due in the measured time, in a
+//! closed loop those that ended in it.
+//!
+//! A handshake lasts from just before the socket is made, or from when it should have been (open loop),
+//! to just after the receive call that brings the 101; messages have the echo scenario's latency. A slot
+//! whose connection failed rests for [`REST`], so that a server that is gone is not stormed.
 //!
 //! This side begins the closing handshake and the server closes the socket first (RFC 6455 §7.1.1): so
 //! TIME_WAIT is the server's. Where the server leaves that to its clients, ports can run out, and that is
@@ -23,7 +28,7 @@ use super::pace::{Arrivals, Pace};
 use super::{Scenario, Schedule, Slots, Worker};
 use crate::client::{Clients, Handler, Opening, Outbox, Piece, Route};
 use crate::clock::Nanos;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultClass};
 use crate::stats::{Measure, Tally};
 
 /// The time between a connection that failed and the next in its slot.
@@ -56,6 +61,7 @@ impl Scenario for Churn {
             resting: VecDeque::new(),
             busy: 0,
             pace: None,
+            due_until: Nanos::MAX,
             schedule: None,
             is_running: false,
             has_opened: false,
@@ -86,6 +92,8 @@ pub(crate) struct ChurnWorker<'a> {
     busy: usize,
     /// The times of an open loop.
     pace: Option<Pace>,
+    /// Those before this are kept.
+    due_until: Nanos,
     schedule: Option<Schedule>,
     is_running: bool,
     has_opened: bool,
@@ -120,6 +128,44 @@ impl ChurnWorker<'_> {
         }
     }
 
+    /// When the next connection of an open loop is due, if another is.
+    fn next_due(&self) -> Option<Nanos> {
+        let next = self.pace.as_ref()?.next();
+        (next < self.due_until).then_some(next)
+    }
+
+    /// Takes the time of a connection that is due.
+    fn take_due(&mut self, now: Nanos) -> Option<Nanos> {
+        if self.pace.is_none() {
+            return self.is_running.then_some(now);
+        }
+        self.next_due()?;
+        self.pace.as_mut()?.take_due(now)
+    }
+
+    /// Whether connections are still made: those that were due before the end, after it.
+    fn is_connecting(&self) -> bool {
+        self.is_running || self.next_due().is_some()
+    }
+
+    /// Counts the connections that were due before the end and have waited too long after it.
+    fn give_up_overdue(&mut self, now: Nanos) {
+        let timeout = self.churn.echo.timing.timeout;
+        if self.is_running || now < self.due_until.after(timeout) {
+            return;
+        }
+        let mut given_up = 0;
+        while self.take_due(now).is_some() {
+            given_up += 1;
+        }
+        if given_up > 0 {
+            let detail =
+                format_args!("no slot was free for a connection {timeout:?} after the end");
+            let fault = Fault::new(FaultClass::Timeout, detail);
+            self.echo.tally().faults.add_many(given_up, fault);
+        }
+    }
+
     /// Connects the slots that are free and due.
     fn start_due(&mut self, now: Nanos, clients: &mut Clients<'_>) {
         let Some(route) = self.route.clone() else {
@@ -127,12 +173,8 @@ impl ChurnWorker<'_> {
         };
         // Those that fail at once rest: each is looked at once.
         for _ in 0..self.free.len() {
-            let intended = match &mut self.pace {
-                None => now,
-                Some(pace) => match pace.take_due(now) {
-                    None => return,
-                    Some(intended) => intended,
-                },
+            let Some(intended) = self.take_due(now) else {
+                return;
             };
             let Some(conn) = self.free.pop_front() else {
                 return;
@@ -160,6 +202,7 @@ impl Worker for ChurnWorker<'_> {
     fn begin(&mut self, schedule: Schedule, now: Nanos, clients: &mut Clients<'_>) {
         self.schedule = Some(schedule);
         self.is_running = true;
+        self.due_until = schedule.until;
         self.echo.start(schedule, now);
         if let Some(per_second) = self.churn.per_second {
             let share = self.slots.count as f64 / self.slots.total as f64;
@@ -167,7 +210,7 @@ impl Worker for ChurnWorker<'_> {
             self.pace = Some(Pace::new(
                 Arrivals::Constant,
                 per_second * share,
-                now,
+                schedule.start,
                 random,
             ));
         }
@@ -191,13 +234,14 @@ impl Worker for ChurnWorker<'_> {
             self.resting.pop_front();
             self.free.push_back(conn);
         }
-        if !self.is_running {
+        self.give_up_overdue(now);
+        if !self.is_connecting() {
             return self.echo.next_expiry();
         }
         self.start_due(now, clients);
         let next_rested = self.resting.front().map_or(Nanos::MAX, |&(until, _)| until);
-        let next_start = match &self.pace {
-            Some(pace) if !self.free.is_empty() => pace.next(),
+        let next_start = match self.next_due() {
+            Some(next) if !self.free.is_empty() => next,
             _ => Nanos::MAX,
         };
         next_start.min(next_rested).min(self.echo.next_expiry())
@@ -205,11 +249,15 @@ impl Worker for ChurnWorker<'_> {
 
     fn end(&mut self, now: Nanos, clients: &mut Clients<'_>) {
         self.is_running = false;
-        self.echo.end(now, clients);
+        self.due_until = if self.is_over(clients) {
+            Nanos::default()
+        } else {
+            self.due_until.min(now)
+        };
     }
 
     fn is_drained(&self) -> bool {
-        self.busy == 0 && self.echo.is_drained()
+        self.busy == 0 && self.next_due().is_none() && self.echo.is_drained()
     }
 
     /// Connections come back, unless there never was one.
@@ -227,11 +275,11 @@ impl Handler for ChurnWorker<'_> {
         self.has_opened = true;
         self.enter(conn, Phase::Open);
         self.echo.opened(conn, opening);
-        if self.schedule.is_some_and(|s| s.covers(opening.opened)) {
-            let begun = match self.pace {
-                Some(_) => self.begun[conn],
-                None => opening.started,
-            };
+        let (begun, counts_at) = match self.pace {
+            Some(_) => (self.begun[conn], self.begun[conn]),
+            None => (opening.started, opening.opened),
+        };
+        if self.schedule.is_some_and(|s| s.covers(counts_at)) {
             opening.record_in(self.echo.tally(), begun);
         }
     }
@@ -241,7 +289,7 @@ impl Handler for ChurnWorker<'_> {
     }
 
     fn refill(&mut self, conn: usize, now: Nanos, out: &mut Outbox) {
-        if !self.is_running {
+        if !self.is_connecting() {
             return;
         }
         if self.echo.sent(conn) < self.churn.messages {

@@ -26,6 +26,8 @@ pub(crate) enum Conduct {
     Honest,
     /// Leaves publications out.
     Drop,
+    /// Greets each client, and leaves publications out.
+    Greet,
     /// Sends nothing more to one subscriber.
     Mute,
     /// Sends publications twice.
@@ -44,6 +46,8 @@ pub(crate) enum Conduct {
     Hangup,
     /// Answers POST requests with 503 and broadcasts nothing.
     Refuse,
+    /// Answers each POST request this much later.
+    Linger(Duration),
     /// Each publication to one subscriber this much later.
     Delay(Duration),
 }
@@ -149,6 +153,9 @@ struct Client {
     held: HashMap<usize, Message>,
 }
 
+/// What nobody has published.
+const GREETING: &str = "{\"event\":\"welcome\",\"you\":\"a subscriber\"}";
+
 /// The sender of what is posted.
 const POSTED: usize = usize::MAX;
 
@@ -160,6 +167,10 @@ impl Room {
     /// A new client on `path`: its number there, and what it is to be sent.
     fn join(&self, path: &str) -> (usize, UnboundedReceiver<Message>) {
         let (outbox, messages) = unbounded_channel();
+        if self.conduct == Conduct::Greet {
+            let greeting = Message::text(GREETING);
+            outbox.send(greeting).expect("the other end is here");
+        }
         let mut paths = self.paths();
         let clients = paths.entry(path.to_owned()).or_default();
         clients.push(Client {
@@ -221,7 +232,7 @@ impl Room {
             }
         };
         match self.conduct {
-            Conduct::Drop | Conduct::Mute => {}
+            Conduct::Drop | Conduct::Greet | Conduct::Mute => {}
             Conduct::Repeat => {
                 send(message.clone());
                 send(message.clone());
@@ -245,7 +256,9 @@ impl Room {
                     let _ = outbox.send(message);
                 });
             }
-            Conduct::Honest | Conduct::Leak | Conduct::Refuse => send(message.clone()),
+            Conduct::Honest | Conduct::Leak | Conduct::Refuse | Conduct::Linger(_) => {
+                send(message.clone())
+            }
         }
     }
 
@@ -321,6 +334,9 @@ async fn answer_posts(mut stream: TcpStream, room: Arc<Room>) {
         } else {
             "403 Forbidden"
         };
+        if let Conduct::Linger(delay) = room.conduct {
+            tokio::time::sleep(delay).await;
+        }
         let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}");
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;

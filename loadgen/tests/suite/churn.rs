@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use super::harness::{errors, output, report, stderr};
 use super::peer::{self, Deed};
@@ -67,12 +69,11 @@ fn every_connection_of_a_churn_echoes_its_messages_and_says_goodbye() {
     );
     let report = report(&output(&args), 0);
     let handshakes = report["handshakes"].as_u64().expect("they are counted");
-    assert!(handshakes > 10, "{report}");
+    assert_eq!(handshakes, 50, "each that was due");
     assert!(report["send_lag_microseconds"]["p50"].is_number());
-    assert!(
-        report["messages"].as_u64() >= Some(3 * (handshakes - 4)),
-        "{report}"
-    );
+    // Messages count when they are answered: those of the last connections come after the end.
+    let messages = report["messages"].as_u64().expect("they are counted");
+    assert!((75..=3 * 54).contains(&messages), "{report}");
     assert!(whole.load(Ordering::SeqCst) as u64 >= handshakes - 4);
     // At the end each of the slots may be anywhere on its way.
     assert!(wrong.load(Ordering::SeqCst) <= 4);
@@ -118,9 +119,51 @@ fn a_message_that_is_not_echoed_is_one_timeout_and_the_slot_goes_on() {
     assert!(report["handshakes"].as_u64() > Some(10), "{report}");
 }
 
+/// Connections that are due in [`OPEN_LOOP`].
+const DUE: u64 = 30;
+
+/// The first of them, which are served at once: those of the first 0.5 s.
+const SERVED: usize = 10;
+
+const OPEN_LOOP: &str = "--connections 2 --rate 20 --duration 1.5 --warmup 0 --json";
+
+#[test]
+fn a_server_that_stalls_to_the_end_and_beyond_leaves_no_due_connection_out() {
+    let admit = |number: usize| match number.checked_sub(2) {
+        Some(number) if number >= SERVED => Conduct::SilentAtUpgrade,
+        _ => Conduct::Honest,
+    };
+    let url = peer::start(admit, |_, peer| peer.behave());
+    let report = report(&output(&format!("churn {url} {OPEN_LOOP} --timeout 2")), 1);
+    assert_eq!(report["handshakes"], SERVED);
+    // Both slots are silent from 0.5 s to 2.5 s, and again until the last wait ends, at 3.5 s.
+    let silent = 4;
+    let no_slot = DUE - SERVED as u64 - silent;
+    assert_eq!(errors(&report), [0, silent, 0, 0, 0, no_slot]);
+}
+
+#[test]
+fn connections_that_a_stall_holds_up_until_after_the_end_count_with_their_whole_wait() {
+    let stall = Duration::from_millis(1_500);
+    let admit = move |number: usize| {
+        if number == 2 + SERVED {
+            // The kernel takes connections meanwhile, but nobody answers them.
+            thread::sleep(stall);
+        }
+        Conduct::Honest
+    };
+    let url = peer::start(admit, |_, peer| peer.behave());
+    let report = report(&output(&format!("churn {url} {OPEN_LOOP} --timeout 10")), 0);
+    assert_eq!(report["handshakes"], DUE);
+    assert_eq!(errors(&report), [0; 6]);
+    // It lasts from 0.5 s to 2 s: the twenty that are due meanwhile wait 0.5 s at least.
+    let median = &report["handshake_microseconds"]["p50"];
+    assert!(median.as_f64() > Some(500_000.0), "{median}");
+}
+
 #[test]
 fn nobody_to_churn_or_storm_ends_the_run() {
-    for scenario in ["churn", "storm"] {
+    for scenario in ["churn", "churn --rate 100", "storm"] {
         let server = Server::start(Conduct::Forbid);
         let url = &server.url;
         let args = format!("{scenario} {url} --connections 3 --duration 100000 --json");

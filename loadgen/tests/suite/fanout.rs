@@ -61,6 +61,7 @@ fn a_plain_broadcast_server_is_measured_at_any_size_and_spread() {
 fn each_lost_repeated_late_or_changed_delivery_is_counted_once() {
     for (conduct, expected, mismatches) in [
         (Conduct::Drop, [MISDEEDS, 0, 0, 0], 0),
+        (Conduct::Greet, [MISDEEDS, 0, 0, 0], 12),
         (Conduct::Repeat, [0, MISDEEDS, 0, 0], 0),
         (Conduct::Swap, [0, 0, MISDEEDS, 0], 0),
         (Conduct::CorruptByte(0), [0; 4], MISDEEDS),
@@ -71,7 +72,7 @@ fn each_lost_repeated_late_or_changed_delivery_is_counted_once() {
         (Conduct::OtherKind, [0; 4], MISDEEDS),
         (Conduct::Leak, [0; 4], MISDEEDS),
     ] {
-        for flags in ["", "--threads 3", "--binary"] {
+        for flags in ["", "--threads 3", "--binary --size 64..80"] {
             let server = Broadcast::start(conduct);
             let url = &server.url;
             let output = output(&format!(
@@ -201,6 +202,26 @@ fn what_the_http_endpoint_refuses_is_counted_and_nobody_misses_it() {
     assert_eq!(errors(&report), [0; 6]);
     assert!(stderr(&output).contains("503"), "{}", stderr(&output));
     let publications = number(&report, "publications");
+    assert_eq!(number(&report, "publications_complete"), publications);
+    assert_eq!(number(&report, "deliveries"), publications * 2);
+}
+
+#[test]
+fn what_a_slow_http_endpoint_leaves_unposted_is_counted_as_refused() {
+    // Of the 50 that it owes each publisher gets rid of fifteen at most: it has 1.5 s, timeout included.
+    let server = Broadcast::start(Conduct::Linger(Duration::from_millis(100)));
+    let (url, http) = (&server.url, &server.http_url);
+    let output = output(&format!(
+        "fanout {url}{{channel}} --subscribers 4 --channels 2 --publishers 2 --threads 2 \
+         --publish-http {http}publish/{{channel}} \
+         --rate 200 --duration 0.5 --warmup 0 --timeout 1 --json"
+    ));
+    let report = report(&output, 1);
+    let publications = number(&report, "publications");
+    assert_eq!(server.published(), publications);
+    assert!((1..=30).contains(&publications), "{report}");
+    assert_eq!(losses(&report), [0, 0, 0, 100 - publications]);
+    assert_eq!(errors(&report), [0; 6]);
     assert_eq!(number(&report, "publications_complete"), publications);
     assert_eq!(number(&report, "deliveries"), publications * 2);
 }

@@ -120,7 +120,8 @@ impl<'a> Audience<'a> {
         let stamps = &self.shared.stamps;
         let reading = &mut self.subscribers[conn].reading;
         let len = piece.offset.saturating_add(piece.data.len() as u64);
-        let stamp = if piece.offset == 0 && piece.ends_message {
+        let is_whole = piece.offset == 0 && piece.ends_message;
+        let stamp = if is_whole {
             stamps.read_whole(piece.data)
         } else {
             if piece.offset == 0 {
@@ -133,26 +134,38 @@ impl<'a> Audience<'a> {
             reading.finish(stamps, len)
         };
         let is_kind = self.kind.is_none_or(|kind| kind == piece.kind);
-        self.deliver(conn, now, stamp.filter(|_| is_kind), len, tally);
+        if let Some(stamp) = stamp
+            && is_kind
+        {
+            self.deliver(conn, now, stamp, len, tally);
+        } else {
+            let front = if is_whole {
+                piece.data
+            } else {
+                reading.front()
+            };
+            let was_published = stamps.resembles(front, len);
+            self.reject(conn, was_published, tally);
+        }
     }
 
-    /// A whole message has come: `stamp` is what it says, `None` if it is no publication.
-    #[inline]
-    fn deliver(
-        &mut self,
-        conn: usize,
-        now: Nanos,
-        stamp: Option<Stamp>,
-        len: u64,
-        tally: &mut Tally,
-    ) {
-        let Shared { layout, ledger, .. } = self.shared;
-        let subscriber = &mut self.subscribers[conn];
-        let Some(stamp) = stamp else {
-            subscriber.changed += 1;
-            let what = "a message is not what was published";
-            return self.count(1, conn, FaultClass::Mismatch, what, tally);
+    /// A message has come that is no publication; `was_published`: it was one, and is changed.
+    #[cold]
+    fn reject(&mut self, conn: usize, was_published: bool, tally: &mut Tally) {
+        let what = if was_published {
+            self.subscribers[conn].changed += 1;
+            "a message is not what was published"
+        } else {
+            "a message came that nobody has published"
         };
+        self.count(1, conn, FaultClass::Mismatch, what, tally);
+    }
+
+    /// A publication has come; `stamp` is what it says.
+    #[inline]
+    fn deliver(&mut self, conn: usize, now: Nanos, stamp: Stamp, len: u64, tally: &mut Tally) {
+        let Shared { layout, ledger, .. } = self.shared;
+        let subscriber = &self.subscribers[conn];
         let series = stamp.series as usize;
         let channel = subscriber.channel as usize;
         if series >= layout.series()

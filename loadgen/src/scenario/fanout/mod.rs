@@ -7,7 +7,8 @@
 //! publication give its first, median, 99th percentile and last; these are spread over the
 //! publications that reached everybody.
 //!
-//! Every delivery counts as exactly one thing. A changed one is a mismatch, and no gap beside that. A
+//! Every delivery counts as exactly one thing. A changed one is a mismatch, and no gap beside that; a
+//! message that does not even resemble a publication is a mismatch and stands for none. A
 //! publication that comes behind a later one of its publisher on the channel is disordered, and no
 //! gap. Whoever is disconnected is counted once, as closed; what is published from then on is no gap.
 //! What publishers get back of the server is not looked at.

@@ -3,7 +3,8 @@
 //!
 //! Each publisher is a thread with one connection that is kept alive. It posts at the intended times
 //! whatever the answers take; what it posts late, because an answer took longer than the time to the
-//! next, is late from the intended time on and shows as send lag.
+//! next, is late from the intended time on and shows as send lag. What is still due when the timeout has
+//! passed after the end is a fault of class `refused`: the server did not take it.
 //!
 //! Never: touches a WebSocket.
 
@@ -111,7 +112,11 @@ impl Poster {
             let now = self.clock.now();
             let due = self.pace.next();
             let is_cut_short = now < until && !self.shared.ledger.is_running();
-            if due >= until || now >= last || is_cut_short {
+            if due >= until || is_cut_short {
+                break;
+            }
+            if now >= last {
+                self.give_up_overdue(until);
                 break;
             }
             let Some(intended) = self.pace.take_due(now) else {
@@ -131,6 +136,21 @@ impl Poster {
             self.tally.cpu_span = self.clock.now().duration_since(began);
         }
         std::mem::take(&mut self.tally)
+    }
+
+    /// Counts what was due before `until` and is not posted.
+    fn give_up_overdue(&mut self, until: Nanos) {
+        let mut given_up = 0;
+        while self.pace.next() < until && self.pace.take_due(until).is_some() {
+            given_up += 1;
+        }
+        let timeout = self.post.timeout;
+        let detail = format_args!(
+            "POST {}: due and not begun {timeout:?} after the end: answers take too long for the rate",
+            self.post.url
+        );
+        let fault = Fault::new(FaultClass::Refused, detail);
+        self.tally.faults.add_many(given_up, fault);
     }
 
     fn publish(&mut self, letter: usize, intended: Nanos, is_measured: bool) {
