@@ -114,6 +114,10 @@ pub(crate) trait Lane: Copy {
 /// `L`'s instructions are there, `span` keeps its promises and has at least `L::BYTES`.
 #[inline(always)]
 pub(crate) unsafe fn run<L: Lane, const UNTIL_TEXT: bool>(span: Span, key: [u8; 4]) -> usize {
+    if span.len <= 2 * L::BYTES {
+        // SAFETY: the caller vouches for the same.
+        return unsafe { run_ends::<L, UNTIL_TEXT>(span, key) };
+    }
     if span.len < ALIGNED_FROM_BYTES {
         // SAFETY: the caller vouches for the same.
         return unsafe { run_from_here::<L, UNTIL_TEXT>(span, key) };
@@ -135,6 +139,33 @@ pub(crate) unsafe fn run<L: Lane, const UNTIL_TEXT: bool>(span: Span, key: [u8; 
         first.store(span.dst);
         start + done
     }
+}
+
+/// [`run`] of at most two registers.
+///
+/// # Safety
+///
+/// As [`run`].
+#[inline(always)]
+unsafe fn run_ends<L: Lane, const UNTIL_TEXT: bool>(span: Span, key: [u8; 4]) -> usize {
+    let Span { dst, src, len } = span;
+    debug_assert!(
+        len >= L::BYTES && len <= 2 * L::BYTES,
+        "one or two registers"
+    );
+    let last_at = len - L::BYTES;
+    // SAFETY: the caller vouches for the instructions; `L::BYTES` from 0 and from `last_at` are inside
+    // the span, and both are loaded before either is stored.
+    unsafe {
+        let first = L::load(src).xor(L::splat(key_at(key, 0)));
+        let last = L::load(src.add(last_at)).xor(L::splat(key_at(key, last_at)));
+        if UNTIL_TEXT && !first.or(last).is_ascii() {
+            return 0;
+        }
+        first.store(dst);
+        last.store(dst.add(last_at));
+    }
+    len
 }
 
 /// [`run`] without a thought for alignment.
