@@ -11,7 +11,7 @@
 use super::{key_at, rotate};
 
 /// From this length on, finding the cache lines' borders is paid back.
-const ALIGNED_FROM_BYTES: usize = 256;
+pub(crate) const ALIGNED_FROM_BYTES: usize = 256;
 
 /// Registers folded together before anyone asks whether they are ASCII.
 const UNROLLED: usize = 4;
