@@ -114,9 +114,10 @@ pub(crate) trait Lane: Copy {
 /// `L`'s instructions are there, `span` keeps its promises and has at least `L::BYTES`.
 #[inline(always)]
 pub(crate) unsafe fn run<L: Lane, const UNTIL_TEXT: bool>(span: Span, key: [u8; 4]) -> usize {
-    if span.len <= 2 * L::BYTES {
+    if !UNTIL_TEXT && span.len <= 2 * L::BYTES {
         // SAFETY: the caller vouches for the same.
-        return unsafe { run_ends::<L, UNTIL_TEXT>(span, key) };
+        unsafe { run_ends::<L>(span, key) };
+        return span.len;
     }
     if span.len < ALIGNED_FROM_BYTES {
         // SAFETY: the caller vouches for the same.
@@ -141,13 +142,13 @@ pub(crate) unsafe fn run<L: Lane, const UNTIL_TEXT: bool>(span: Span, key: [u8; 
     }
 }
 
-/// [`run`] of at most two registers.
+/// [`run`] of at most two registers, text or not.
 ///
 /// # Safety
 ///
 /// As [`run`].
 #[inline(always)]
-unsafe fn run_ends<L: Lane, const UNTIL_TEXT: bool>(span: Span, key: [u8; 4]) -> usize {
+unsafe fn run_ends<L: Lane>(span: Span, key: [u8; 4]) {
     let Span { dst, src, len } = span;
     debug_assert!(
         len >= L::BYTES && len <= 2 * L::BYTES,
@@ -159,13 +160,9 @@ unsafe fn run_ends<L: Lane, const UNTIL_TEXT: bool>(span: Span, key: [u8; 4]) ->
     unsafe {
         let first = L::load(src).xor(L::splat(key_at(key, 0)));
         let last = L::load(src.add(last_at)).xor(L::splat(key_at(key, last_at)));
-        if UNTIL_TEXT && !first.or(last).is_ascii() {
-            return 0;
-        }
         first.store(dst);
         last.store(dst.add(last_at));
     }
-    len
 }
 
 /// [`run`] without a thought for alignment.

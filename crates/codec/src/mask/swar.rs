@@ -36,8 +36,8 @@ pub(crate) unsafe fn short(span: Span, key: [u8; 4]) -> bool {
     // is what this function is compiled for.
     unsafe {
         match span.len {
-            65.. => lanes::<4>(span, key),
-            33.. => lanes::<2>(span, key),
+            64.. => lanes::<4>(span, key),
+            32.. => lanes::<2>(span, key),
             _ => tiny(span, key),
         }
     }
