@@ -8,7 +8,8 @@ use core::fmt;
 
 use crate::header::Rsv;
 use crate::limits::CONTROL_PAYLOAD_BYTES_MAX;
-use crate::{CloseFrame, Header, Opcode, append_masked};
+use crate::mask::append_masked_behind;
+use crate::{CloseFrame, Header, Opcode};
 
 /// Where the mask keys of outgoing frames come from.
 pub trait MaskKeys {
@@ -262,15 +263,16 @@ impl<K: MaskKeys> Encoder<K> {
             payload_len: payload.len() as u64,
         };
         let (bytes, header_len) = header.encoded();
-        out.reserve(bytes.len() + payload.len());
-        // All of them at once, and then what is no header goes: a known length needs no call to copy.
-        let header_at = out.len();
-        out.extend_from_slice(&bytes);
-        out.truncate(header_at + header_len);
         match header.mask_key {
-            None => out.extend_from_slice(payload),
-            Some(key) => {
-                append_masked(out, payload, key);
+            Some(key) => append_masked_behind(out, (bytes, header_len), payload, key),
+            None => {
+                out.reserve(bytes.len() + payload.len());
+                // All of them at once, and then what is no header goes: a known length needs no call
+                // to copy.
+                let header_at = out.len();
+                out.extend_from_slice(&bytes);
+                out.truncate(header_at + header_len);
+                out.extend_from_slice(payload);
             }
         }
     }

@@ -11,7 +11,7 @@
 use super::{key_at, rotate};
 
 /// From this length on, finding the cache lines' borders is paid back.
-const ALIGNED_FROM_BYTES: usize = 256;
+pub(crate) const ALIGNED_FROM_BYTES: usize = 256;
 
 /// Registers folded together before anyone asks whether they are ASCII.
 const UNROLLED: usize = 4;
@@ -114,6 +114,11 @@ pub(crate) trait Lane: Copy {
 /// `L`'s instructions are there, `span` keeps its promises and has at least `L::BYTES`.
 #[inline(always)]
 pub(crate) unsafe fn run<L: Lane, const UNTIL_TEXT: bool>(span: Span, key: [u8; 4]) -> usize {
+    if !UNTIL_TEXT && span.len <= 2 * L::BYTES {
+        // SAFETY: the caller vouches for the same.
+        unsafe { run_ends::<L>(span, key) };
+        return span.len;
+    }
     if span.len < ALIGNED_FROM_BYTES {
         // SAFETY: the caller vouches for the same.
         return unsafe { run_from_here::<L, UNTIL_TEXT>(span, key) };
@@ -134,6 +139,29 @@ pub(crate) unsafe fn run<L: Lane, const UNTIL_TEXT: bool>(span: Span, key: [u8; 
         }
         first.store(span.dst);
         start + done
+    }
+}
+
+/// [`run`] of at most two registers, text or not.
+///
+/// # Safety
+///
+/// As [`run`].
+#[inline(always)]
+unsafe fn run_ends<L: Lane>(span: Span, key: [u8; 4]) {
+    let Span { dst, src, len } = span;
+    debug_assert!(
+        len >= L::BYTES && len <= 2 * L::BYTES,
+        "one or two registers"
+    );
+    let last_at = len - L::BYTES;
+    // SAFETY: the caller vouches for the instructions; `L::BYTES` from 0 and from `last_at` are inside
+    // the span, and both are loaded before either is stored.
+    unsafe {
+        let first = L::load(src).xor(L::splat(key_at(key, 0)));
+        let last = L::load(src.add(last_at)).xor(L::splat(key_at(key, last_at)));
+        first.store(dst);
+        last.store(dst.add(last_at));
     }
 }
 

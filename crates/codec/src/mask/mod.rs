@@ -73,24 +73,82 @@ pub fn append_masked(out: &mut Vec<u8>, src: &[u8], key: [u8; 4]) -> [u8; 4] {
     next
 }
 
-/// XORs a span of any length: the short ones here, the others by the kernel of this CPU.
+/// Appends the first `header_len` bytes of `header`, at most all, and `payload` XORed with `key`.
+#[inline]
+pub(crate) fn append_masked_behind(
+    out: &mut Vec<u8>,
+    (header, header_len): ([u8; 16], usize),
+    payload: &[u8],
+    key: [u8; 4],
+) {
+    assert!(header_len <= header.len(), "longer than any header");
+    out.reserve(header.len() + payload.len());
+    let len = out.len();
+    // SAFETY: `reserve` made room for all of `header` and `payload` behind `len`, borrowed exclusively
+    // and so apart from both. `header` is written whole, `run` writes each byte of the payload behind
+    // its first `header_len` bytes: all that `set_len` adds is initialised.
+    unsafe {
+        let end = out.as_mut_ptr().add(len);
+        end.cast::<[u8; 16]>().write(header);
+        let span = Span {
+            dst: end.add(header_len),
+            src: payload.as_ptr(),
+            len: payload.len(),
+        };
+        run(span, key);
+        out.set_len(len + header_len + payload.len());
+    }
+}
+
+/// XORs a span of any length: a few bytes in the caller's own code, the others behind a call.
 ///
 /// # Safety
 ///
 /// `span` keeps its promises.
 #[inline(always)]
 pub(crate) unsafe fn run(span: Span, key: [u8; 4]) {
-    if span.len < INLINE_BYTES {
+    if span.len <= swar::TINY_BYTES_MAX {
         // SAFETY: the caller vouches for the span.
-        unsafe { swar::short(span, key) };
+        unsafe { swar::tiny(span, key) };
     } else {
-        // SAFETY: the caller vouches for the span; it is longer than any register.
-        unsafe { Kernel::detect().run_long(span, key) };
+        let Span { dst, src, len } = span; // in registers: the whole would be passed by reference
+        // SAFETY: the caller vouches for the span, which is long enough.
+        unsafe { run_behind_call(dst, src, len, key) };
     }
 }
 
-/// From this length on a call to a kernel is worth it.
-const INLINE_BYTES: usize = 65;
+/// [`run`] from more than [`swar::TINY_BYTES_MAX`] bytes on. Every way through it ends in a jump, so
+/// that the short ones save no registers.
+///
+/// # Safety
+///
+/// As [`run`]; the span has more than [`swar::TINY_BYTES_MAX`] bytes.
+#[inline(never)]
+unsafe fn run_behind_call(dst: *mut u8, src: *const u8, len: usize, key: [u8; 4]) {
+    let span = Span { dst, src, len };
+    if len <= LANE_BYTES_MAX {
+        // SAFETY: the caller vouches for the span, which is shorter than what is short.
+        unsafe { swar::short(span, key) };
+    } else if let Some(kernel) = Kernel::detected() {
+        // SAFETY: the caller vouches for the span; it is longer than any register.
+        unsafe { kernel.run_long(span, key) };
+    } else {
+        // SAFETY: the same.
+        unsafe { run_first(dst, src, len, key) };
+    }
+}
+
+/// [`run_behind_call`] before a kernel was detected.
+///
+/// # Safety
+///
+/// As [`Kernel::run_long`].
+#[cold]
+#[inline(never)]
+unsafe fn run_first(dst: *mut u8, src: *const u8, len: usize, key: [u8; 4]) {
+    // SAFETY: the caller vouches for the span.
+    unsafe { Kernel::detect().run_long(Span { dst, src, len }, key) };
+}
 
 /// The longest register: what is shorter is no kernel's.
 pub(crate) const LANE_BYTES_MAX: usize = 64;
@@ -159,15 +217,26 @@ impl Kernel {
     pub fn detect() -> Self {
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
         {
-            match DETECTED.load(Ordering::Relaxed) {
-                AVX512 => Self(Isa::Avx512),
-                AVX2 => Self(Isa::Avx2),
-                PORTABLE => Self(Isa::Portable),
-                _ => Self::detect_first(),
-            }
+            Self::detected().unwrap_or_else(Self::detect_first)
         }
         #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
         Self(Isa::Portable)
+    }
+
+    /// What [`detect`](Self::detect) gives, if it has run before or has nothing to find out.
+    #[inline(always)]
+    fn detected() -> Option<Self> {
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        {
+            match DETECTED.load(Ordering::Relaxed) {
+                AVX512 => Some(Self(Isa::Avx512)),
+                AVX2 => Some(Self(Isa::Avx2)),
+                PORTABLE => Some(Self(Isa::Portable)),
+                _ => None,
+            }
+        }
+        #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
+        Some(Self(Isa::Portable))
     }
 
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
@@ -223,7 +292,8 @@ impl Kernel {
         rotate(key, buf.len())
     }
 
-    /// [`copy_mask`] with this kernel wherever its registers fit.
+    /// [`copy_mask`] with this kernel wherever its registers fit; where AVX-512's would mostly read
+    /// across cache lines, with AVX2's.
     ///
     /// # Panics
     ///
@@ -291,6 +361,9 @@ impl Kernel {
             // `is_detected` found AVX2.
             Isa::Avx2 => unsafe { avx2::run(dst, src, len, key) },
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            // SAFETY: the caller vouches for the span; AVX-512 F includes AVX2.
+            Isa::Avx512 if reads_cross_lines(span) => unsafe { avx2::run(dst, src, len, key) },
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
             // SAFETY: the caller vouches for the span; a `Kernel` of this ISA exists only if
             // `is_detected` found AVX-512 F, BW and VL.
             Isa::Avx512 => unsafe { avx512::run(dst, src, len, key) },
@@ -325,6 +398,14 @@ impl Kernel {
             Isa::Avx2 | Isa::Avx512 => unreachable!("never detected in this build"),
         }
     }
+}
+
+/// Whether a loop that aligns its stores reads across the borders of cache lines: registers of 64
+/// bytes do so each time, those of 32 every other time (`versus`, `encode_masked_1024`).
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+#[inline(always)]
+fn reads_cross_lines(Span { dst, src, len }: Span) -> bool {
+    len >= lane::ALIGNED_FROM_BYTES && dst.addr() % LANE_BYTES_MAX != src.addr() % LANE_BYTES_MAX
 }
 
 /// What [`Kernel::detect`] found, or was told: zero before, and then one of the three below.

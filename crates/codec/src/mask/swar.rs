@@ -21,6 +21,9 @@ type Baseline = words::Words;
 /// length of seven bits, with a little to spare.
 pub(crate) const SHORT_BYTES_MAX: usize = 8 * Baseline::BYTES;
 
+/// Up to here a span is two words or registers: little enough code for a caller's loop.
+pub(crate) const TINY_BYTES_MAX: usize = 2 * Baseline::BYTES;
+
 /// At most [`SHORT_BYTES_MAX`] bytes; whether they are ASCII.
 ///
 /// # Safety
@@ -35,9 +38,28 @@ pub(crate) unsafe fn short(span: Span, key: [u8; 4]) -> bool {
         match span.len {
             64.. => lanes::<4>(span, key),
             32.. => lanes::<2>(span, key),
-            16.. => lanes::<1>(span, key),
-            8.. => words::<8>(span, key),
-            4.. => words::<4>(span, key),
+            _ => tiny(span, key),
+        }
+    }
+}
+
+/// At most [`TINY_BYTES_MAX`] bytes; whether they are ASCII.
+///
+/// # Safety
+///
+/// `span` keeps its promises.
+#[inline(always)]
+pub(crate) unsafe fn tiny(span: Span, key: [u8; 4]) -> bool {
+    debug_assert!(
+        span.len <= TINY_BYTES_MAX,
+        "longer ones take more registers"
+    );
+    // SAFETY: as in `short`.
+    unsafe {
+        match span.len {
+            17.. => lanes::<1>(span, key),
+            9.. => words::<8>(span, key),
+            5.. => words::<4>(span, key),
             2.. => words::<2>(span, key),
             1 => words::<1>(span, key),
             0 => true,

@@ -12,10 +12,10 @@
 
 use core::arch::x86_64::{
     __m512i, _mm_loadu_si128, _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_cmpge_epu8_mask,
-    _mm512_loadu_si512, _mm512_mask_mov_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8,
-    _mm512_maskz_mov_epi8, _mm512_movepi8_mask, _mm512_or_si512, _mm512_permutexvar_epi8,
+    _mm512_loadu_si512, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_maskz_mov_epi8,
+    _mm512_movepi8_mask, _mm512_or_si512, _mm512_permutex2var_epi8, _mm512_permutexvar_epi8,
     _mm512_set1_epi8, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_srli_epi16,
-    _mm512_storeu_si512, _mm512_test_epi8_mask, _mm512_xor_si512,
+    _mm512_storeu_si512, _mm512_ternarylogic_epi64, _mm512_test_epi8_mask, _mm512_xor_si512,
 };
 
 use crate::mask::lane::{self, Span};
@@ -94,9 +94,9 @@ const SECOND_HIGH: [u8; 16] = {
     table
 };
 
-/// The indices of the bytes before, the first one's the last.
+/// The indices of the bytes before; the first one's is the last of the lane before.
 const BEFORE: [u8; LANE_BYTES] = {
-    let mut indices = [63; LANE_BYTES];
+    let mut indices = [64 + 63; LANE_BYTES];
     let mut n: u8 = 1;
     while n < 64 {
         indices[n as usize] = n - 1;
@@ -105,18 +105,22 @@ const BEFORE: [u8; LANE_BYTES] = {
     indices
 };
 
+/// `a | b & c`, as a table of truth.
+const OR_AND: i32 = 0xF8;
+
 /// Looks at a text lane by lane.
 struct Checker {
     first_high: __m512i,
     first_low: __m512i,
     second_high: __m512i,
     before: __m512i,
-    /// The classes that the bytes so far have as first of a pair, each moved to its neighbour; those of
-    /// the last byte stand first.
+    /// The classes that the bytes of the last lane have as first of a pair.
     firsts: __m512i,
+    /// Every fault of a pair so far but [`fault::CONTINUATIONS`].
+    pairs: __m512i,
     /// A bit for each byte of the next lane that has to be a third or a fourth.
     owed: u64,
-    /// A bit for each fault; where, nobody asks.
+    /// A bit for each other fault; where, nobody asks.
     faults: u64,
 }
 
@@ -132,9 +136,17 @@ impl Checker {
             before: load(&BEFORE),
             // What stands before is taken for NUL.
             firsts: _mm512_set1_epi8(fault::LONG.cast_signed()),
+            pairs: _mm512_setzero_si512(),
             owed: 0,
             faults: 0,
         }
+    }
+
+    /// Whether nothing is wrong so far.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+    fn is_good(&self) -> bool {
+        self.faults | _mm512_test_epi8_mask(self.pairs, self.pairs) == 0
     }
 
     /// [`look_at`](Self::look_at) of any number of lanes that are ASCII.
@@ -142,7 +154,7 @@ impl Checker {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
     fn look_at_ascii(&mut self) {
         let short = _mm512_set1_epi8(fault::SHORT.cast_signed());
-        self.faults |= self.owed | _mm512_test_epi8_mask(self.firsts, short) & 1;
+        self.faults |= self.owed | _mm512_test_epi8_mask(self.firsts, short) >> 63;
         self.firsts = _mm512_set1_epi8(fault::LONG.cast_signed());
         self.owed = 0;
     }
@@ -158,9 +170,9 @@ impl Checker {
             _mm512_permutexvar_epi8(bytes, self.first_low),
         );
         let seconds = _mm512_permutexvar_epi8(high, self.second_high);
-        let moved = _mm512_permutexvar_epi8(self.before, firsts);
-        let pairs = _mm512_and_si512(_mm512_mask_mov_epi8(moved, 1, self.firsts), seconds);
-        self.firsts = moved;
+        let moved = _mm512_permutex2var_epi8(firsts, self.before, self.firsts);
+        let pairs = _mm512_and_si512(moved, seconds);
+        self.firsts = firsts;
 
         let of_three = _mm512_cmpge_epu8_mask(bytes, _mm512_set1_epi8(0xE0_u8.cast_signed()));
         let of_four = _mm512_cmpge_epu8_mask(bytes, _mm512_set1_epi8(0xF0_u8.cast_signed()));
@@ -169,7 +181,7 @@ impl Checker {
 
         let others = _mm512_set1_epi8((!fault::CONTINUATIONS).cast_signed());
         self.faults |= _mm512_movepi8_mask(pairs) ^ wanted;
-        self.faults |= _mm512_test_epi8_mask(pairs, others);
+        self.pairs = _mm512_ternarylogic_epi64::<OR_AND>(self.pairs, pairs, others);
     }
 }
 
@@ -267,7 +279,7 @@ unsafe fn check<const STORE: bool>(span: Span, key: [u8; 4]) -> bool {
             word
         };
         let mut at = 0;
-        while at + LANES * LANE_BYTES <= len && checker.faults == 0 {
+        while at + LANES * LANE_BYTES <= len && checker.is_good() {
             let mut lanes = [word; LANES];
             let mut all = _mm512_setzero_si512();
             for (n, lane) in lanes.iter_mut().enumerate() {
@@ -289,7 +301,7 @@ unsafe fn check<const STORE: bool>(span: Span, key: [u8; 4]) -> bool {
             }
             at += LANES * LANE_BYTES;
         }
-        while at < tail_at && checker.faults == 0 {
+        while at < tail_at && checker.is_good() {
             let masked = _mm512_loadu_si512(src.add(at).cast());
             let lane = _mm512_xor_si512(masked, word);
             checker.look_at(lane);
@@ -313,5 +325,5 @@ unsafe fn check<const STORE: bool>(span: Span, key: [u8; 4]) -> bool {
             _mm512_mask_storeu_epi8(dst.cast(), tail_bits, tail);
         }
     }
-    checker.faults == 0
+    checker.is_good()
 }

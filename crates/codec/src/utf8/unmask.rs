@@ -16,7 +16,7 @@ use crate::mask::lane::Span;
 use crate::mask::{self, Kernel, LANE_BYTES_MAX, rotate, swar};
 
 /// Unmasked and then validated at once, where these are two passes.
-const BLOCK_BYTES: usize = 8 << 10;
+const BLOCK_BYTES: usize = 16 << 10;
 
 /// XORs `buf` with `key`, repeated, and gives it as text.
 ///
