@@ -203,7 +203,7 @@ impl Stream {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::position::EpochSource;
     use crate::publication::{Payload, Tags};
@@ -214,7 +214,15 @@ mod tests {
         meta_ttl: Duration::from_millis(1000),
     };
 
-    fn publication(bytes: usize) -> Publication {
+    /// One that was given its place already.
+    pub(crate) fn publication_at(position: Option<Position>) -> Publication {
+        Publication {
+            position,
+            ..publication(1)
+        }
+    }
+
+    pub(crate) fn publication(bytes: usize) -> Publication {
         Publication {
             payload: Payload::binary(vec![0; bytes].into()),
             position: None,

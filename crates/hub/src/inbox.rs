@@ -15,10 +15,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::channel::Channel;
-use crate::engine::{Answer, Busy, EngineError, OriginId, Response};
+use crate::engine::{Answer, Busy, EngineError, Response};
 use crate::limits::{
     INBOX_BYTES_MAX, INBOX_DELIVERIES_MAX, INBOX_MARKS_MAX, INBOX_ORDERS_MAX, INBOX_REQUESTS_MAX,
-    ORIGINS_MAX,
 };
 use crate::order::Order;
 use crate::presence::ClientInfo;
@@ -323,74 +322,223 @@ impl Inbox {
     }
 }
 
-/// Everyone who may ask an engine, each with its inbox.
-#[derive(Debug, Default)]
-pub struct Origins {
-    inboxes: Vec<Arc<Inbox>>,
-    workers: Vec<OriginId>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Recovery, Subscribed, Ticket};
+    use crate::history::tests::publication;
+    use crate::order::{Action, Target};
+    use crate::presence::{ClientId, UserId};
 
-impl Origins {
-    /// A worker: it gets orders.
-    ///
-    /// # Panics
-    ///
-    /// Past [`ORIGINS_MAX`].
-    pub fn add_worker(&mut self, inbox: Arc<Inbox>) -> OriginId {
-        let origin = self.add_caller(inbox);
-        self.workers.push(origin);
-        origin
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(&self) {}
     }
 
-    /// Another caller, say the API: it gets answers, and publications if it subscribes, but no orders.
-    ///
-    /// # Panics
-    ///
-    /// Past [`ORIGINS_MAX`].
-    pub fn add_caller(&mut self, inbox: Arc<Inbox>) -> OriginId {
-        assert!(self.inboxes.len() < ORIGINS_MAX, "too many origins");
-        let number = u16::try_from(self.inboxes.len()).expect("ORIGINS_MAX fits");
-        self.inboxes.push(inbox);
-        OriginId(number)
+    fn inbox(change: impl FnOnce(&mut InboxLimits)) -> Inbox {
+        let mut limits = InboxLimits::default();
+        change(&mut limits);
+        Inbox::new(limits, Nobody)
     }
 
-    /// The inbox of `origin`.
-    ///
-    /// # Panics
-    ///
-    /// If another [`Origins`] has numbered it.
-    #[must_use]
-    pub fn inbox(&self, origin: OriginId) -> &Inbox {
-        &self.inboxes[usize::from(origin.0)]
+    fn channel(name: &str) -> Channel {
+        Channel::parse(name).unwrap()
     }
 
-    /// Those who get orders.
-    #[must_use]
-    pub fn workers(&self) -> &[OriginId] {
-        &self.workers
+    fn publish(inbox: &Inbox, name: &str, bytes: usize) -> Owner {
+        inbox.push_publication(&channel(name), &Arc::new(publication(bytes)))
     }
 
-    /// Wakes everyone in `wakes`. No lock is held.
-    pub fn wake(&self, wakes: &WakeSet) {
-        for (word, mut bits) in wakes.0.iter().copied().enumerate() {
-            while bits != 0 {
-                let index = word * 64 + bits.trailing_zeros() as usize;
-                self.inboxes[index].wake();
-                bits &= bits - 1;
-            }
+    fn answer(inbox: &Inbox, outcome: Result<Response, EngineError>) -> Owner {
+        let ticket = Ticket {
+            token: 1,
+            generation: 2,
+        };
+        inbox.push_answer(Answer { ticket, outcome })
+    }
+
+    fn subscribed(inbox: &Inbox, name: &str) -> Owner {
+        let subscribed = Subscribed {
+            channel: channel(name),
+            position: None,
+            recovery: Recovery::NotAsked,
+        };
+        answer(inbox, Ok(Response::Subscribed(subscribed)))
+    }
+
+    fn event(name: &str, is_join: bool) -> Delivery {
+        let channel = channel(name);
+        let info = Arc::new(ClientInfo {
+            user: UserId::from("u"),
+            client: ClientId::from("c"),
+            connection_info: None,
+            channel_info: None,
+        });
+        if is_join {
+            Delivery::Join { channel, info }
+        } else {
+            Delivery::Leave { channel, info }
         }
     }
-}
 
-/// Owners to wake once the locks are free.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct WakeSet([u64; ORIGINS_MAX / 64]);
+    /// What waits, a word each.
+    fn taken(inbox: &Inbox) -> Vec<String> {
+        let mut batch = Batch::default();
+        inbox.drain(&mut batch);
+        let word = |delivery: Delivery| match delivery {
+            Delivery::Publication { channel, .. } => format!("{channel}"),
+            Delivery::Missed(Missed::Channel(channel)) => format!("missed {channel}"),
+            Delivery::Missed(Missed::Any) => "missed any".to_owned(),
+            Delivery::Join { channel, .. } => format!("join {channel}"),
+            Delivery::Leave { channel, .. } => format!("leave {channel}"),
+            Delivery::Answer(_) => "answer".to_owned(),
+            Delivery::Order(_) => "order".to_owned(),
+        };
+        batch.map(word).collect()
+    }
 
-impl WakeSet {
-    /// Notes what a push said of its owner.
-    pub const fn note(&mut self, origin: OriginId, owner: Owner) {
-        if matches!(owner, Owner::Asleep) {
-            self.0[origin.0 as usize / 64] |= 1 << (origin.0 % 64);
+    fn push(inbox: &Inbox, names: &str) {
+        for name in names.split(' ') {
+            let _ = publish(inbox, name, 1);
         }
+    }
+
+    #[test]
+    fn an_owner_is_woken_once_a_sleep_and_only_then() {
+        let inbox = inbox(|_| {});
+        let mut batch = Batch::default();
+        assert_eq!(publish(&inbox, "a", 1), Owner::Awake, "it begins awake");
+        assert!(inbox.drain(&mut batch));
+        assert_eq!(publish(&inbox, "a", 1), Owner::Awake, "it drains once more");
+        assert!(inbox.drain(&mut batch));
+        assert!(!inbox.drain(&mut batch));
+        assert_eq!(batch.by_ref().count(), 2, "batches add up");
+        assert_eq!(publish(&inbox, "a", 1), Owner::Asleep);
+        assert_eq!(subscribed(&inbox, "a"), Owner::Awake, "it is being woken");
+        assert!(inbox.drain(&mut batch));
+        assert!(!inbox.drain(&mut batch));
+        inbox.rouse();
+        assert_eq!(publish(&inbox, "a", 1), Owner::Awake, "it got up by itself");
+    }
+
+    #[test]
+    fn everything_wakes_and_a_mark_does_too() {
+        let pushes: [fn(&Inbox) -> Owner; 4] = [
+            |inbox| publish(inbox, "a", 1),
+            |inbox| subscribed(inbox, "a"),
+            |inbox| inbox.push_event(event("a", true)),
+            |inbox| inbox.push_order(&order()).unwrap(),
+        ];
+        for (n, push) in pushes.iter().enumerate() {
+            let inbox = inbox(|_| {});
+            assert!(!inbox.drain(&mut Batch::default()));
+            assert_eq!(push(&inbox), Owner::Asleep, "push {n}");
+        }
+        let inbox = inbox(|limits| limits.deliveries_max = 0);
+        assert!(!inbox.drain(&mut Batch::default()));
+        assert_eq!(publish(&inbox, "a", 1), Owner::Asleep);
+        assert_eq!(taken(&inbox), ["missed a"]);
+    }
+
+    #[test]
+    fn what_does_not_fit_leaves_one_mark_in_its_place() {
+        let inbox = inbox(|limits| limits.deliveries_max = 2);
+        push(&inbox, "a b a a c");
+        let _ = answer(&inbox, Ok(Response::Unsubscribed));
+        push(&inbox, "a c");
+        assert_eq!(taken(&inbox), ["a", "b", "missed a", "missed c", "answer"]);
+        push(&inbox, "a b a");
+        assert_eq!(
+            taken(&inbox),
+            ["a", "b", "missed a"],
+            "room again, and marks again"
+        );
+    }
+
+    #[test]
+    fn who_subscribes_behind_a_mark_gets_a_mark_of_its_own() {
+        let inbox = inbox(|limits| limits.deliveries_max = 1);
+        push(&inbox, "a a b");
+        let _ = subscribed(&inbox, "a");
+        push(&inbox, "b a a");
+        let expected = ["a", "missed a", "missed b", "answer", "missed a"];
+        assert_eq!(taken(&inbox), expected);
+    }
+
+    #[test]
+    fn past_the_cap_of_marks_one_stands_for_all() {
+        let inbox = inbox(|limits| {
+            limits.deliveries_max = 0;
+            limits.marks_max = 2;
+        });
+        push(&inbox, "a b c d");
+        let _ = subscribed(&inbox, "d");
+        push(&inbox, "e d a");
+        let expected = ["missed a", "missed b", "missed any", "answer", "missed any"];
+        assert_eq!(taken(&inbox), expected);
+    }
+
+    #[test]
+    fn bytes_have_a_cap_but_a_single_publication_always_fits() {
+        let inbox = inbox(|limits| limits.bytes_max = 10);
+        let _ = publish(&inbox, "huge", 1000);
+        let _ = publish(&inbox, "a", 1);
+        assert_eq!(taken(&inbox), ["huge", "missed a"]);
+        let _ = publish(&inbox, "a", 4);
+        let _ = publish(&inbox, "b", 6);
+        let _ = publish(&inbox, "c", 1);
+        let _ = publish(&inbox, "d", 0);
+        assert_eq!(taken(&inbox), ["a", "b", "missed c", "d"]);
+    }
+
+    #[test]
+    fn events_that_do_not_fit_are_counted() {
+        let inbox = inbox(|limits| limits.deliveries_max = 2);
+        for is_join in [true, false, true] {
+            let _ = inbox.push_event(event("a", is_join));
+        }
+        let mut batch = Batch::default();
+        assert!(inbox.drain(&mut batch));
+        assert_eq!((batch.by_ref().count(), batch.events_lost()), (2, 1));
+        let _ = inbox.push_event(event("a", true));
+        assert_eq!(taken(&inbox), ["join a"]);
+    }
+
+    #[test]
+    fn requests_are_open_until_their_answers_are_taken() {
+        let inbox = inbox(|limits| limits.requests_max = 2);
+        for _ in 0..2 {
+            inbox.begin_request().unwrap();
+        }
+        assert_eq!(inbox.begin_request(), Err(Busy));
+        let _ = answer(&inbox, Err(EngineError::Unavailable));
+        assert_eq!(inbox.begin_request(), Err(Busy), "not taken yet");
+        assert_eq!(taken(&inbox), ["answer"]);
+        inbox.begin_request().unwrap();
+        assert_eq!(inbox.begin_request(), Err(Busy));
+    }
+
+    #[test]
+    fn orders_have_a_cap_of_their_own() {
+        let inbox = inbox(|limits| {
+            limits.orders_max = 1;
+            limits.deliveries_max = 0;
+        });
+        assert!(inbox.push_order(&order()).is_ok());
+        assert_eq!(inbox.push_order(&order()), Err(EngineError::Overloaded));
+        assert_eq!(taken(&inbox), ["order"]);
+        assert!(inbox.push_order(&order()).is_ok());
+    }
+
+    fn order() -> Arc<Order> {
+        Arc::new(Order {
+            target: Target {
+                user: UserId::from("u"),
+                client: None,
+            },
+            action: Action::Refresh { expire_at: None },
+        })
     }
 }

@@ -9,6 +9,8 @@
 //! Never: holds two shards' locks at once; makes a system call under one.
 
 mod shard;
+#[cfg(test)]
+mod tests;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,12 +22,12 @@ use crate::engine::{
     Answer, Busy, Engine, EngineError, EngineInfo, History, OriginId, Publish, Request, Response,
     Subscribe, Ticket, Unsubscribe, Upkeep,
 };
-use crate::inbox::{Origins, WakeSet};
 use crate::limits::{
     CHANNELS_LISTED_MAX, CHANNELS_MAX, IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_TTL, SHARDS,
     TIMERS_PER_TICK_MAX,
 };
 use crate::order::Order;
+use crate::origins::{Origins, WakeSet};
 use crate::pattern::ChannelPattern;
 use crate::position::EpochSource;
 use crate::time::Time;

@@ -19,7 +19,8 @@ use crate::engine::{
 };
 use crate::history::{HistoryRead, Retention, Stream};
 use crate::idempotency::IdempotencyKeys;
-use crate::inbox::{Delivery, Origins, WakeSet};
+use crate::inbox::Delivery;
+use crate::origins::{Origins, WakeSet};
 use crate::pattern::ChannelPattern;
 use crate::position::{EpochSource, Position};
 use crate::presence::{ClientId, Member, Members, PresenceStats, Roster};

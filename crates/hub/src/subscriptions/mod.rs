@@ -9,6 +9,10 @@
 //!
 //! Never: hands a publication to a subscription that is not answered yet, or that has missed one before it.
 
+mod followers;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -20,6 +24,10 @@ use crate::limits::SUBSCRIPTIONS_MAX;
 use crate::position::Position;
 use crate::publication::Publication;
 use crate::slots::{SlotId, Slots};
+
+use followers::{ChannelEntry, Start, State};
+
+pub use followers::Subscriber;
 
 /// A connection of the worker's: what it likes, as long as no two that are open have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,66 +54,6 @@ impl SubscriptionId {
 /// A channel of one worker, as long as it has subscribers there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ChannelId(SlotId);
-
-/// What may be said to a subscriber.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// The engine has not answered.
-    Pending,
-    /// It takes what comes.
-    Live,
-    /// It takes what comes, and is told of holes.
-    Positioned,
-    /// It has missed something and takes nothing more.
-    Insufficient,
-}
-
-/// A subscriber of a channel.
-#[derive(Debug)]
-pub struct Subscriber<S> {
-    conn: ConnToken,
-    /// It has, or does not want, what is up to here.
-    after: u64,
-    slot: SlotId,
-    state: State,
-    data: S,
-}
-
-const _: () = assert!(size_of::<Subscriber<()>>() <= 32);
-
-impl<S> Subscriber<S> {
-    /// Its connection.
-    #[must_use]
-    pub const fn conn(&self) -> ConnToken {
-        self.conn
-    }
-
-    /// Its id.
-    #[must_use]
-    pub const fn id(&self) -> SubscriptionId {
-        SubscriptionId(self.slot)
-    }
-
-    /// What the worker keeps with it.
-    #[must_use]
-    pub const fn data(&self) -> &S {
-        &self.data
-    }
-
-    /// Whether it gets anything now.
-    #[must_use]
-    pub const fn is_live(&self) -> bool {
-        matches!(self.state, State::Live | State::Positioned)
-    }
-
-    /// Whether `publication`, which the table has accepted, is for it. Of those that arrived in one batch
-    /// it takes all behind the first that it takes.
-    #[must_use]
-    pub fn takes(&self, publication: &Publication) -> bool {
-        let is_new = publication.position.is_none_or(|p| p.offset > self.after);
-        self.is_live() && is_new
-    }
-}
 
 /// A subscription that waits for its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,19 +105,16 @@ impl std::error::Error for OpenError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a superseded subscription must not be answered"]
 pub enum Activation {
-    /// It gets what comes behind the answer. Reply before the next delivery is handled.
-    Live(SubscriptionId),
+    /// It gets what comes behind the answer. Reply before the next delivery is handled, and if
+    /// publications of the channel wait to be handed out, note that it starts behind them.
+    Live {
+        /// The subscription.
+        id: SubscriptionId,
+        /// Its channel.
+        channel: ChannelId,
+    },
     /// It is closed, or was answered: nobody waits for this.
     Superseded,
-}
-
-#[derive(Debug)]
-struct ChannelEntry<C, S> {
-    name: Channel,
-    /// Where the inbox stands in the channel's stream. Known as long as a positioned subscriber lives.
-    cursor: Option<Position>,
-    subscribers: Vec<Subscriber<S>>,
-    data: C,
 }
 
 /// Where a subscription's subscriber stands.
@@ -268,28 +213,22 @@ impl<C: Default, S> Subscriptions<C, S> {
         is_positioned: bool,
     ) -> Activation {
         let id = SubscriptionId::from_generation(ticket.generation);
-        let Some((entry, index)) = self.locate(id) else {
+        let place = self.places.get(id.0);
+        let entry = place.and_then(|place| self.channels.get_mut(place.channel));
+        let (Some(place), Some(entry)) = (place, entry) else {
             return Activation::Superseded;
         };
-        let subscriber = &entry.subscribers[index];
+        let subscriber = &entry.subscribers[place.index as usize];
         if subscriber.conn.0 != ticket.token || subscriber.state != State::Pending {
             return Activation::Superseded;
         }
-        let mut missed = Vec::new();
-        let is_behind = position.is_some_and(|position| entry.reach(position, &mut missed));
-        let subscriber = &mut entry.subscribers[index];
-        subscriber.after = position.map_or(0, |position| position.offset);
-        subscriber.state = if is_positioned && position.is_some() {
-            State::Positioned
-        } else {
-            State::Live
+        let channel = ChannelId(place.channel);
+        let start = Start {
+            position,
+            is_positioned,
         };
-        if is_behind && subscriber.state == State::Positioned {
-            subscriber.state = State::Insufficient;
-            missed.push(id);
-        }
-        self.insufficient.append(&mut missed);
-        Activation::Live(id)
+        entry.activate(place.index as usize, start, &mut self.insufficient);
+        Activation::Live { id, channel }
     }
 
     /// Ends a subscription, answered or not. None: it has ended.
@@ -518,73 +457,6 @@ impl Held {
         match self {
             Self::One(_) => 1,
             Self::Many(slots) => slots.len(),
-        }
-    }
-}
-
-impl<C, S> ChannelEntry<C, S> {
-    /// An answer says that the stream stands at `position`. Out: whether the inbox is further than that,
-    /// which no engine promises: what came between is gone for whoever got the answer.
-    fn reach(&mut self, position: Position, missed: &mut Vec<SubscriptionId>) -> bool {
-        match self.cursor {
-            Some(cursor) if cursor.epoch == position.epoch => cursor.offset > position.offset,
-            Some(_) => {
-                self.begin(position, missed);
-                false
-            }
-            None => {
-                self.cursor = Some(position);
-                false
-            }
-        }
-    }
-
-    /// A publication has `position`. Out: whether anyone may lack it.
-    fn advance(&mut self, position: Position, missed: &mut Vec<SubscriptionId>) -> bool {
-        match self.cursor {
-            Some(cursor) if cursor.epoch == position.epoch => {
-                if position.offset <= cursor.offset {
-                    return false;
-                }
-                if position.offset - cursor.offset > 1 {
-                    self.leave_behind(position.offset - 1, cursor.offset, missed);
-                }
-                self.cursor = Some(position);
-            }
-            Some(_) => self.begin(position, missed),
-            None => self.cursor = Some(position),
-        }
-        true
-    }
-
-    /// A new epoch: whoever followed the old one has missed its end, all others start again.
-    fn begin(&mut self, position: Position, missed: &mut Vec<SubscriptionId>) {
-        self.lose(missed);
-        for subscriber in &mut self.subscribers {
-            subscriber.after = 0;
-        }
-        self.cursor = Some(position);
-    }
-
-    /// The stream goes on behind `offset` and the inbox was at `cursor`: whoever has not all up to
-    /// `offset` from its answer has missed something.
-    fn leave_behind(&mut self, offset: u64, cursor: u64, missed: &mut Vec<SubscriptionId>) {
-        for subscriber in &mut self.subscribers {
-            if subscriber.state == State::Positioned && subscriber.after.max(cursor) < offset {
-                subscriber.state = State::Insufficient;
-                missed.push(subscriber.id());
-            }
-        }
-    }
-
-    /// Everyone who follows positions has missed something, and where the stream stands is not known.
-    fn lose(&mut self, missed: &mut Vec<SubscriptionId>) {
-        self.cursor = None;
-        for subscriber in &mut self.subscribers {
-            if subscriber.state == State::Positioned {
-                subscriber.state = State::Insufficient;
-                missed.push(subscriber.id());
-            }
         }
     }
 }
