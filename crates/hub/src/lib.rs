@@ -36,8 +36,8 @@
 //! whoever needs what is in it. A connection may go while its subscription is pending: close it in the
 //! table, request the unsubscribe, and the late answer finds nothing ([`Activation::Superseded`]).
 //! An answer that is an error: close the subscription, and request the unsubscribe with what remains; it
-//! does no harm if the engine never knew it. [`Busy`] on a subscribe: close it, and no request is needed
-//! but for what remains having changed.
+//! does no harm if the engine never knew it. [`Busy`] on a subscribe: close it, and that is all; the engine
+//! has not heard of it.
 //!
 //! # Positions
 //!
