@@ -49,6 +49,7 @@ fn any_world_keeps_the_rules() {
         "joins_and_leaves",
         "lost",
         "not_recovered",
+        "overtaken",
         "published",
         "published_bare",
         "reads",

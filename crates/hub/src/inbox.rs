@@ -132,7 +132,13 @@ impl Iterator for Batch {
     fn next(&mut self) -> Option<Delivery> {
         self.deliveries.pop_front()
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.deliveries.iter().size_hint()
+    }
 }
+
+impl ExactSizeIterator for Batch {}
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -414,7 +420,8 @@ mod tests {
         assert_eq!(publish(&inbox, "a", 1), Owner::Awake, "it drains once more");
         assert!(inbox.drain(&mut batch));
         assert!(!inbox.drain(&mut batch));
-        assert_eq!(batch.by_ref().count(), 2, "batches add up");
+        assert_eq!(batch.len(), 2, "batches add up");
+        assert_eq!(batch.by_ref().count(), 2);
         assert_eq!(publish(&inbox, "a", 1), Owner::Asleep);
         assert_eq!(subscribed(&inbox, "a"), Owner::Awake, "it is being woken");
         assert!(inbox.drain(&mut batch));
@@ -478,6 +485,8 @@ mod tests {
         push(&inbox, "e d a");
         let expected = ["missed a", "missed b", "missed any", "answer", "missed any"];
         assert_eq!(taken(&inbox), expected);
+        push(&inbox, "e");
+        assert_eq!(taken(&inbox), ["missed e"], "marks again");
     }
 
     #[test]

@@ -266,6 +266,8 @@ impl World {
                 let view = self.clients[subscription.client].position(subscription.channel);
                 let top = channel.top(&self.epochs);
                 assert_eq!(view, top, "a client is not where its channel is");
+                let table = &self.workers[subscription.worker].table;
+                assert_eq!(table.position(subscription.id), top, "nor the table");
             } else {
                 let all_lost = subscription.owed.iter().all(|owed| owed.is_lost);
                 assert!(all_lost, "not all came: {subscription:?}");
@@ -274,6 +276,7 @@ impl World {
         for worker in &self.workers {
             assert!(worker.asking.open.is_empty(), "unanswered: {worker:?}");
             assert!(worker.events.is_empty(), "joins or leaves are missing");
+            assert_eq!(worker.orders, 0, "an order is missing");
         }
         assert!(self.api.open.is_empty(), "unanswered: {:?}", self.api);
     }

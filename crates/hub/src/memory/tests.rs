@@ -314,6 +314,35 @@ fn a_stream_without_publications_is_forgotten_early() {
 }
 
 #[test]
+fn what_a_channel_keeps_can_change_while_it_is_used() {
+    let mut fixture = Fixture::new();
+    for _ in 0..3 {
+        fixture.publish("a");
+    }
+    fixture.pass(50);
+    let shorter = Retention {
+        size: 2,
+        ttl: Duration::from_millis(50),
+        ..RETENTION.unwrap()
+    };
+    let request = Request::Subscribe(Subscribe {
+        channel: channel("a"),
+        subscribers: 1,
+        retention: Some(shorter),
+        catch_up: CatchUp::Last(9),
+        member: None,
+    });
+    let answer = fixture.ask(request);
+    let Ok(Response::Subscribed(Subscribed { recovery, .. })) = answer else {
+        panic!("{answer:?}");
+    };
+    assert!(
+        matches!(recovery, Recovery::Last(p) if p.is_empty()),
+        "too old by now"
+    );
+}
+
+#[test]
 fn a_removed_history_keeps_its_position() {
     let fixture = Fixture::new();
     fixture.publish("a");

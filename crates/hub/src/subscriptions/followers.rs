@@ -84,7 +84,9 @@ pub(super) struct Start {
 #[derive(Debug)]
 pub(super) struct ChannelEntry<C, S> {
     pub(super) name: Channel,
-    /// Where the inbox stands in the channel's stream. Known as long as a positioned subscriber lives.
+    /// The epoch, and how far the inbox is in the channel's stream: 0 until the first publication, however
+    /// far the answers are, since an answer may come before publications that it speaks of. There is one
+    /// as long as anyone follows positions.
     pub(super) cursor: Option<Position>,
     pub(super) subscribers: Vec<Subscriber<S>>,
     pub(super) data: C,
@@ -114,17 +116,30 @@ impl<C, S> ChannelEntry<C, S> {
     /// An answer says that the stream stands at `position`. Out: whether the inbox is further than that,
     /// which no engine promises: what came between is gone for whoever got the answer.
     fn reach(&mut self, position: Position, missed: &mut Vec<SubscriptionId>) -> bool {
+        let start = Position {
+            offset: 0,
+            ..position
+        };
         match self.cursor {
-            Some(cursor) if cursor.epoch == position.epoch => cursor.offset > position.offset,
-            Some(_) => {
-                self.begin(position, missed);
-                false
+            Some(cursor) if cursor.epoch == position.epoch => {
+                return cursor.offset > position.offset;
             }
-            None => {
-                self.cursor = Some(position);
-                false
-            }
+            Some(_) => self.begin(start, missed),
+            None => self.cursor = Some(start),
         }
+        false
+    }
+
+    /// Where the positioned subscriber at `index` is.
+    pub(super) fn position(&self, index: usize) -> Option<Position> {
+        let subscriber = &self.subscribers[index];
+        let cursor = self
+            .cursor
+            .filter(|_| subscriber.state == State::Positioned)?;
+        Some(Position {
+            offset: cursor.offset.max(subscriber.after),
+            ..cursor
+        })
     }
 
     /// A publication has `position`. Out: whether anyone may lack it.
@@ -270,7 +285,8 @@ mod tests {
     #[test]
     fn an_offset_comes_once() {
         let mut channel = Followed::new(1);
-        channel.answer(0, at(5), true);
+        channel.answer(0, at(4), true);
+        assert_eq!(channel.publish(Some(at(5))), [0]);
         for old in [1, 5] {
             assert!(channel.publish(Some(at(old))).is_empty());
         }
@@ -282,8 +298,9 @@ mod tests {
     #[test]
     fn a_hole_is_told_to_those_who_lack_it_only() {
         let mut channel = Followed::new(4);
-        channel.answer(0, at(1), true);
-        channel.answer(1, at(1), false);
+        channel.answer(0, at(0), true);
+        channel.answer(1, at(0), false);
+        assert_eq!(channel.publish(Some(at(1))), [0, 1]);
         channel.answer(2, at(3), true); // an answer may be ahead of the inbox
         assert_eq!(channel.publish(Some(at(4))), [1, 2]);
         assert_eq!(channel.missed(), [0]);
@@ -307,9 +324,35 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_takes_nothing_from_the_others_even_if_the_inbox_is_lost() {
+        let mut channel = Followed::new(2);
+        channel.answer(0, at(1), false);
+        channel.entry.lose(&mut channel.missed);
+        channel.answer(1, at(6), true);
+        assert_eq!(channel.publish(Some(at(5))), [0]);
+        assert_eq!(channel.publish(Some(at(6))), [0]);
+        assert_eq!(channel.entry.position(1), Some(at(6)));
+        assert_eq!(channel.publish(Some(at(7))), [0, 1]);
+        assert!(channel.missed().is_empty());
+    }
+
+    #[test]
+    fn the_first_publication_can_show_a_hole() {
+        let mut channel = Followed::new(2);
+        channel.answer(0, at(4), true);
+        channel.answer(1, at(6), true);
+        assert_eq!(channel.entry.position(0), Some(at(4)));
+        assert_eq!(channel.publish(Some(at(7))), [1]);
+        assert_eq!(channel.missed(), [0]);
+        assert_eq!(channel.entry.position(0), None);
+        assert_eq!(channel.entry.position(1), Some(at(7)));
+    }
+
+    #[test]
     fn an_answer_behind_the_inbox_has_missed_what_is_between() {
         let mut channel = Followed::new(3);
-        channel.answer(0, at(5), true);
+        channel.answer(0, at(4), true);
+        assert_eq!(channel.publish(Some(at(5))), [0]);
         channel.answer(1, at(4), true);
         channel.answer(2, at(4), false);
         assert_eq!(channel.missed(), [1]);

@@ -356,11 +356,13 @@ impl<C: Default, S> Subscriptions<C, S> {
         self.by_name.get(channel).copied().map(ChannelId)
     }
 
-    /// Where the inbox stands in a channel's stream: what a position check compares with the engine's
-    /// top. None if that is not known, and then nobody here follows it.
+    /// Where a positioned subscriber is: what a position check compares with the engine's top. None for
+    /// any other, and for one that has missed something.
     #[must_use]
-    pub fn position(&self, id: ChannelId) -> Option<Position> {
-        self.channels.get(id.0)?.cursor
+    pub fn position(&self, id: SubscriptionId) -> Option<Position> {
+        let place = self.places.get(id.0)?;
+        let entry = self.channels.get(place.channel)?;
+        entry.position(place.index as usize)
     }
 
     /// Subscriptions in the table.
