@@ -7,8 +7,8 @@
 //!
 //! 1. Within a channel, each inbox gets publications in the order of their offsets.
 //! 2. The answer to a [`Subscribe`] stands in the inbox before every publication with an offset above
-//!    [`Subscribed::position`]. Others may come behind it (an engine across a network): whoever
-//!    subscribed skips offsets that it has.
+//!    [`Subscribed::position`], and behind every one of an earlier epoch or without a position. Others
+//!    may come behind it (an engine across a network): whoever subscribed skips offsets that it has.
 //! 3. What does not fit an inbox leaves a [`Missed`](crate::Delivery::Missed) in its place.
 //! 4. A [`Published`](Response::Published) with a position means that the publication is in the history
 //!    and on its way to every inbox with subscribers.

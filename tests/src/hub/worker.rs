@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fanfare_hub::{
-    Activation, Answer, ChannelId, Delivery, EngineError, Publication, Recovery, Response,
-    Subscribed, Ticket,
+    Activation, Answer, ChannelId, Delivery, EngineError, Position, Publication, Recovery,
+    Response, Subscribed, Ticket,
 };
 
 use super::client::Sent;
@@ -343,7 +343,7 @@ impl World {
 }
 
 /// Whether `answer` may come before `earlier`, which the engine gave first: only if that is a publication,
-/// and a subscriber sees from its offset that it has it.
+/// and a subscriber sees from its position that it has it.
 fn may_overtake(earlier: &Delivery, answer: &Delivery) -> bool {
     let Delivery::Answer(answer) = answer else {
         return false;
@@ -355,7 +355,12 @@ fn may_overtake(earlier: &Delivery, answer: &Delivery) -> bool {
         Delivery::Publication {
             channel,
             publication,
-        } => *channel != subscribed.channel || publication.position.is_some(),
+        } => {
+            let epoch = |position: Option<Position>| position.map(|position| position.epoch);
+            let is_seen = publication.position.is_some()
+                && epoch(publication.position) == epoch(subscribed.position);
+            *channel != subscribed.channel || is_seen
+        }
         _ => false,
     }
 }
