@@ -13,6 +13,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod daemon;
 pub mod drivers;
+pub mod hub;
 pub mod report;
 pub mod texts;
 pub mod wire;
