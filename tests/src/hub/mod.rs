@@ -2,7 +2,7 @@
 //! connections, and a clock. In: a seed. Out: what happened, counted; a panic if a rule of the design is
 //! broken.
 //!
-//! The world knows what must come out, because it keeps a naive [`model`] of every channel and of what each
+//! The world knows what must come out, because it keeps a naive `model` of every channel and of what each
 //! subscription is owed, and nothing of the hub's own structures. Everything random comes from the seed.
 //!
 //! Never: waits, or reads a clock.
