@@ -1,12 +1,13 @@
-//! The only place that reads the clock. In: nothing. Out: milliseconds since the worker began.
+//! The only place that reads the clock. In: nothing. Out: milliseconds since the daemon began, and what
+//! the wall clock would say then.
 //!
 //! Read once a batch of events: a connection's deadlines are seconds away, a `clock_gettime` for
 //! each message would be wasted.
 //!
-//! Never: wall-clock time.
+//! Never: reads the wall clock twice: time goes on evenly, whoever sets it.
 
 use std::ops::Add;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A point in a worker's time, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,21 +44,31 @@ const fn millis(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1000) + duration.subsec_millis() as u64
 }
 
-/// A worker's clock.
-#[derive(Debug)]
+/// The daemon's clock: every copy tells the same time.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     origin: Instant,
+    /// When that was, in milliseconds since the Unix epoch.
+    origin_millis: u64,
 }
 
 impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub(crate) fn start() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             origin: Instant::now(),
+            origin_millis: since_epoch.map_or(0, millis), // before 1970: a clock that is not set
         }
     }
 
-    pub(crate) fn read(&self) -> Time {
+    pub(crate) fn read(self) -> Time {
         Time(millis(self.origin.elapsed()))
+    }
+
+    /// `time` as the hub counts it.
+    #[expect(dead_code, reason = "`fanfare serve` is being built")]
+    pub(crate) const fn for_hub(self, time: Time) -> fanfare_hub::Time {
+        fanfare_hub::Time::from_millis(self.origin_millis.saturating_add(time.0))
     }
 }

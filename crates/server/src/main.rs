@@ -10,6 +10,7 @@ mod config;
 mod conn;
 mod daemon;
 mod echo;
+mod http;
 mod limits;
 mod listener;
 mod outbound;

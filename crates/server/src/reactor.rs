@@ -66,6 +66,16 @@ impl Admission {
     }
 }
 
+/// A connection that a worker has handed on: it counts as open until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<Admission>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
 pub(crate) struct Reactor {
     poll: Poll,
     clock: Clock,

@@ -1,12 +1,34 @@
-//! What an operator decides. In: flags. Out: plain values that every worker reads.
+//! What an operator decides. In: flags, a file, the environment. Out: plain values that every worker reads.
 //!
-//! Never: changes while the daemon runs.
+//! Never: changes while the daemon runs; what a reload may change is in [`Live`].
+
+mod live;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use fanfare_codec::Limits;
+use fanfare_hub::{InboxLimits, MemoryConfig};
+
+#[expect(unused_imports, reason = "`fanfare serve` is being built")]
+pub(crate) use live::{ApiAccess, Live, OriginPolicy, SharedLive};
+
+/// What `fanfare serve` is told, and has been checked.
+#[derive(Debug)]
+#[expect(dead_code, reason = "`fanfare serve` is being built")]
+pub(crate) struct ServeConfig {
+    /// Listener, workers, limits and timeouts of connections.
+    pub(crate) daemon: Config,
+    /// Where the API listens beside the main port, whose `/api` is closed then.
+    pub(crate) api_listen: Option<SocketAddr>,
+    /// All of it but the seed, which the daemon draws.
+    pub(crate) engine: MemoryConfig,
+    /// Of each worker and of the API.
+    pub(crate) inbox: InboxLimits,
+    /// What a reload may change.
+    pub(crate) live: Live,
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
