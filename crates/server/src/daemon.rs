@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use mio::{Poll, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::Config;
+use crate::config::{Config, ServeConfig, Sources};
 use crate::limits::reserved_descriptors;
 use crate::listener::Listener;
 use crate::reactor::{Admission, Reactor, WAKER};
@@ -109,6 +109,12 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     drop(wakers);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Serves what `config` opens; on SIGHUP, what `sources` say then.
+pub(crate) fn serve(config: ServeConfig, sources: Sources) -> Result<(), Failure> {
+    drop((config, sources));
+    Err(io::Error::from(io::ErrorKind::Unsupported)).during(&"cannot serve yet")
 }
 
 /// A worker on a thread of its own. If it fails, so does the process: its connections are lost, and

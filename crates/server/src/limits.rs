@@ -37,5 +37,12 @@ pub(crate) const fn reserved_descriptors(workers: NonZeroUsize) -> u64 {
     16 + 4 * workers.get() as u64 + REFUSED_CONNECTIONS_MAX as u64
 }
 
+/// Threads that serve connections: each asks the engine, and so does the API.
+pub(crate) const WORKERS_MAX: NonZeroUsize =
+    NonZeroUsize::new(fanfare_hub::limits::ORIGINS_MAX - 1).expect("there are more");
+
+/// A key of the API, so that it is not soon guessed.
+pub(crate) const API_KEY_BYTES_MIN: usize = 8;
+
 /// Events taken from the kernel at once.
 pub(crate) const EVENTS_PER_POLL: usize = 1024;
