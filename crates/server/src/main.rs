@@ -64,7 +64,12 @@ fn run(cli: Cli) -> ExitCode {
 fn check_config(serve: cli::Serve, log_level: Option<LogLevel>) -> ExitCode {
     let sources = serve.into_sources(log_level, std::env::vars_os());
     match sources.read() {
-        Ok(config) => print(&format_args!("{}: ok\n{config}\n", sources.name())),
+        Ok(config) => {
+            for doubt in config.exposure.doubts() {
+                let _ = writeln!(io::stderr(), "warning: {doubt}");
+            }
+            print(&format_args!("{}: ok\n{config}\n", sources.name()))
+        }
         Err(error) => fail(&error, ExitCode::from(2)),
     }
 }

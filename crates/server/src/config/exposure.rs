@@ -4,8 +4,11 @@
 //! Never: decides what is open; says what a key is.
 
 use std::fmt;
+use std::time::Duration;
 
-use super::file::File;
+use fanfare_hub::Asker;
+
+use super::file::{File, Namespace};
 
 /// What is open, and to whom.
 #[derive(Debug)]
@@ -15,6 +18,7 @@ pub(crate) struct Exposure {
     has_default_namespace: bool,
     namespaces: Vec<String>,
     api_keys: usize,
+    without_effect: Vec<String>,
 }
 
 impl Exposure {
@@ -25,7 +29,13 @@ impl Exposure {
             has_default_namespace: file.default_namespace.is_some(),
             namespaces: file.namespaces.keys().cloned().collect(),
             api_keys: file.api.keys.len(),
+            without_effect: without_effect(file),
         }
+    }
+
+    /// What an operator may not have meant, a line each: permissions that permit nothing.
+    pub(crate) fn doubts(&self) -> &[String] {
+        &self.without_effect
     }
 
     /// Neither a channel nor the API.
@@ -36,8 +46,11 @@ impl Exposure {
             && self.api_keys == 0
     }
 
-    /// Tells the log what an operator may not have meant.
+    /// Tells the log what is open if it is all or nothing, and [`doubts`](Self::doubts).
     pub(crate) fn log(&self) {
+        for doubt in self.doubts() {
+            tracing::warn!("{doubt}");
+        }
         if self.is_dev {
             tracing::info!(
                 "--dev: whoever reaches this machine's loopback may use every channel, the API without \
@@ -72,4 +85,57 @@ impl fmt::Display for Exposure {
         }
         f.write_str(if self.has_echo { "; /echo open" } else { "" })
     }
+}
+
+/// Permissions of anonymous clients that add to none, and so open nothing.
+fn without_effect(file: &File) -> Vec<String> {
+    let default = file.default_namespace.iter();
+    let default = default.map(|namespace| ("default_namespace".to_owned(), namespace));
+    let named = file.namespaces.iter();
+    let named = named.map(|(name, namespace)| (format!("namespaces.{name}"), namespace));
+    let mut doubts = Vec::new();
+    for (key, namespace) in default.chain(named) {
+        let permissions = permissions_of_anonymous(namespace);
+        let lone = permissions
+            .iter()
+            .filter(|(_, is_set, permits)| *is_set && !permits);
+        doubts.extend(lone.map(|(action, ..)| {
+            format!(
+                "{key}.allow_{action}_for_anonymous permits nothing without \
+                 allow_{action}_for_client, or _for_subscriber where there is one"
+            )
+        }));
+    }
+    doubts
+}
+
+/// Of each: whether it is set, and whether it permits something.
+fn permissions_of_anonymous(namespace: &Namespace) -> [(&'static str, bool, bool); 4] {
+    let options = namespace.options(Duration::ZERO, Duration::ZERO);
+    let asker = Asker {
+        is_anonymous: true,
+        is_subscribed: true,
+    };
+    [
+        (
+            "subscribe",
+            options.allow_subscribe_for_anonymous,
+            options.allows_subscribe(asker),
+        ),
+        (
+            "publish",
+            options.allow_publish_for_anonymous,
+            options.allows_publish(asker),
+        ),
+        (
+            "presence",
+            options.allow_presence_for_anonymous,
+            options.allows_presence(asker),
+        ),
+        (
+            "history",
+            options.allow_history_for_anonymous,
+            options.allows_history(asker),
+        ),
+    ]
 }

@@ -180,6 +180,56 @@ fn values_are_taken_as_written() {
 }
 
 #[test]
+fn permissions_that_permit_nothing_are_doubted() {
+    let config = read(
+        "[default_namespace]
+        allow_subscribe_for_anonymous = true
+        [namespaces.a]
+        allow_subscribe_for_client = true
+        allow_subscribe_for_anonymous = true
+        allow_publish_for_subscriber = true
+        allow_publish_for_anonymous = true
+        allow_presence_for_client = true
+        allow_presence_for_anonymous = true
+        allow_history_for_anonymous = true",
+    );
+    let begin = [
+        "default_namespace.allow_subscribe_for_anonymous permits nothing",
+        "namespaces.a.allow_history_for_anonymous permits nothing",
+    ];
+    let config = config.unwrap();
+    let doubts = config.exposure.doubts();
+    assert_eq!(doubts.len(), begin.len(), "{doubts:?}");
+    for (doubt, begin) in doubts.iter().zip(begin) {
+        assert!(doubt.starts_with(begin), "{doubt}");
+    }
+}
+
+#[test]
+fn a_config_is_summed_up_in_a_line() {
+    for (text, summary) in [
+        ("", "no channels; API closed, it has no key"),
+        (
+            "default_namespace = {}\nnamespaces.b = {}\nnamespaces.a = {}\necho = true",
+            "namespaces: the default, a, b; API closed, it has no key; /echo open",
+        ),
+        (
+            "api.keys = ['12345678', '23456789']",
+            "no channels; API with 2 keys",
+        ),
+    ] {
+        let config = read(&format!("workers = 1\n{text}")).unwrap();
+        assert_eq!(
+            config.to_string(),
+            format!("listens on 127.0.0.1:8000; 1 worker; {summary}")
+        );
+    }
+    let config = dev("workers = 2\napi.listen = '[::1]:9'").unwrap();
+    let summary = "listens on 127.0.0.1:8000 (API: [::1]:9); 2 workers; namespaces: any (--dev); API open; /echo open";
+    assert_eq!(config.to_string(), summary);
+}
+
+#[test]
 fn dev_opens_everything_to_the_loopback_and_listens_on_no_other() {
     let config = dev("[namespaces.mine]\npresence = true").unwrap();
     assert!(config.echo);
