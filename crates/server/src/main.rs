@@ -6,6 +6,7 @@
 
 mod cli;
 mod clock;
+mod codes;
 mod config;
 mod conn;
 mod daemon;
@@ -15,7 +16,9 @@ mod limits;
 mod listener;
 mod logging;
 mod outbound;
+mod push;
 mod reactor;
+mod service;
 mod shutdown;
 mod slab;
 mod timers;
@@ -40,7 +43,7 @@ fn run(cli: Cli) -> ExitCode {
     let outcome = match command {
         Command::Echo(echo) => {
             logging::init(log_level.unwrap_or_default());
-            daemon::run(&echo.into_config())
+            daemon::echo(&echo.into_config())
         }
         Command::Serve(serve) => {
             let sources = serve.into_sources(log_level, std::env::vars_os());

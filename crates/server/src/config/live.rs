@@ -15,10 +15,6 @@ pub(crate) type SharedLive = Arc<ArcSwap<Live>>;
 
 /// What a reload may change.
 #[derive(Debug)]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "`fanfare serve` is being built")
-)]
 pub(crate) struct Live {
     /// What channels may and keep.
     pub(crate) namespaces: Namespaces,

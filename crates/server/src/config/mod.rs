@@ -23,16 +23,8 @@ use fanfare_codec::Limits;
 use fanfare_hub::{InboxLimits, MemoryConfig};
 
 pub(crate) use exposure::Exposure;
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "`fanfare serve` is being built")
-)]
 pub(crate) use live::{ApiAccess, Live, SharedLive};
 pub(crate) use origin::OriginPolicy;
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "`fanfare serve` is being built")
-)]
 pub(crate) use reload::{Running, reload};
 pub(crate) use sources::Sources;
 
@@ -43,10 +35,6 @@ pub(crate) const DEFAULT_FILE: &str = include_str!("default.toml");
 
 /// What `fanfare serve` is told, and has been checked.
 #[derive(Debug)]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "`fanfare serve` is being built")
-)]
 pub(crate) struct ServeConfig {
     /// Listener, workers, limits and timeouts of connections.
     pub(crate) daemon: Config,

@@ -43,10 +43,6 @@ impl OriginPolicy {
     }
 
     /// Whether a page of `origin` may connect to a server that it calls `host`.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "`fanfare serve` is being built")
-    )]
     pub(crate) fn admits(&self, origin: &[u8], host: &[u8]) -> bool {
         if origin == b"null" {
             return self.admits_null;

@@ -78,10 +78,6 @@ struct Changes {
 
 /// Reads `sources` again. If they hold a valid config, what may change is in `live` from now on;
 /// otherwise everything stays. The log says what has happened either way.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "`fanfare serve` is being built")
-)]
 pub(crate) fn reload(sources: &Sources, running: &Running, live: &SharedLive) {
     let mut now = running.now.lock().unwrap_or_else(PoisonError::into_inner);
     let config = match sources.read() {
