@@ -10,6 +10,10 @@ mod config;
 mod conn;
 mod daemon;
 mod echo;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "`fanfare serve` is being built")
+)]
 mod http;
 mod limits;
 mod listener;

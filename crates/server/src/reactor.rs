@@ -48,6 +48,11 @@ impl Admission {
         }
     }
 
+    /// Connections that are open now, those that were handed on among them.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
     fn enter(&self) -> Admitted {
         if self.open.fetch_add(1, Ordering::Relaxed) < self.max {
             Admitted::Served
@@ -69,6 +74,15 @@ impl Admission {
 /// A connection that a worker has handed on: it counts as open until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Place(Arc<Admission>);
+
+#[cfg(test)]
+impl Place {
+    /// As if a worker had accepted it.
+    pub(crate) fn take(admission: &Arc<Admission>) -> Self {
+        admission.enter();
+        Self(Arc::clone(admission))
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
