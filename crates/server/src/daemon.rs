@@ -7,10 +7,11 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{self, ExitCode};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use fanfare_hub::{Engine, Inbox, MemoryConfig, MemoryEngine, Origins, Wake};
@@ -19,7 +20,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::clock::Clock;
 use crate::config::{self, Config, ServeConfig, SharedLive, Sources};
-use crate::http::Gateway;
+use crate::http;
 use crate::limits::reserved_descriptors;
 use crate::listener::Listener;
 use crate::push::{ClientIds, Link, Push};
@@ -183,22 +184,43 @@ pub(crate) fn echo(config: &Config) -> Result<(), Failure> {
 pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure> {
     let config = serve.daemon;
     let ground = Ground::prepare(&config)?;
+    let api_listener = serve.api_listen.map(bind_api).transpose()?;
     let seed = getrandom::u64()
         .map_err(io::Error::from)
         .during(&"cannot draw a random number")?;
     let live: SharedLive = Arc::new(ArcSwap::from_pointee(serve.live));
+
     let mut origins = Origins::default();
-    let mut links = Vec::new();
+    let mut posts = Vec::new();
     for post in &ground.posts {
         let bell = Bell(Arc::clone(&post.waker));
         let inbox = Arc::new(Inbox::new(serve.inbox, bell));
-        links.push((origins.add_worker(Arc::clone(&inbox)), inbox));
+        posts.push((origins.add_worker(Arc::clone(&inbox)), inbox));
     }
+    let mailbox = http::Mailbox::new(serve.inbox);
+    let api_origin = origins.add_caller(mailbox.inbox());
     let engine_config = MemoryConfig {
         seed,
         ..serve.engine
     };
     let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new(engine_config, origins));
+
+    let reloaded = Arc::clone(&live);
+    let running = serve.running;
+    let http = http::start(http::Setup {
+        mailbox,
+        engine: Arc::clone(&engine),
+        origin: api_origin,
+        clock: ground.clock,
+        live: Arc::clone(&live),
+        listener: api_listener,
+        admission: Arc::clone(&ground.admission),
+        workers: config.workers.get(),
+        body_bytes_max: serve.api_body_bytes_max,
+        stopping: ground.signals.requested(),
+        on_hangup: Box::new(move || config::reload(&sources, &running, &reloaded)),
+    })
+    .during(&"cannot start the HTTP thread")?;
     let service = |(worker, (origin, inbox))| {
         Service::Push(Box::new(Push::new(Link {
             engine: Arc::clone(&engine),
@@ -207,14 +229,26 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
             live: Arc::clone(&live),
             clock: ground.clock,
             client_ids: ClientIds::new(seed, worker),
-            gateway: Gateway,
+            gateway: http.gateway(),
             has_echo: serve.echo,
         })))
     };
-    let services = (0..).zip(links).map(service).collect();
+    let services = (0..).zip(posts).map(service).collect();
     ground.run(&config, services)?;
+    http.stop(HTTP_DRAIN);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What is under way when the last worker has ended is bounded work: it gets a moment.
+const HTTP_DRAIN: Duration = Duration::from_secs(1);
+
+fn bind_api(addr: SocketAddr) -> Result<TcpListener, Failure> {
+    let what = format_args!("cannot listen on {addr} (api.listen)");
+    let listener = TcpListener::bind(addr).during(&what)?;
+    let addr = listener.local_addr().during(&what)?;
+    tracing::info!("the API listens on http://{addr}");
+    Ok(listener)
 }
 
 /// Wakes a worker for its inbox.

@@ -35,6 +35,11 @@ impl Admission {
         }
     }
 
+    /// Connections that are open now, those that were handed on among them.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
     pub(super) fn enter(&self) -> Admitted {
         if self.open.fetch_add(1, Ordering::Relaxed) < self.max {
             Admitted::Served
@@ -61,6 +66,13 @@ impl Place {
     /// The place of a connection that was admitted.
     pub(super) fn of_admitted(admission: &Arc<Admission>) -> Self {
         Self(Arc::clone(admission))
+    }
+
+    /// As if a worker had accepted it.
+    #[cfg(test)]
+    pub(crate) fn take(admission: &Arc<Admission>) -> Self {
+        admission.enter();
+        Self::of_admitted(admission)
     }
 }
 

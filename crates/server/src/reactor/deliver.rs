@@ -32,6 +32,16 @@ pub(super) struct Deliveries {
     pub(super) upkeep_at: Option<Time>,
 }
 
+impl Deliveries {
+    /// `upkeep_at`: when the engine gets its first tick from this worker; none: from another.
+    pub(super) fn new(upkeep_at: Option<Time>) -> Self {
+        Self {
+            upkeep_at,
+            ..Self::default()
+        }
+    }
+}
+
 enum Trouble {
     TooSlow,
     Gone(Why),

@@ -86,10 +86,7 @@ impl Reactor {
             ready: Vec::new(),
             receive_buffer: vec![0; RECEIVE_BUFFER_BYTES].into(),
             replies: Vec::new(),
-            deliveries: Deliveries {
-                upkeep_at: parts.keeps_engine.then_some(now),
-                ..Deliveries::default()
-            },
+            deliveries: Deliveries::new(parts.keeps_engine.then_some(now)),
         })
     }
 
