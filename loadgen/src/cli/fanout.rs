@@ -7,7 +7,8 @@ use clap::Args;
 use super::DialArgs;
 use super::Usage;
 use super::args::{OutputArgs, RunArgs, count, rate};
-use crate::payload::{SERIES_MAX, STAMP_BYTES, Sizes};
+use super::publish::PublishArgs;
+use crate::payload::{Envelope, SERIES_MAX, STAMP_BYTES, Sizes};
 
 /// Publishes to the channels of a server that broadcasts, and follows every publication to every
 /// subscriber
@@ -15,15 +16,23 @@ use crate::payload::{SERIES_MAX, STAMP_BYTES, Sizes};
 #[command(after_help = "Examples:
   loadgen fanout ws://127.0.0.1:9001/{channel} --subscribers 20 --rate 100 --duration 1 --warmup 0.3
   loadgen fanout ws://127.0.0.1:9001/{channel} --subscribers 20 --channels 4 --publishers 4 --threads 2 --rate 100 --poisson --duration 1 --warmup 0.3
+  loadgen fanout 'ws://127.0.0.1:9001/{channel}?meta=1' --delivery '{position} {payload}' --burst 5 --subscribers 20 --rate 100 --duration 1 --warmup 0.3
 
 With a push server that publishes over HTTP (/connection is the server's WebSocket):
   $ loadgen fanout ws://HOST/connection/{channel} --channels 10 --publish-http http://HOST/api/publish \\
       --publish-header 'X-API-Key: KEY' --publish-json '{\"channel\":\"{channel}\",\"data\":\"{payload}\"}'
 
+  Where it takes base64 (b64data) and gives bytes: --publish-json '{\"channel\":\"{channel}\",\"b64data\":\"{b64payload}\"}'
+
 The URL is the subscription: each subscriber gets what is published to the channel in its URL.
 Publishers are WebSockets of the same URL, each on one channel, beside the subscribers; what the
 server sends back to them is not looked at. With --publish-http they are HTTP clients, each with one
 connection, that reach every channel.
+
+With --delivery the server may tell more than the payload: '\"{payload}\"' is a payload that is told as a
+JSON string. '{position} {payload}' also tells where in the channel a publication stands; a position, of
+64 bytes at most, ends where the text behind it begins. A message that is a position alone, as servers
+greet with, is no fault.
 
 Open loop: publications have their times, whatever the server does. The latency of a delivery runs
 from there to just after the receive call of the subscriber. For each publication that reached all
@@ -69,6 +78,11 @@ pub(crate) struct FanoutArgs {
     #[arg(long)]
     pub(crate) poisson: bool,
 
+    /// Publications at each arrival, back to back: one send of so many messages, or so many POSTs; the
+    /// rate stays that of publications
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count(1 << 16))]
+    pub(crate) burst: u32,
+
     /// Payload bytes of each publication, 24 at least: 64, 24..1024 (uniform), lognormal:MEDIAN,SIGMA
     /// or @FILE (a size a line); all of it is letters, digits, - and _
     #[arg(long, value_name = "BYTES", default_value = "64", value_parser = str::parse::<Sizes>)]
@@ -78,22 +92,13 @@ pub(crate) struct FanoutArgs {
     #[arg(long)]
     pub(crate) binary: bool,
 
-    /// Publish with POST requests to this URL: http://HOST:PORT/PATH, {channel} stands for the channel
-    #[arg(long, value_name = "URL")]
-    pub(crate) publish_http: Option<String>,
+    /// How the server tells a publication to a subscriber: a text with {payload} in it once, and in front
+    /// of that once {position} if the server says where in the channel it stands
+    #[arg(long, value_name = "TEMPLATE", default_value = "{payload}", value_parser = envelope)]
+    pub(crate) delivery: Envelope,
 
-    /// Add a header to these requests
-    #[arg(long, value_name = "NAME: VALUE", requires = "publish_http")]
-    publish_header: Vec<String>,
-
-    /// Send this body, in which {channel} and {payload} stand for both, instead of the payload
-    #[arg(
-        long,
-        value_name = "TEMPLATE",
-        requires = "publish_http",
-        conflicts_with = "binary"
-    )]
-    pub(crate) publish_json: Option<String>,
+    #[command(flatten)]
+    pub(crate) publish: PublishArgs,
 
     #[command(flatten)]
     pub(crate) dial: DialArgs,
@@ -105,38 +110,22 @@ pub(crate) struct FanoutArgs {
     pub(crate) output: OutputArgs,
 }
 
-/// Publishers over HTTP are threads.
-const POSTERS_MAX: u32 = 1024;
+/// What one burst may hold of payload.
+const BURST_BYTES_MAX: u64 = 1 << 28;
+
+fn envelope(template: &str) -> Result<Envelope, String> {
+    Envelope::parse(template).map_err(|error| error.to_string())
+}
 
 impl FanoutArgs {
     /// How many publishers.
     pub(crate) fn publishers(&self) -> u32 {
-        let default = if self.publish_http.is_some() {
+        let default = if self.publish.publish_http.is_some() {
             1
         } else {
             self.channels
         };
         self.publishers.unwrap_or(default)
-    }
-
-    /// The headers of POST requests, names and values.
-    pub(crate) fn publish_headers(&self) -> Vec<(String, String)> {
-        let mut headers: Vec<(String, String)> = self
-            .publish_header
-            .iter()
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
-            .collect();
-        let is_type = |(name, _): &(String, String)| name.eq_ignore_ascii_case("content-type");
-        if !headers.iter().any(is_type) {
-            let value = match (&self.publish_json, self.binary) {
-                (Some(_), _) => "application/json",
-                (None, true) => "application/octet-stream",
-                (None, false) => "text/plain",
-            };
-            headers.push(("Content-Type".to_owned(), value.to_owned()));
-        }
-        headers
     }
 
     /// Rules that more than one flag can break.
@@ -162,8 +151,8 @@ impl FanoutArgs {
             check_size_min(size)?;
         }
         self.run.check_backlog("--rate", self.rate)?;
-        match &self.publish_http {
-            Some(url) => self.check_http(url)?,
+        match &self.publish.publish_http {
+            Some(url) => self.publish.check(url, channels, self.publishers())?,
             None if self.publishers() < channels => {
                 return Err(Usage(format!(
                     "--publishers {} is less than --channels {channels}: a publisher is on one \
@@ -173,53 +162,28 @@ impl FanoutArgs {
             }
             None => {}
         }
-        let connections = match self.publish_http {
+        let connections = match self.publish.publish_http {
             Some(_) => subscribers,
             None => subscribers + self.publishers(),
         };
         self.run
             .check("--subscribers and --publishers", connections)
     }
+}
 
-    fn check_http(&self, url: &str) -> Result<(), Usage> {
-        let wrong = |why: &dyn std::fmt::Display| Usage(format!("--publish-http '{url}': {why}"));
-        let plain = url.replace("{channel}", "channel");
-        let uri: ureq::http::Uri = plain.parse().map_err(|error| wrong(&error))?;
-        if uri.scheme_str() != Some("http") || uri.host().is_none_or(str::is_empty) {
-            return Err(wrong(&"it must be http://HOST:PORT/PATH"));
-        }
-        let template = self.publish_json.as_deref();
-        let names_channel = |text: &str| text.contains("{channel}");
-        if self.channels > 1 && !names_channel(url) && !template.is_some_and(names_channel) {
-            return Err(wrong(&format_args!(
-                "with --channels {} it or --publish-json must have {{channel}} in it",
-                self.channels
-            )));
-        }
-        if self.publishers() > POSTERS_MAX {
-            return Err(Usage(format!(
-                "--publishers {} over HTTP: {POSTERS_MAX} at most",
-                self.publishers()
-            )));
-        }
-        if template.is_some_and(|text| text.matches("{payload}").count() != 1) {
-            return Err(Usage(
-                "--publish-json must have {payload} in it, once".to_owned(),
-            ));
-        }
-        for line in &self.publish_header {
-            let is_header = line.split_once(':').is_some_and(|(name, value)| {
-                ureq::http::HeaderName::from_bytes(name.trim().as_bytes()).is_ok()
-                    && ureq::http::HeaderValue::from_str(value.trim()).is_ok()
-            });
-            if !is_header {
-                return Err(Usage(format!(
-                    "--publish-header '{line}' is no NAME: VALUE"
-                )));
-            }
-        }
-        Ok(())
+/// The rule for the largest publication, which is known late, too.
+///
+/// # Errors
+///
+/// [`Usage`] when a burst of them would be more than this process should hold.
+pub(crate) fn check_burst(burst: u32, size_max: u32) -> Result<(), Usage> {
+    if u64::from(burst) * u64::from(size_max) > BURST_BYTES_MAX {
+        return Err(Usage(format!(
+            "--burst {burst} times --size {size_max} is more than {} MiB",
+            BURST_BYTES_MAX >> 20
+        )));
     }
+    Ok(())
 }
 
 /// The rule for the smallest publication, which of some distributions is known late.

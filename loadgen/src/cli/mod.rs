@@ -10,6 +10,7 @@ mod echo;
 mod fanout;
 mod idle;
 mod ping;
+mod publish;
 mod receive;
 mod slow;
 mod storm;
@@ -24,7 +25,7 @@ pub(crate) use args::{MessageArgs, OutputArgs, RunArgs};
 pub(crate) use churn::ChurnArgs;
 pub(crate) use dial::DialArgs;
 pub(crate) use echo::EchoArgs;
-pub(crate) use fanout::{FanoutArgs, check_size_min};
+pub(crate) use fanout::{FanoutArgs, check_burst, check_size_min};
 pub(crate) use idle::IdleArgs;
 pub(crate) use ping::PingArgs;
 pub(crate) use receive::ReceiveArgs;
@@ -144,6 +145,16 @@ mod tests {
             ("loadgen fanout", "<URL>"),
             ("loadgen fanout ws://h --rate 0", "--rate"),
             ("loadgen fanout ws://h --size 23", "--size"),
+            ("loadgen fanout ws://h --burst 0", "--burst"),
+            ("loadgen fanout ws://h --delivery {position}", "--delivery"),
+            (
+                "loadgen fanout ws://h --delivery {payload}:{position}",
+                "--delivery",
+            ),
+            (
+                "loadgen fanout ws://h --delivery {position}{payload}",
+                "--delivery",
+            ),
             ("loadgen fanout ws://h --channels 2", "{channel}"),
             (
                 "loadgen fanout ws://h/{channel} --channels 9 --subscribers 8",
@@ -171,6 +182,10 @@ mod tests {
             ),
             (
                 "loadgen fanout ws://h --publish-http http://h/ --publish-json {}",
+                "--publish-json",
+            ),
+            (
+                "loadgen fanout ws://h --publish-http http://h/ --publish-json {payload}{b64payload}",
                 "--publish-json",
             ),
             (

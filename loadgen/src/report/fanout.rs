@@ -14,6 +14,7 @@ use crate::stats::{Counter, Measure, Quantiles};
 
 /// What came of the publications of a run.
 pub(super) struct Deliveries {
+    burst: u32,
     sent: u64,
     complete: u64,
     count: u64,
@@ -24,8 +25,12 @@ pub(super) struct Deliveries {
 impl Deliveries {
     /// `None` in scenarios without publications.
     pub(super) fn of(report: &Report<'_>) -> Option<Self> {
+        let Headline::Deliveries { burst } = report.subject.headline else {
+            return None;
+        };
         let tally = &report.outcome.tally;
-        (report.subject.headline == Headline::Deliveries).then(|| Self {
+        Some(Self {
+            burst,
             sent: tally.count(Counter::Publications),
             complete: tally.count(Counter::PublicationsComplete),
             count: tally.count(Counter::Messages),
@@ -83,6 +88,7 @@ pub(super) fn write(report: &Report<'_>, deliveries: &Deliveries, out: &mut Stri
 /// The keys, all of them null in other scenarios.
 #[derive(Default, Serialize)]
 pub(super) struct FanoutJson {
+    burst: Option<u32>,
     publications: Option<u64>,
     publications_per_second: Option<f64>,
     publications_complete: Option<u64>,
@@ -125,6 +131,7 @@ impl FanoutJson {
         };
         let count = |class| Some(report.outcome.tally.faults.count(class));
         Self {
+            burst: Some(deliveries.burst),
             publications: Some(deliveries.sent),
             publications_per_second: Some(report.per_second(Counter::Publications)),
             publications_complete: Some(deliveries.complete),

@@ -4,7 +4,7 @@
 
 use fanfare_codec::MessageKind;
 
-use crate::cli::{FanoutArgs, Usage, check_size_min};
+use crate::cli::{FanoutArgs, Usage, check_burst, check_size_min};
 use crate::payload::{SERIES_MAX, Stamps};
 use crate::report::{Headline, Subject, plural};
 use crate::scenario::echo::Arrivals;
@@ -18,7 +18,7 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
         subscribers: args.subscribers as usize,
         channels: args.channels as usize,
         publishers: args.publishers() as usize,
-        is_posting: args.publish_http.is_some(),
+        is_posting: args.publish.publish_http.is_some(),
     };
     let (arrivals, name) = if args.poisson {
         (Arrivals::Poisson, "Poisson")
@@ -44,10 +44,12 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
         kind,
         arrivals,
         per_second: args.rate,
-        post: args.publish_http.as_ref().map(|url| Post {
+        burst: args.burst,
+        delivery: args.delivery.clone(),
+        post: args.publish.publish_http.as_ref().map(|url| Post {
             url: url.clone(),
-            headers: args.publish_headers(),
-            template: args.publish_json.clone(),
+            headers: args.publish.headers(args.binary),
+            template: args.publish.publish_json.clone(),
             timeout: timing.timeout,
         }),
         threads: args.run.threads as usize,
@@ -59,15 +61,19 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
         connections: layout.connections(),
         threads: args.run.threads as usize,
         detail: format!(
-            "{}, {}, {}{}, {} publications/s, {name}, {} {kind_name}",
+            "{}, {}, {}{}, {} publications/s, {name}{}, {} {kind_name}",
             plural(layout.subscribers, "subscriber"),
             plural(layout.channels, "channel"),
             plural(layout.publishers, "publisher"),
             if layout.is_posting { " over HTTP" } else { "" },
             args.rate,
+            match args.burst {
+                1 => String::new(),
+                burst => format!(" bursts of {burst}"),
+            },
             args.size,
         ),
-        headline: Headline::Deliveries,
+        headline: Headline::Deliveries { burst: args.burst },
         slow_connections: None,
         rate_per_second: Some(args.rate),
         compared_one_in: 1,
@@ -84,5 +90,6 @@ fn stamps(args: &FanoutArgs) -> Result<Stamps, Failure> {
         .table(&mut random)
         .map_err(|error| Usage(format!("--size: {error}")))?;
     check_size_min(sizes.iter().copied().min().unwrap_or_default())?;
+    check_burst(args.burst, sizes.iter().copied().max().unwrap_or_default())?;
     Ok(Stamps::new(sizes, &mut random))
 }

@@ -1,6 +1,6 @@
 //! A small broadcast server on tokio-tungstenite, which can misbehave: what a client sends goes to all
-//! others on the path; what is posted to `/publish/CHANNEL`, or in JSON to `/api/publish`, to all on
-//! the path `/CHANNEL`. In: what to do wrong. Out: two URLs, and how often it was done.
+//! others on the path; what is posted to `/publish/CHANNEL`, or in JSON to `/api/publish` (`data`, or
+//! `b64data` in base64), to all on the path `/CHANNEL`. In: what to do wrong. Out: two URLs, and how often it was done.
 //!
 //! Never: does wrong to a client that has sent something: loadgen does not look at what such a one gets.
 
@@ -11,6 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -329,7 +331,13 @@ async fn answer_posts(mut stream: TcpStream, room: Arc<Room>) {
             let json: serde_json::Value = serde_json::from_str(&body).expect("it is JSON");
             let text = |key: &str| json[key].as_str().expect("a string").to_owned();
             let path = format!("/{}", text("channel"));
-            room.publish(&path, POSTED, &Message::text(text("data")));
+            let message = if json["data"].is_string() {
+                Message::text(text("data"))
+            } else {
+                let bytes = STANDARD.decode(text("b64data")).expect("it is base64");
+                Message::binary(bytes)
+            };
+            room.publish(&path, POSTED, &message);
             "200 OK"
         } else {
             "403 Forbidden"

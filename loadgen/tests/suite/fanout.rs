@@ -176,6 +176,14 @@ fn publications_go_over_http_as_they_are_or_in_json() {
             ),
             2,
         ),
+        (
+            format!(
+                "--publish-http {http}api/publish --publish-header X-API-Key:secret --size 24..80 \
+                 --publish-json {{\"channel\":\"{{channel}}\",\"b64data\":\"{{b64payload}}\"}} \
+                 --burst 4"
+            ),
+            1,
+        ),
     ] {
         let before = server.published();
         let output = output(&format!(
@@ -227,6 +235,24 @@ fn what_a_slow_http_endpoint_leaves_unposted_is_counted_as_refused() {
 }
 
 #[test]
+fn a_burst_is_of_one_time_and_the_rate_stays() {
+    let server = Broadcast::start(Conduct::Honest);
+    for threads in [1, 2] {
+        let output = output(&format!(
+            "fanout {}{{channel}} --subscribers 4 --channels 2 --threads {threads} --burst 10 \
+             --rate 200 --duration 1 --warmup 0.3 --timeout 2 --json",
+            server.url
+        ));
+        let report = report(&output, 0);
+        check_whole(&report, 2);
+        assert_eq!(number(&report, "burst"), 10);
+        let publications = number(&report, "publications");
+        assert_eq!(publications % 10, 0);
+        assert!((180..=220).contains(&publications), "{publications}");
+    }
+}
+
+#[test]
 fn ctrl_c_tells_what_was_delivered_so_far() {
     let server = Broadcast::start(Conduct::Honest);
     let child = loadgen(&format!(
@@ -256,7 +282,7 @@ fn other_scenarios_have_the_keys_without_a_value() {
         server.url
     ));
     let report = report(&output, 0);
-    for key in ["publications", "deliveries", "gaps", "refused"] {
+    for key in ["burst", "publications", "deliveries", "gaps", "refused"] {
         assert_eq!(report[key], Value::Null, "{key}");
     }
     assert_eq!(report["delivery_microseconds"]["last"], Value::Null);

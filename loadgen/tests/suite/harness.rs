@@ -91,6 +91,11 @@ pub(crate) fn errors(report: &Value) -> [u64; 6] {
     .map(|class| report["errors"][class].as_u64().expect("a count"))
 }
 
+/// Runs loadgen with arguments that a shell takes apart.
+pub(crate) fn shell(args: &str) -> Output {
+    limited("-c 0", args)
+}
+
 /// Runs loadgen in a shell that has set its limits.
 pub(crate) fn limited(ulimit: &str, args: &str) -> Output {
     let program = env!("CARGO_BIN_EXE_loadgen");

@@ -7,19 +7,24 @@ use fanfare_codec::MessageKind;
 
 use super::pending::Pending;
 use super::profile::Whole;
+use super::sealed::Seal;
 use super::track::{Delivery, Track};
 use super::{Shared, narrow};
 use crate::client::Piece;
 use crate::clock::Nanos;
 use crate::fault::{Fault, FaultClass};
-use crate::payload::{Reading, Stamp};
+use crate::payload::{Envelope, Reading, Stamp};
 use crate::stats::{Counter, Measure, Tally};
 
 /// The subscribers of one thread, and what they have.
 pub(super) struct Audience<'a> {
-    shared: &'a Shared,
-    /// The kind of every message; `None` if the server chooses.
-    kind: Option<MessageKind>,
+    pub(super) shared: &'a Shared,
+    /// The kind of every publication; `None` if the server chooses.
+    pub(super) kind: Option<MessageKind>,
+    /// What stands around a publication, if anything does.
+    pub(super) envelope: Option<&'a Envelope>,
+    /// Of each subscriber, if there is an envelope.
+    pub(super) seals: Vec<Seal>,
     /// The number, in the whole run, of subscriber 0.
     first: usize,
     subscribers: Vec<Subscriber>,
@@ -50,6 +55,7 @@ impl<'a> Audience<'a> {
     pub(super) fn new(
         shared: &'a Shared,
         kind: Option<MessageKind>,
+        envelope: Option<&'a Envelope>,
         first: usize,
         count: usize,
         parts: Vec<u32>,
@@ -72,6 +78,10 @@ impl<'a> Audience<'a> {
             subscribers: (first..first + count).map(subscriber).collect(),
             shared,
             kind,
+            seals: std::iter::repeat_with(Seal::new)
+                .take(envelope.map_or(0, |_| count))
+                .collect(),
+            envelope,
             first,
             tracks,
             live: vec![0; layout.channels],
@@ -117,6 +127,9 @@ impl<'a> Audience<'a> {
     /// A piece of a message has come to subscriber `conn`.
     #[inline]
     pub(super) fn take(&mut self, conn: usize, now: Nanos, piece: &Piece<'_>, tally: &mut Tally) {
+        if self.envelope.is_some() {
+            return self.take_sealed(conn, now, piece, tally);
+        }
         let stamps = &self.shared.stamps;
         let reading = &mut self.subscribers[conn].reading;
         let len = piece.offset.saturating_add(piece.data.len() as u64);
@@ -151,7 +164,7 @@ impl<'a> Audience<'a> {
 
     /// A message has come that is no publication; `was_published`: it was one, and is changed.
     #[cold]
-    fn reject(&mut self, conn: usize, was_published: bool, tally: &mut Tally) {
+    pub(super) fn reject(&mut self, conn: usize, was_published: bool, tally: &mut Tally) {
         let what = if was_published {
             self.subscribers[conn].changed += 1;
             "a message is not what was published"
@@ -161,9 +174,17 @@ impl<'a> Audience<'a> {
         self.count(1, conn, FaultClass::Mismatch, what, tally);
     }
 
-    /// A publication has come; `stamp` is what it says.
+    /// A publication has come; `stamp` is what it says. Tells whether it is one that the subscriber did
+    /// not have, nor one behind it.
     #[inline]
-    fn deliver(&mut self, conn: usize, now: Nanos, stamp: Stamp, len: u64, tally: &mut Tally) {
+    pub(super) fn deliver(
+        &mut self,
+        conn: usize,
+        now: Nanos,
+        stamp: Stamp,
+        len: u64,
+        tally: &mut Tally,
+    ) -> bool {
         let Shared { layout, ledger, .. } = self.shared;
         let subscriber = &self.subscribers[conn];
         let series = stamp.series as usize;
@@ -173,23 +194,21 @@ impl<'a> Audience<'a> {
             || stamp.seq >= ledger.sent(series)
         {
             let what = "a publication of another channel";
-            return self.count(1, conn, FaultClass::Mismatch, what, tally);
+            self.count(1, conn, FaultClass::Mismatch, what, tally);
+            return false;
         }
         let track = subscriber.tracks_from + layout.place_in_channel(series);
-        match self.tracks[track].deliver(stamp.seq) {
+        let delivery = self.tracks[track].deliver(stamp.seq);
+        match delivery {
             Delivery::InOrder => {}
             Delivery::Late => {
                 let what = "a publication came after a later one";
                 self.count(1, conn, FaultClass::Disorder, what, tally);
             }
             Delivery::Repeated => {
-                return self.count(
-                    1,
-                    conn,
-                    FaultClass::Duplicate,
-                    "a publication came again",
-                    tally,
-                );
+                let what = "a publication came again";
+                self.count(1, conn, FaultClass::Duplicate, what, tally);
+                return false;
             }
         }
         let latency = now.since(stamp.intended);
@@ -208,6 +227,7 @@ impl<'a> Audience<'a> {
         if !given_up.is_empty() {
             self.give_up(series, &given_up, tally);
         }
+        delivery == Delivery::InOrder
     }
 
     /// All subscribers of this thread have a publication.

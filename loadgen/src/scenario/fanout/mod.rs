@@ -19,11 +19,13 @@
 //! Never: prints, touches a socket.
 
 mod audience;
+mod bursts;
 mod layout;
 mod ledger;
 mod pending;
 mod post;
 mod profile;
+mod sealed;
 mod track;
 mod worker;
 
@@ -32,13 +34,14 @@ use std::sync::Arc;
 
 use fanfare_codec::MessageKind;
 
-use super::pace::Arrivals;
+use super::pace::{Arrivals, Pace};
 use super::{Scenario, Slots, Timing};
 use crate::clock::Nanos;
-use crate::payload::Stamps;
+use crate::payload::{Envelope, Stamps};
+use bursts::Bursts;
 pub(crate) use layout::Layout;
 use ledger::Ledger;
-pub(crate) use post::Post;
+pub(crate) use post::{BASE64_PAYLOAD, PAYLOAD, Post};
 use worker::FanoutWorker;
 
 /// What to run, as the flags say it.
@@ -52,6 +55,10 @@ pub(crate) struct Plan {
     pub(crate) arrivals: Arrivals,
     /// Publications, in all.
     pub(crate) per_second: f64,
+    /// Publications at each arrival.
+    pub(crate) burst: u32,
+    /// How a publication is told to a subscriber.
+    pub(crate) delivery: Envelope,
     /// `None`: publishers are WebSockets.
     pub(crate) post: Option<Post>,
     pub(crate) threads: usize,
@@ -65,7 +72,10 @@ pub(crate) struct Fanout {
     post: Option<Arc<Post>>,
     kind: MessageKind,
     arrivals: Arrivals,
-    per_second: f64,
+    bursts_per_second: f64,
+    burst: u32,
+    /// `None`: a message is a publication and nothing else.
+    envelope: Option<Envelope>,
     threads: usize,
     timing: Timing,
 }
@@ -108,10 +118,18 @@ impl Fanout {
             post: plan.post.map(Arc::new),
             kind: plan.kind,
             arrivals: plan.arrivals,
-            per_second: plan.per_second,
+            bursts_per_second: plan.per_second / f64::from(plan.burst),
+            burst: plan.burst,
+            envelope: Some(plan.delivery).filter(|envelope| !envelope.is_bare()),
             threads: plan.threads,
             timing: plan.timing,
         }
+    }
+
+    /// The times of a `share` of all publications, from `start` on.
+    fn bursts(&self, share: f64, start: Nanos, random: fastrand::Rng) -> Bursts {
+        let rate = self.bursts_per_second * share;
+        Bursts::new(Pace::new(self.arrivals, rate, start, random), self.burst)
     }
 
     /// How many threads have subscribers of each channel.

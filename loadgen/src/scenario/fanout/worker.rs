@@ -9,13 +9,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::audience::Audience;
+use super::bursts::Bursts;
 use super::post::{Post, Poster};
 use super::{Fanout, narrow};
 use crate::client::{Clients, Handler, Opening, Outbox, Piece, Route};
 use crate::clock::Nanos;
 use crate::fault::{Fault, FaultClass};
 use crate::payload::Stamp;
-use crate::scenario::pace::Pace;
 use crate::scenario::{Schedule, Slots, Worker};
 use crate::stats::{Counter, Measure, Tally};
 
@@ -33,8 +33,10 @@ pub(crate) struct FanoutWorker<'a> {
     publishers: Vec<Publisher>,
     /// Of each channel, once they are needed.
     routes: Vec<Option<Route>>,
-    pace: Option<Pace>,
-    /// The publisher that publishes next.
+    bursts: Option<Bursts>,
+    /// The publisher that publishes the burst under way.
+    publishing: Option<usize>,
+    /// The one that publishes the next.
     next_in_turn: usize,
     /// Publishers that have got something to send in this tick.
     touched: Vec<usize>,
@@ -72,16 +74,26 @@ impl<'a> FanoutWorker<'a> {
         let subscribers = slots.within(0..fanout.shared.layout.subscribers).len();
         // Over HTTP the server chooses the kind.
         let kind = fanout.post.is_none().then_some(fanout.kind);
+        let envelope = fanout.envelope.as_ref();
         let parts = fanout.threads_of_channels();
+        let audience = Audience::new(
+            &fanout.shared,
+            kind,
+            envelope,
+            slots.first,
+            subscribers,
+            parts,
+        );
         Self {
             fanout,
             slots,
-            audience: Audience::new(&fanout.shared, kind, slots.first, subscribers, parts),
+            audience,
             publishers: (subscribers..slots.count)
                 .map(|_| Publisher::default())
                 .collect(),
             routes: Vec::new(),
-            pace: None,
+            bursts: None,
+            publishing: None,
             next_in_turn: 0,
             touched: Vec::new(),
             posters: Vec::new(),
@@ -95,17 +107,20 @@ impl<'a> FanoutWorker<'a> {
 impl FanoutWorker<'_> {
     /// Gives out the publications whose time has come, to the open publishers in turn.
     fn send_due(&mut self, now: Nanos, clients: &mut Clients<'_>) {
-        while let Some(pace) = &mut self.pace
-            && let Some(intended) = pace.take_due(now)
+        while let Some(bursts) = &mut self.bursts
+            && let Some(due) = bursts.take_due(now)
         {
-            let Some(at) = self.next_open() else {
+            if due.begins_burst {
+                self.publishing = self.next_open();
+            }
+            let Some(at) = self.publishing else {
                 break;
             };
             let publisher = &mut self.publishers[at];
             if publisher.due.is_empty() {
                 self.touched.push(self.audience.len() + at);
             }
-            publisher.due.push(intended);
+            publisher.due.push(due.intended);
         }
         while let Some(conn) = self.touched.pop() {
             clients.refill(conn, self);
@@ -136,10 +151,9 @@ impl FanoutWorker<'_> {
         let layout = fanout.shared.layout;
         for number in 0..layout.publishers {
             let share = layout.series_of_publisher(number).len() as f64 / layout.series() as f64;
-            let rate = fanout.per_second * share;
-            let pace = Pace::new(fanout.arrivals, rate, start, self.random.fork());
+            let bursts = fanout.bursts(share, start, self.random.fork());
             let shared = Arc::clone(&fanout.shared);
-            let poster = Poster::new(shared, Arc::clone(post), number, clients.clock(), pace);
+            let poster = Poster::new(shared, Arc::clone(post), number, clients.clock(), bursts);
             let started = thread::Builder::new()
                 .name(format!("publisher-{number}"))
                 .spawn(move || poster.run(schedule.until));
@@ -235,9 +249,7 @@ impl Worker for FanoutWorker<'_> {
         let start = now.after(SETTLE).min(schedule.from);
         if !self.publishers.is_empty() {
             let share = self.publishers.len() as f64 / fanout.shared.layout.publishers as f64;
-            let rate = fanout.per_second * share;
-            let random = self.random.fork();
-            self.pace = Some(Pace::new(fanout.arrivals, rate, start, random));
+            self.bursts = Some(fanout.bursts(share, start, self.random.fork()));
         }
         if self.slots.first == 0
             && let Some(post) = &fanout.post
@@ -249,7 +261,7 @@ impl Worker for FanoutWorker<'_> {
     fn tick(&mut self, now: Nanos, clients: &mut Clients<'_>) -> Nanos {
         self.send_due(now, clients);
         let next_check = self.proceed_to_wait(now);
-        let next_send = self.pace.as_ref().map_or(Nanos::MAX, Pace::next);
+        let next_send = self.bursts.as_ref().map_or(Nanos::MAX, Bursts::next);
         next_send.min(next_check)
     }
 
@@ -259,7 +271,7 @@ impl Worker for FanoutWorker<'_> {
         if let Some(schedule) = ledger.schedule() {
             self.send_due(now.min(schedule.until), clients);
         }
-        self.pace = None;
+        self.bursts = None;
         ledger.stop_running();
         self.wait = Wait::ForPublishers { check: now };
     }
