@@ -7,6 +7,7 @@ use clap::Args;
 use super::DialArgs;
 use super::Usage;
 use super::args::{OutputArgs, RunArgs, count, rate};
+use super::cuts::CutArgs;
 use super::publish::PublishArgs;
 use crate::payload::{Envelope, SERIES_MAX, STAMP_BYTES, Sizes};
 
@@ -17,6 +18,8 @@ use crate::payload::{Envelope, SERIES_MAX, STAMP_BYTES, Sizes};
   loadgen fanout ws://127.0.0.1:9001/{channel} --subscribers 20 --rate 100 --duration 1 --warmup 0.3
   loadgen fanout ws://127.0.0.1:9001/{channel} --subscribers 20 --channels 4 --publishers 4 --threads 2 --rate 100 --poisson --duration 1 --warmup 0.3
   loadgen fanout 'ws://127.0.0.1:9001/{channel}?meta=1' --delivery '{position} {payload}' --burst 5 --subscribers 20 --rate 100 --duration 1 --warmup 0.3
+  loadgen fanout ws://127.0.0.1:9001/{channel} --cut-rate 20 --cut-pause 0.1 --subscribers 20 --rate 100 --duration 1 --warmup 0.3
+  loadgen fanout 'ws://127.0.0.1:9001/{channel}?meta=1' --delivery '{position} {payload}' --cut-rate 20 --resume 'since={position}' --subscribers 20 --rate 100 --duration 1 --warmup 0.3
 
 With a push server that publishes over HTTP (/connection is the server's WebSocket):
   $ loadgen fanout ws://HOST/connection/{channel} --channels 10 --publish-http http://HOST/api/publish \\
@@ -40,6 +43,15 @@ subscribers of its channel, the first, the median, the 99th percentile and the l
 are told; printed is the median over the publications. The first publication leaves 0.2 s after the
 last connection is open, or at the end of the warm-up: some servers subscribe after the upgrade.
 
+With --cut-rate subscribers are cut, by a reset or without a close frame, while the load is on. With
+--resume one that knows its position comes back there and is owed all that was published across the cut,
+once and in order; what it had not read before the cut has to come again. Else it comes back as a new one,
+and is owed what is published from its 101 on. Told is how long it took from when it was to connect again
+to its 101. At the end those that are on their way back are waited for, --timeout at most.
+
+A server that cannot bring all may end the connection with a code of --told, at any time. That is counted
+as told and is no fault, nor a gap; the subscriber comes back as a new one.
+
 A run that lost anything exits 1. What can be lost, each counted once, in the whole run:
   gap                  a subscriber did not get a publication before --timeout was over
   duplicate            a subscriber got a publication once more
@@ -48,7 +60,8 @@ A run that lost anything exits 1. What can be lost, each counted once, in the wh
   refused              the HTTP endpoint did not take a publication; nobody is to get it then
   connect, handshake   connections that were not made, or not upgraded
   protocol, closed     connections that broke RFC 6455, or that the server ended: what is published
-                       after that is no gap")]
+                       after that is no gap; a subscriber that cannot connect again stays away
+  timeout              a cut subscriber was not back when --timeout was over; it has no gaps beside that")]
 pub(crate) struct FanoutArgs {
     /// Where the server is: ws://HOST:PORT/PATH, in which {channel} stands for the channel
     #[arg(value_name = "URL")]
@@ -101,6 +114,9 @@ pub(crate) struct FanoutArgs {
     pub(crate) publish: PublishArgs,
 
     #[command(flatten)]
+    pub(crate) cuts: CutArgs,
+
+    #[command(flatten)]
     pub(crate) dial: DialArgs,
 
     #[command(flatten)]
@@ -151,6 +167,7 @@ impl FanoutArgs {
             check_size_min(size)?;
         }
         self.run.check_backlog("--rate", self.rate)?;
+        self.cuts.check(&self.delivery)?;
         match &self.publish.publish_http {
             Some(url) => self.publish.check(url, channels, self.publishers())?,
             None if self.publishers() < channels => {

@@ -5,6 +5,7 @@
 
 mod args;
 mod churn;
+mod cuts;
 mod dial;
 mod echo;
 mod fanout;
@@ -146,6 +147,19 @@ mod tests {
             ("loadgen fanout ws://h --rate 0", "--rate"),
             ("loadgen fanout ws://h --size 23", "--size"),
             ("loadgen fanout ws://h --burst 0", "--burst"),
+            ("loadgen fanout ws://h --cut-rate 0", "--cut-rate"),
+            ("loadgen fanout ws://h --cut-rate 1e6", "--cut-rate"),
+            ("loadgen fanout ws://h --cut-pause 1", "--cut-rate"),
+            ("loadgen fanout ws://h --resume s={position}", "--cut-rate"),
+            (
+                "loadgen fanout ws://h --cut-rate 1 --resume s={position}",
+                "--delivery",
+            ),
+            (
+                "loadgen fanout ws://h --cut-rate 1 --resume s=1",
+                "--resume",
+            ),
+            ("loadgen fanout ws://h --told 3010,x", "--told"),
             ("loadgen fanout ws://h --delivery {position}", "--delivery"),
             (
                 "loadgen fanout ws://h --delivery {payload}:{position}",

@@ -337,6 +337,12 @@ impl<'d> Clients<'d> {
         self.remove(conn).map(Connection::cut).is_some()
     }
 
+    /// Closes the socket of connection `conn` without a close frame; the handler hears nothing. What it
+    /// has not received is lost, and if there is some, the peer gets a reset all the same.
+    pub(crate) fn hang_up(&mut self, conn: usize) {
+        drop(self.remove(conn));
+    }
+
     /// Gives up connections that have been opening, or closing, for `timeout`.
     pub(crate) fn expire(&mut self, now: Nanos, timeout: Duration, handler: &mut impl Handler) {
         while let Some(id) = pop_overdue(&mut self.opens, now, timeout) {

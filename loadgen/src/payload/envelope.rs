@@ -136,6 +136,11 @@ impl Envelope {
         self.before.is_empty() && self.between.is_none() && self.behind.is_empty()
     }
 
+    /// Whether messages tell positions.
+    pub(crate) const fn has_position(&self) -> bool {
+        self.between.is_some()
+    }
+
     /// Opens a message that is whole.
     #[inline]
     pub(crate) fn open<'m>(&self, stamps: &Stamps, message: &'m [u8]) -> Letter<'m> {

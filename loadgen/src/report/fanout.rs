@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::json::Spread;
 use super::text::{thousands, time, write_quantiles};
-use super::{Headline, Report};
+use super::{Headline, Report, lines};
 use crate::fault::FaultClass;
 use crate::stats::{Counter, Measure, Quantiles};
 
@@ -79,10 +79,27 @@ pub(super) fn write(report: &Report<'_>, deliveries: &Deliveries, out: &mut Stri
             thousands(deliveries.sent as f64),
         )?;
     }
-    match tally.quantiles(Measure::SendLag) {
-        Some(lag) => write_quantiles("send lag", &lag, out),
-        None => Ok(()),
+    let [cuts, resumes, told] = comings(report);
+    if cuts + told > 0 {
+        writeln!(
+            out,
+            "  cuts         {} subscribers cut, {} resumed, {} told by the server that they missed something",
+            thousands(cuts as f64),
+            thousands(resumes as f64),
+            thousands(told as f64),
+        )?;
     }
+    let measures = [
+        ("back after", Measure::Reconnect),
+        ("send lag", Measure::SendLag),
+    ];
+    lines::write_measures(report, &measures, out)
+}
+
+/// Cut, resumed and told.
+fn comings(report: &Report<'_>) -> [u64; 3] {
+    let count = |counter| report.outcome.tally.count(counter);
+    [Counter::Cuts, Counter::Resumes, Counter::Told].map(count)
 }
 
 /// The keys, all of them null in other scenarios.
@@ -100,6 +117,11 @@ pub(super) struct FanoutJson {
     duplicates: Option<u64>,
     disordered: Option<u64>,
     refused: Option<u64>,
+    cuts: Option<u64>,
+    resumes: Option<u64>,
+    told: Option<u64>,
+    reconnect_microseconds: Spread,
+    server_cpu_microseconds_per_delivery: Option<f64>,
 }
 
 /// Of each publication.
@@ -129,6 +151,8 @@ impl FanoutJson {
         let Some(deliveries) = Deliveries::of(report) else {
             return Self::default();
         };
+        let [cuts, resumes, told] = comings(report).map(Some);
+        let server = report.outcome.server;
         let count = |class| Some(report.outcome.tally.faults.count(class));
         Self {
             burst: Some(deliveries.burst),
@@ -143,6 +167,12 @@ impl FanoutJson {
             duplicates: count(FaultClass::Duplicate),
             disordered: count(FaultClass::Disorder),
             refused: count(FaultClass::Refused),
+            cuts,
+            resumes,
+            told,
+            reconnect_microseconds: Spread::of(report.outcome.tally.quantiles(Measure::Reconnect)),
+            server_cpu_microseconds_per_delivery: server
+                .and_then(|server| report.cpu_micros_each(server.cpu)),
         }
     }
 }

@@ -46,6 +46,7 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
         per_second: args.rate,
         burst: args.burst,
         delivery: args.delivery.clone(),
+        cuts: args.cuts.plan(),
         post: args.publish.publish_http.as_ref().map(|url| Post {
             url: url.clone(),
             headers: args.publish.headers(args.binary),
@@ -61,7 +62,7 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
         connections: layout.connections(),
         threads: args.run.threads as usize,
         detail: format!(
-            "{}, {}, {}{}, {} publications/s, {name}{}, {} {kind_name}",
+            "{}, {}, {}{}, {} publications/s, {name}{}, {} {kind_name}{}",
             plural(layout.subscribers, "subscriber"),
             plural(layout.channels, "channel"),
             plural(layout.publishers, "publisher"),
@@ -72,6 +73,7 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
                 burst => format!(" bursts of {burst}"),
             },
             args.size,
+            args.cuts.describe(),
         ),
         headline: Headline::Deliveries { burst: args.burst },
         slow_connections: None,

@@ -282,7 +282,15 @@ fn other_scenarios_have_the_keys_without_a_value() {
         server.url
     ));
     let report = report(&output, 0);
-    for key in ["burst", "publications", "deliveries", "gaps", "refused"] {
+    for key in [
+        "burst",
+        "publications",
+        "deliveries",
+        "gaps",
+        "refused",
+        "cuts",
+        "told",
+    ] {
         assert_eq!(report[key], Value::Null, "{key}");
     }
     assert_eq!(report["delivery_microseconds"]["last"], Value::Null);

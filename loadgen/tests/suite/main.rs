@@ -3,6 +3,7 @@
 mod broadcast;
 mod churn;
 mod clock;
+mod cuts;
 mod echo;
 mod fanout;
 mod harness;

@@ -11,21 +11,21 @@ use super::stream::{Conduct, MISDEEDS, Stream};
 const TIMES: &str = "--rate 400 --duration 0.5 --warmup 0.3 --timeout 3 --json";
 
 /// Publications are told with their positions.
-const DELIVERY: &str = "--delivery '{position} {payload}'";
+pub(crate) const DELIVERY: &str = "--delivery '{position} {payload}'";
 
-fn number(report: &Value, key: &str) -> u64 {
+pub(crate) fn number(report: &Value, key: &str) -> u64 {
     report[key].as_u64().expect("a count")
 }
 
 /// Gaps, duplicates, disordered and changed.
-fn losses(report: &Value) -> [u64; 4] {
+pub(crate) fn losses(report: &Value) -> [u64; 4] {
     let [gaps, duplicates, disordered] =
         ["gaps", "duplicates", "disordered"].map(|key| number(report, key));
     [gaps, duplicates, disordered, errors(report)[3]]
 }
 
 /// A run of `subscribers` on one channel.
-fn run(server: &Stream, subscribers: u64, flags: &str) -> Output {
+pub(crate) fn run(server: &Stream, subscribers: u64, flags: &str) -> Output {
     let url = &server.url;
     shell(&format!(
         "fanout '{url}{{channel}}?meta=1' --subscribers {subscribers} {DELIVERY} {flags} {TIMES}"
@@ -33,7 +33,7 @@ fn run(server: &Stream, subscribers: u64, flags: &str) -> Output {
 }
 
 /// What each conduct comes to, for one subscriber.
-fn misdeeds() -> [(Conduct, [u64; 4]); 4] {
+pub(crate) fn misdeeds() -> [(Conduct, [u64; 4]); 4] {
     let all = MISDEEDS.len() as u64;
     [
         (Conduct::Drop, [all, 0, 0, 0]),

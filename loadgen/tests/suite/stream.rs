@@ -1,7 +1,7 @@
 //! A small push server with positions on tokio-tungstenite, which can misbehave: what a client sends is
 //! told to all on the path as `OFFSET:EPOCH PAYLOAD`; each is greeted with the position of the end, and
-//! one that asks for what is since a position gets it. In: what to do wrong. Out: a URL, and how much
-//! was published.
+//! one that asks for what is since a position gets it. In: what to do wrong. Out: a URL, and what was
+//! published and told.
 //!
 //! What it does wrong it does at the same publications to every subscriber, on every connection: so
 //! what comes of it does not depend on when one is cut.
@@ -9,8 +9,9 @@
 //! Never: does wrong to a client that has sent something: loadgen does not look at what such a one gets.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 
 use futures_util::{SinkExt, StreamExt};
@@ -19,6 +20,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 /// What the server does besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,10 @@ pub(crate) enum Conduct {
     Swap,
     /// Changes the last byte of publications.
     Corrupt,
+    /// Ends connections with code 3010 instead of telling publications.
+    Tell,
+    /// Keeps no more than so many publications; whoever asks for more is told.
+    Keep(usize),
 }
 
 /// The offsets of publications that are mishandled; by the first every publisher of a test has published.
@@ -50,6 +56,9 @@ pub(crate) struct Stream {
 struct Room {
     conduct: Conduct,
     channels: Mutex<HashMap<String, Channel>>,
+    /// With `channels`: something was published.
+    news: Condvar,
+    told: AtomicU64,
 }
 
 #[derive(Default)]
@@ -70,6 +79,8 @@ impl Stream {
         let room = Arc::new(Room {
             conduct,
             channels: Mutex::new(HashMap::new()),
+            news: Condvar::new(),
+            told: AtomicU64::new(0),
         });
         let (sender, address) = mpsc::channel();
         let theirs = Arc::clone(&room);
@@ -101,6 +112,21 @@ impl Stream {
         let channels = self.room.channels();
         channels.values().map(|channel| channel.history.len()).sum()
     }
+
+    /// How often it has ended a connection with code 3010.
+    pub(crate) fn told(&self) -> u64 {
+        self.room.told.load(Ordering::SeqCst)
+    }
+
+    /// Waits until it has got so many publications.
+    pub(crate) fn await_published(&self, count: usize) {
+        let is_less = |channels: &mut HashMap<String, Channel>| {
+            let published = channels.values().map(|channel| channel.history.len());
+            published.sum::<usize>() < count
+        };
+        let waited = self.room.news.wait_while(self.room.channels(), is_less);
+        drop(waited.expect("no task panics"));
+    }
 }
 
 impl Room {
@@ -126,8 +152,14 @@ impl Room {
             let (offset, epoch) = since.split_once(':').expect("a position has both");
             assert_eq!(epoch, EPOCH, "it is what the client was told");
             let offset: usize = offset.parse().expect("an offset is a number");
-            for offset in offset + 1..=end {
-                send(self.telling(&channel.history, offset));
+            if let Conduct::Keep(kept) = self.conduct
+                && end - offset > kept
+            {
+                send(vec![self.told()]);
+            } else {
+                for offset in offset + 1..=end {
+                    send(self.telling(&channel.history, offset));
+                }
             }
         }
         channel.clients.push(Client {
@@ -142,9 +174,10 @@ impl Room {
         let channel = channels.entry(path.to_owned()).or_default();
         channel.clients[sender].has_published = true;
         channel.history.push(payload);
-        let listeners = channel.clients.iter().filter(|c| !c.has_published);
-        for client in listeners {
-            // A client that is gone is sent nothing.
+        self.news.notify_all();
+        let is_listening = |client: &&Client| !client.has_published && !client.outbox.is_closed();
+        for client in channel.clients.iter().filter(is_listening) {
+            // One that has just gone is sent nothing.
             let _ = client
                 .outbox
                 .send(self.telling(&channel.history, channel.history.len()));
@@ -163,12 +196,22 @@ impl Room {
             Conduct::Drop | Conduct::Swap if is_misdeed => Vec::new(),
             Conduct::Swap if is_next => vec![told(offset), told(offset - 1)],
             Conduct::Repeat if is_misdeed => vec![told(offset), told(offset)],
+            Conduct::Tell if is_misdeed => vec![self.told()],
             Conduct::Corrupt if is_misdeed => {
                 let text = told(offset).into_text().expect("it is text");
                 vec![Message::text(format!("{}!", &text[..text.len() - 1]))]
             }
             _ => vec![told(offset)],
         }
+    }
+
+    /// The end of a connection that has missed something.
+    fn told(&self) -> Message {
+        self.told.fetch_add(1, Ordering::SeqCst);
+        Message::Close(Some(CloseFrame {
+            code: 3010.into(),
+            reason: "insufficient state".into(),
+        }))
     }
 }
 

@@ -13,19 +13,29 @@
 //! gap. Whoever is disconnected is counted once, as closed; what is published from then on is no gap.
 //! What publishers get back of the server is not looked at.
 //!
+//! Subscribers may be cut and come back ([`cuts`], [`returns`]): to where they stood, and then what was
+//! published meanwhile is owed to them as if they had never left, or as new ones. One that the server
+//! tells that it has missed something is counted, and what it missed is no gap; what was left out before
+//! a publication that it got is.
+//!
 //! The first publication leaves 0.2 s after the last connection is open, or when the warm-up is
 //! over: a server may answer the upgrade before it has subscribed the connection.
 //!
 //! Never: prints, touches a socket.
 
+mod attendance;
 mod audience;
 mod bursts;
+mod cuts;
 mod layout;
 mod ledger;
 mod pending;
 mod post;
 mod profile;
+mod resume;
+mod returns;
 mod sealed;
+mod settle;
 mod track;
 mod worker;
 
@@ -39,9 +49,11 @@ use super::{Scenario, Slots, Timing};
 use crate::clock::Nanos;
 use crate::payload::{Envelope, Stamps};
 use bursts::Bursts;
+pub(crate) use cuts::CutPlan;
 pub(crate) use layout::Layout;
 use ledger::Ledger;
 pub(crate) use post::{BASE64_PAYLOAD, PAYLOAD, Post};
+pub(crate) use resume::Resume;
 use worker::FanoutWorker;
 
 /// What to run, as the flags say it.
@@ -59,6 +71,7 @@ pub(crate) struct Plan {
     pub(crate) burst: u32,
     /// How a publication is told to a subscriber.
     pub(crate) delivery: Envelope,
+    pub(crate) cuts: CutPlan,
     /// `None`: publishers are WebSockets.
     pub(crate) post: Option<Post>,
     pub(crate) threads: usize,
@@ -76,6 +89,7 @@ pub(crate) struct Fanout {
     burst: u32,
     /// `None`: a message is a publication and nothing else.
     envelope: Option<Envelope>,
+    cuts: CutPlan,
     threads: usize,
     timing: Timing,
 }
@@ -121,6 +135,7 @@ impl Fanout {
             bursts_per_second: plan.per_second / f64::from(plan.burst),
             burst: plan.burst,
             envelope: Some(plan.delivery).filter(|envelope| !envelope.is_bare()),
+            cuts: plan.cuts,
             threads: plan.threads,
             timing: plan.timing,
         }

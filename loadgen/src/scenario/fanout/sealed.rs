@@ -40,6 +40,23 @@ impl Seal {
             is_resumed: false,
         }
     }
+
+    /// Where the subscriber stands; `None` if it was not told.
+    pub(super) fn position(&self) -> Option<&[u8]> {
+        let bytes = &self.position.bytes[..usize::from(self.position.len)];
+        (!bytes.is_empty()).then_some(bytes)
+    }
+
+    /// It stands nowhere.
+    pub(super) const fn forget_position(&mut self) {
+        self.position.len = 0;
+        self.is_resumed = false;
+    }
+
+    /// It has come back to where it stood.
+    pub(super) const fn note_resumption(&mut self) {
+        self.is_resumed = true;
+    }
 }
 
 impl Position {

@@ -1,6 +1,6 @@
 //! One thread of a fan-out run. In: its connections, subscribers and then publishers, and when to publish.
 //! Out: publications, at their times, and the wait for the last deliveries; what arrives goes to the
-//! [`Audience`].
+//! [`Audience`], those that come and go to `returns`.
 //!
 //! Never: looks at a payload.
 
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::audience::Audience;
 use super::bursts::Bursts;
+use super::cuts::Cuts;
 use super::post::{Post, Poster};
 use super::{Fanout, narrow};
 use crate::client::{Clients, Handler, Opening, Outbox, Piece, Route};
@@ -27,12 +28,13 @@ const SETTLED_CHECK: Duration = Duration::from_millis(5);
 
 /// The connections of one thread: subscribers, then publishers.
 pub(crate) struct FanoutWorker<'a> {
-    fanout: &'a Fanout,
-    slots: Slots,
-    audience: Audience<'a>,
+    pub(super) fanout: &'a Fanout,
+    pub(super) slots: Slots,
+    pub(super) audience: Audience<'a>,
     publishers: Vec<Publisher>,
     /// Of each channel, once they are needed.
-    routes: Vec<Option<Route>>,
+    pub(super) routes: Vec<Option<Route>>,
+    pub(super) cuts: Cuts,
     bursts: Option<Bursts>,
     /// The publisher that publishes the burst under way.
     publishing: Option<usize>,
@@ -43,8 +45,10 @@ pub(crate) struct FanoutWorker<'a> {
     /// The threads that publish over HTTP; the first worker has them.
     posters: Vec<JoinHandle<Tally>>,
     wait: Wait,
-    random: fastrand::Rng,
-    tally: Tally,
+    /// Of the last tick.
+    pub(super) now: Nanos,
+    pub(super) random: fastrand::Rng,
+    pub(super) tally: Tally,
 }
 
 /// How far the wait for the last deliveries is.
@@ -70,7 +74,7 @@ struct Publisher {
 
 impl<'a> FanoutWorker<'a> {
     /// The worker of the thread with the connections of `slots`.
-    pub(super) fn new(fanout: &'a Fanout, slots: Slots, random: fastrand::Rng) -> Self {
+    pub(super) fn new(fanout: &'a Fanout, slots: Slots, mut random: fastrand::Rng) -> Self {
         let subscribers = slots.within(0..fanout.shared.layout.subscribers).len();
         // Over HTTP the server chooses the kind.
         let kind = fanout.post.is_none().then_some(fanout.kind);
@@ -92,12 +96,14 @@ impl<'a> FanoutWorker<'a> {
                 .map(|_| Publisher::default())
                 .collect(),
             routes: Vec::new(),
+            cuts: Cuts::new(subscribers, random.fork()),
             bursts: None,
             publishing: None,
             next_in_turn: 0,
             touched: Vec::new(),
             posters: Vec::new(),
             wait: Wait::NotYet,
+            now: Nanos::default(),
             random,
             tally: Tally::default(),
         }
@@ -171,7 +177,7 @@ impl FanoutWorker<'_> {
 
     /// A connection failed.
     #[cold]
-    fn count(&mut self, conn: usize, fault: &Fault) {
+    pub(super) fn count(&mut self, conn: usize, fault: &Fault) {
         let number = self.slots.first + conn;
         let (who, number) = match number.checked_sub(self.fanout.shared.layout.subscribers) {
             None => ("subscriber", number),
@@ -182,7 +188,7 @@ impl FanoutWorker<'_> {
     }
 
     /// Goes on with the wait for the last deliveries, and tells when to look again.
-    fn proceed_to_wait(&mut self, now: Nanos) -> Nanos {
+    fn proceed_to_wait(&mut self, now: Nanos, clients: &mut Clients<'_>) -> Nanos {
         let ledger = &self.fanout.shared.ledger;
         let next_check = now.after(SETTLED_CHECK);
         match self.wait {
@@ -202,17 +208,20 @@ impl FanoutWorker<'_> {
                 };
             }
             Wait::ForDeliveries { since, .. } => {
-                let timeout = self.fanout.timing.timeout;
-                self.wait =
-                    if now.duration_since(since) >= timeout || self.audience.has_everything() {
-                        ledger.stop_waiting();
-                        Wait::Over
-                    } else {
-                        Wait::ForDeliveries {
-                            since,
-                            check: next_check,
-                        }
-                    };
+                let is_overdue = now.duration_since(since) >= self.fanout.timing.timeout;
+                if is_overdue {
+                    self.give_up_returns(clients);
+                }
+                let is_there = self.cuts.away() == 0 && self.audience.has_everything();
+                self.wait = if is_overdue || is_there {
+                    ledger.stop_waiting();
+                    Wait::Over
+                } else {
+                    Wait::ForDeliveries {
+                        since,
+                        check: next_check,
+                    }
+                };
             }
         }
         next_check
@@ -251,6 +260,12 @@ impl Worker for FanoutWorker<'_> {
             let share = self.publishers.len() as f64 / fanout.shared.layout.publishers as f64;
             self.bursts = Some(fanout.bursts(share, start, self.random.fork()));
         }
+        if let Some(per_second) = fanout.cuts.per_second
+            && self.audience.len() > 0
+        {
+            let share = self.audience.len() as f64 / fanout.shared.layout.subscribers as f64;
+            self.cuts.begin(per_second * share, start);
+        }
         if self.slots.first == 0
             && let Some(post) = &fanout.post
         {
@@ -259,10 +274,12 @@ impl Worker for FanoutWorker<'_> {
     }
 
     fn tick(&mut self, now: Nanos, clients: &mut Clients<'_>) -> Nanos {
+        self.now = now;
         self.send_due(now, clients);
-        let next_check = self.proceed_to_wait(now);
+        self.cut_and_return(now, clients);
+        let next_check = self.proceed_to_wait(now, clients);
         let next_send = self.bursts.as_ref().map_or(Nanos::MAX, Bursts::next);
-        next_send.min(next_check)
+        next_send.min(next_check).min(self.cuts.next())
     }
 
     fn end(&mut self, now: Nanos, clients: &mut Clients<'_>) {
@@ -272,8 +289,14 @@ impl Worker for FanoutWorker<'_> {
             self.send_due(now.min(schedule.until), clients);
         }
         self.bursts = None;
+        self.cuts.end(now, |conn| self.audience.is_owed(conn));
         ledger.stop_running();
         self.wait = Wait::ForPublishers { check: now };
+    }
+
+    /// Those that are away come back.
+    fn is_over(&self, clients: &Clients<'_>) -> bool {
+        clients.live() == 0 && self.cuts.away() == 0
     }
 
     fn is_drained(&self) -> bool {
@@ -297,9 +320,9 @@ impl Worker for FanoutWorker<'_> {
 }
 
 impl Handler for FanoutWorker<'_> {
-    fn opened(&mut self, conn: usize, _opening: &Opening) {
+    fn opened(&mut self, conn: usize, opening: &Opening) {
         match conn.checked_sub(self.audience.len()) {
-            None => self.audience.join(conn),
+            None => self.welcome(conn, opening),
             Some(at) => self.publishers[at].is_open = true,
         }
     }
@@ -335,9 +358,11 @@ impl Handler for FanoutWorker<'_> {
 
     fn lost(&mut self, conn: usize, fault: Fault) {
         match conn.checked_sub(self.audience.len()) {
-            None => self.audience.leave(conn, &mut self.tally),
-            Some(at) => self.publishers[at] = Publisher::default(),
+            None => self.lose_subscriber(conn, &fault),
+            Some(at) => {
+                self.publishers[at] = Publisher::default();
+                self.count(conn, &fault);
+            }
         }
-        self.count(conn, &fault);
     }
 }
