@@ -2,6 +2,8 @@
 //!
 //! Never: opens a socket or a file.
 
+use std::str::FromStr;
+
 use clap::Args;
 
 use super::DialArgs;
@@ -10,6 +12,7 @@ use super::args::{OutputArgs, RunArgs, count, rate};
 use super::cuts::CutArgs;
 use super::publish::PublishArgs;
 use crate::payload::{Envelope, SERIES_MAX, STAMP_BYTES, Sizes};
+use crate::scenario::fanout::Layout;
 
 /// Publishes to the channels of a server that broadcasts, and follows every publication to every
 /// subscriber
@@ -20,6 +23,7 @@ use crate::payload::{Envelope, SERIES_MAX, STAMP_BYTES, Sizes};
   loadgen fanout 'ws://127.0.0.1:9001/{channel}?meta=1' --delivery '{position} {payload}' --burst 5 --subscribers 20 --rate 100 --duration 1 --warmup 0.3
   loadgen fanout ws://127.0.0.1:9001/{channel} --cut-rate 20 --cut-pause 0.1 --subscribers 20 --rate 100 --duration 1 --warmup 0.3
   loadgen fanout 'ws://127.0.0.1:9001/{channel}?meta=1' --delivery '{position} {payload}' --cut-rate 20 --resume 'since={position}' --subscribers 20 --rate 100 --duration 1 --warmup 0.3
+  loadgen fanout ws://127.0.0.1:9001/{channel} --stalled 10% --subscribers 20 --rate 100 --duration 1 --warmup 0.3
 
 With a push server that publishes over HTTP (/connection is the server's WebSocket):
   $ loadgen fanout ws://HOST/connection/{channel} --channels 10 --publish-http http://HOST/api/publish \\
@@ -51,6 +55,11 @@ to its 101. At the end those that are on their way back are waited for, --timeou
 
 A server that cannot bring all may end the connection with a code of --told, at any time. That is counted
 as told and is no fault, nor a gap; the subscriber comes back as a new one.
+
+With --stalled some subscribers, spread evenly over the channels, connect with a small receive buffer and
+never read: what is published to them has to wait at the server. They count for nothing; that the server
+ends them is no fault, and is told with the close codes. In the end they read what is there, for 0.2 s,
+since a close may wait behind it.
 
 A run that lost anything exits 1. What can be lost, each counted once, in the whole run:
   gap                  a subscriber did not get a publication before --timeout was over
@@ -110,6 +119,10 @@ pub(crate) struct FanoutArgs {
     #[arg(long, value_name = "TEMPLATE", default_value = "{payload}", value_parser = envelope)]
     pub(crate) delivery: Envelope,
 
+    /// So many of the subscribers, or N% of them, connect and never read
+    #[arg(long, value_name = "N", default_value = "0", value_parser = str::parse::<Stalled>)]
+    stalled: Stalled,
+
     #[command(flatten)]
     pub(crate) publish: PublishArgs,
 
@@ -133,7 +146,57 @@ fn envelope(template: &str) -> Result<Envelope, String> {
     Envelope::parse(template).map_err(|error| error.to_string())
 }
 
+/// How many subscribers never read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stalled {
+    Count(u32),
+    /// Of all subscribers, 0 to 1.
+    Share(f64),
+}
+
+impl FromStr for Stalled {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some(percent) = text.strip_suffix('%') else {
+            let count = text.parse().map(Self::Count);
+            return count.map_err(|_| "neither a number nor one with %".to_owned());
+        };
+        match percent.parse::<f64>() {
+            Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(Self::Share(percent / 100.0)),
+            Ok(_) => Err("must be from 0% to 100%".to_owned()),
+            Err(_) => Err("not a number before the %".to_owned()),
+        }
+    }
+}
+
+impl Stalled {
+    /// Of so many.
+    const fn of(self, subscribers: u32) -> usize {
+        match self {
+            Self::Count(count) => count as usize,
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "from 0 to the number of subscribers"
+            )]
+            Self::Share(share) => (share * subscribers as f64).round() as usize,
+        }
+    }
+}
+
 impl FanoutArgs {
+    /// How many there are of everything.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout {
+            subscribers: self.subscribers as usize,
+            stalled: self.stalled.of(self.subscribers),
+            channels: self.channels as usize,
+            publishers: self.publishers() as usize,
+            is_posting: self.publish.publish_http.is_some(),
+        }
+    }
+
     /// How many publishers.
     pub(crate) fn publishers(&self) -> u32 {
         let default = if self.publish.publish_http.is_some() {
@@ -150,6 +213,14 @@ impl FanoutArgs {
         if channels > subscribers {
             return Err(Usage(format!(
                 "--subscribers {subscribers} is less than --channels {channels}: some would have none"
+            )));
+        }
+        let layout = self.layout();
+        if layout.stalled > layout.subscribers || layout.deaf_channel().is_some() {
+            return Err(Usage(format!(
+                "--stalled {} of --subscribers {subscribers} leaves a channel of {channels} with nobody \
+                 who reads",
+                layout.stalled
             )));
         }
         if channels > 1 && !self.url.contains("{channel}") {

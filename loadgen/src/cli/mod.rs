@@ -159,6 +159,16 @@ mod tests {
                 "loadgen fanout ws://h --cut-rate 1 --resume s=1",
                 "--resume",
             ),
+            ("loadgen fanout ws://h --stalled 101%", "--stalled"),
+            ("loadgen fanout ws://h --stalled x", "--stalled"),
+            (
+                "loadgen fanout ws://h --subscribers 9 --stalled 9",
+                "--stalled",
+            ),
+            (
+                "loadgen fanout ws://h/{channel} --subscribers 4 --channels 2 --stalled 3",
+                "--stalled",
+            ),
             ("loadgen fanout ws://h --told 3010,x", "--told"),
             ("loadgen fanout ws://h --delivery {position}", "--delivery"),
             (

@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 
 use serde::Serialize;
 
-use super::json::Spread;
+use super::json::{CloseCodes, Spread};
 use super::text::{thousands, time, write_quantiles};
 use super::{Headline, Report, lines};
 use crate::fault::FaultClass;
@@ -15,6 +15,7 @@ use crate::stats::{Counter, Measure, Quantiles};
 /// What came of the publications of a run.
 pub(super) struct Deliveries {
     burst: u32,
+    stalled: usize,
     sent: u64,
     complete: u64,
     count: u64,
@@ -25,12 +26,13 @@ pub(super) struct Deliveries {
 impl Deliveries {
     /// `None` in scenarios without publications.
     pub(super) fn of(report: &Report<'_>) -> Option<Self> {
-        let Headline::Deliveries { burst } = report.subject.headline else {
+        let Headline::Deliveries { burst, stalled } = report.subject.headline else {
             return None;
         };
         let tally = &report.outcome.tally;
         Some(Self {
             burst,
+            stalled,
             sent: tally.count(Counter::Publications),
             complete: tally.count(Counter::PublicationsComplete),
             count: tally.count(Counter::Messages),
@@ -79,6 +81,18 @@ pub(super) fn write(report: &Report<'_>, deliveries: &Deliveries, out: &mut Stri
             thousands(deliveries.sent as f64),
         )?;
     }
+    if deliveries.stalled > 0 {
+        write!(
+            out,
+            "  stalled      {} of the subscribers never read: {} closed by the server",
+            thousands(deliveries.stalled as f64),
+            thousands(tally.count(Counter::StalledClosed) as f64),
+        )?;
+        for (code, count) in &tally.close_codes {
+            write!(out, ", code {code}: {count}")?;
+        }
+        writeln!(out)?;
+    }
     let [cuts, resumes, told] = comings(report);
     if cuts + told > 0 {
         writeln!(
@@ -121,6 +135,9 @@ pub(super) struct FanoutJson {
     resumes: Option<u64>,
     told: Option<u64>,
     reconnect_microseconds: Spread,
+    stalled: Option<usize>,
+    stalled_closed: Option<u64>,
+    stalled_close_codes: Vec<CloseCodes>,
     server_cpu_microseconds_per_delivery: Option<f64>,
 }
 
@@ -171,6 +188,9 @@ impl FanoutJson {
             resumes,
             told,
             reconnect_microseconds: Spread::of(report.outcome.tally.quantiles(Measure::Reconnect)),
+            stalled: Some(deliveries.stalled),
+            stalled_closed: Some(report.outcome.tally.count(Counter::StalledClosed)),
+            stalled_close_codes: CloseCodes::of(report),
             server_cpu_microseconds_per_delivery: server
                 .and_then(|server| report.cpu_micros_each(server.cpu)),
         }

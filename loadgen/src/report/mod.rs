@@ -97,8 +97,8 @@ pub(crate) enum Headline {
     Handshakes,
     /// Connections that came back, in so many rounds if there was time.
     Returns { rounds: usize },
-    /// Publications that were delivered, sent so many at a time.
-    Deliveries { burst: u32 },
+    /// Publications that were delivered, sent so many at a time; so many subscribers never read.
+    Deliveries { burst: u32, stalled: usize },
 }
 
 impl Headline {

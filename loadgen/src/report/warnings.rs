@@ -66,7 +66,7 @@ pub(super) fn warnings(report: &Report<'_>) -> Vec<String> {
             .spectrum(Measure::SendLag)
             .map_or(0, |lag| lag.count());
         let at_once = match report.subject.headline {
-            Headline::Deliveries { burst } => f64::from(burst),
+            Headline::Deliveries { burst, .. } => f64::from(burst),
             _ => 1.0,
         };
         // The first of each thread comes within an interval.

@@ -8,18 +8,13 @@ use crate::cli::{FanoutArgs, Usage, check_burst, check_size_min};
 use crate::payload::{SERIES_MAX, Stamps};
 use crate::report::{Headline, Subject, plural};
 use crate::scenario::echo::Arrivals;
-use crate::scenario::fanout::{Fanout, Layout, Plan, Post};
+use crate::scenario::fanout::{Fanout, Plan, Post};
 use crate::scenario::os_seeded;
 use crate::{Failure, descriptors, run, timing};
 
 /// `loadgen fanout`.
 pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
-    let layout = Layout {
-        subscribers: args.subscribers as usize,
-        channels: args.channels as usize,
-        publishers: args.publishers() as usize,
-        is_posting: args.publish.publish_http.is_some(),
-    };
+    let layout = args.layout();
     let (arrivals, name) = if args.poisson {
         (Arrivals::Poisson, "Poisson")
     } else {
@@ -63,7 +58,13 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
         threads: args.run.threads as usize,
         detail: format!(
             "{}, {}, {}{}, {} publications/s, {name}{}, {} {kind_name}{}",
-            plural(layout.subscribers, "subscriber"),
+            match layout.stalled {
+                0 => plural(layout.subscribers, "subscriber"),
+                stalled => format!(
+                    "{} ({stalled} stalled)",
+                    plural(layout.subscribers, "subscriber")
+                ),
+            },
             plural(layout.channels, "channel"),
             plural(layout.publishers, "publisher"),
             if layout.is_posting { " over HTTP" } else { "" },
@@ -75,7 +76,10 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
             args.size,
             args.cuts.describe(),
         ),
-        headline: Headline::Deliveries { burst: args.burst },
+        headline: Headline::Deliveries {
+            burst: args.burst,
+            stalled: layout.stalled,
+        },
         slow_connections: None,
         rate_per_second: Some(args.rate),
         compared_one_in: 1,

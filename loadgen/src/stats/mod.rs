@@ -42,6 +42,8 @@ pub(crate) enum Counter {
     Resumes,
     /// Subscribers that the server told that they missed something, in the whole run.
     Told,
+    /// Subscribers that never read and that the server ended, in the whole run.
+    StalledClosed,
 }
 
 /// Durations that are recorded while a run is measured.
@@ -81,7 +83,7 @@ pub(crate) enum Measure {
 }
 
 impl Counter {
-    const COUNT: usize = Self::Told as usize + 1;
+    const COUNT: usize = Self::StalledClosed as usize + 1;
 }
 
 impl Measure {

@@ -253,6 +253,51 @@ fn a_burst_is_of_one_time_and_the_rate_stays() {
 }
 
 #[test]
+fn stalled_subscribers_are_no_part_of_the_figures() {
+    let server = Broadcast::start(Conduct::Honest);
+    for (flags, stalled, readers_of_channel) in [
+        ("--subscribers 10 --stalled 3", 3, 7),
+        (
+            "--subscribers 20 --channels 5 --stalled 25% --threads 3",
+            5,
+            3,
+        ),
+        (
+            "--subscribers 12 --channels 4 --stalled 8 --threads 6 --cut-rate 20",
+            8,
+            1,
+        ),
+    ] {
+        let url = &server.url;
+        let output = output(&format!(
+            "fanout {url}{{channel}} {flags} --size 3000 {TIMES}"
+        ));
+        let report = report(&output, 0);
+        assert_eq!(number(&report, "stalled"), stalled, "{flags}");
+        assert_eq!(number(&report, "stalled_closed"), 0, "{flags}");
+        if !flags.contains("--cut-rate") {
+            check_whole(&report, readers_of_channel);
+        }
+    }
+}
+
+#[test]
+fn stalled_subscribers_that_the_server_ends_are_counted_and_no_fault() {
+    let server = Broadcast::start(Conduct::Impatient(Duration::from_millis(100)));
+    let url = &server.url;
+    let output = output(&format!(
+        "fanout {url}{{channel}} --subscribers 12 --channels 3 --stalled 6 --threads 2 --size 3000 {TIMES}"
+    ));
+    let report = report(&output, 0);
+    check_whole(&report, 2);
+    assert_eq!(server.misdeeds(), 6, "all that do not read");
+    assert_eq!(number(&report, "stalled_closed"), 6);
+    let code = serde_json::json!([{ "code": 1006, "count": 6 }]);
+    assert_eq!(report["stalled_close_codes"], code);
+    assert_eq!(report["slow_close_codes"], serde_json::json!([]));
+}
+
+#[test]
 fn ctrl_c_tells_what_was_delivered_so_far() {
     let server = Broadcast::start(Conduct::Honest);
     let child = loadgen(&format!(

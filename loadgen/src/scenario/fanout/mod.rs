@@ -18,6 +18,8 @@
 //! tells that it has missed something is counted, and what it missed is no gap; what was left out before
 //! a publication that it got is.
 //!
+//! Some subscribers may be stalled: they never read, and are no part of any other figure.
+//!
 //! The first publication leaves 0.2 s after the last connection is open, or when the warm-up is
 //! over: a server may answer the upgrade before it has subscribed the connection.
 //!
@@ -36,7 +38,9 @@ mod resume;
 mod returns;
 mod sealed;
 mod settle;
+mod stalled;
 mod track;
+mod wait;
 mod worker;
 
 use std::io;
@@ -147,7 +151,7 @@ impl Fanout {
         Bursts::new(Pace::new(self.arrivals, rate, start, random), self.burst)
     }
 
-    /// How many threads have subscribers of each channel.
+    /// How many threads have subscribers of each channel that read.
     fn threads_of_channels(&self) -> Vec<u32> {
         let layout = self.shared.layout;
         let mut threads = vec![0; layout.channels];

@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use super::stalled;
 use super::worker::FanoutWorker;
 use crate::client::{Clients, Opening, Route};
 use crate::clock::Nanos;
@@ -61,6 +62,9 @@ impl FanoutWorker<'_> {
 
     /// A subscriber is connected.
     pub(super) fn welcome(&mut self, conn: usize, opening: &Opening) {
+        if self.stalled.contains(conn) {
+            return;
+        }
         let due = self.cuts.arrive(conn);
         if let Some(since) = due.filter(|&since| self.fanout.shared.is_measured(since)) {
             let took = opening.opened.since(since);
@@ -77,6 +81,9 @@ impl FanoutWorker<'_> {
     /// A subscriber's connection is gone.
     #[cold]
     pub(super) fn lose_subscriber(&mut self, conn: usize, fault: &Fault) {
+        if self.stalled.contains(conn) && fault.class == FaultClass::Closed {
+            return stalled::count_closed(fault, &mut self.tally);
+        }
         self.audience.leave(conn, &mut self.tally);
         let told = &self.fanout.cuts.told;
         if !fault.close_code.is_some_and(|code| told.contains(&code)) {

@@ -12,6 +12,8 @@ use super::audience::Audience;
 use super::bursts::Bursts;
 use super::cuts::Cuts;
 use super::post::{Post, Poster};
+use super::stalled::{self, Stalled};
+use super::wait::Wait;
 use super::{Fanout, narrow};
 use crate::client::{Clients, Handler, Opening, Outbox, Piece, Route};
 use crate::clock::Nanos;
@@ -23,9 +25,6 @@ use crate::stats::{Counter, Measure, Tally};
 /// How long servers have to subscribe a connection that they have upgraded.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// The time between two looks at whether everything has arrived.
-const SETTLED_CHECK: Duration = Duration::from_millis(5);
-
 /// The connections of one thread: subscribers, then publishers.
 pub(crate) struct FanoutWorker<'a> {
     pub(super) fanout: &'a Fanout,
@@ -35,6 +34,7 @@ pub(crate) struct FanoutWorker<'a> {
     /// Of each channel, once they are needed.
     pub(super) routes: Vec<Option<Route>>,
     pub(super) cuts: Cuts,
+    pub(super) stalled: Stalled,
     bursts: Option<Bursts>,
     /// The publisher that publishes the burst under way.
     publishing: Option<usize>,
@@ -44,24 +44,11 @@ pub(crate) struct FanoutWorker<'a> {
     touched: Vec<usize>,
     /// The threads that publish over HTTP; the first worker has them.
     posters: Vec<JoinHandle<Tally>>,
-    wait: Wait,
+    pub(super) wait: Wait,
     /// Of the last tick.
     pub(super) now: Nanos,
     pub(super) random: fastrand::Rng,
     pub(super) tally: Tally,
-}
-
-/// How far the wait for the last deliveries is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wait {
-    /// The load is on.
-    NotYet,
-    /// Others may still publish; look again at this time.
-    ForPublishers { check: Nanos },
-    /// Nobody publishes since `since`.
-    ForDeliveries { since: Nanos, check: Nanos },
-    /// Everything is there, or was waited for long enough.
-    Over,
 }
 
 /// A connection that publishes.
@@ -96,6 +83,7 @@ impl<'a> FanoutWorker<'a> {
                 .map(|_| Publisher::default())
                 .collect(),
             routes: Vec::new(),
+            stalled: Stalled::new(&fanout.shared.layout, slots),
             cuts: Cuts::new(subscribers, random.fork()),
             bursts: None,
             publishing: None,
@@ -186,46 +174,6 @@ impl FanoutWorker<'_> {
         let detail = format_args!("{who} {number}: {}", fault.detail);
         self.tally.faults.add(Fault::new(fault.class, detail));
     }
-
-    /// Goes on with the wait for the last deliveries, and tells when to look again.
-    fn proceed_to_wait(&mut self, now: Nanos, clients: &mut Clients<'_>) -> Nanos {
-        let ledger = &self.fanout.shared.ledger;
-        let next_check = now.after(SETTLED_CHECK);
-        match self.wait {
-            Wait::NotYet => return Nanos::MAX,
-            Wait::Over => {}
-            Wait::ForPublishers { check } | Wait::ForDeliveries { check, .. } if now < check => {
-                return check;
-            }
-            Wait::ForPublishers { .. } => {
-                self.wait = if ledger.is_published() {
-                    Wait::ForDeliveries {
-                        since: now,
-                        check: now,
-                    }
-                } else {
-                    Wait::ForPublishers { check: next_check }
-                };
-            }
-            Wait::ForDeliveries { since, .. } => {
-                let is_overdue = now.duration_since(since) >= self.fanout.timing.timeout;
-                if is_overdue {
-                    self.give_up_returns(clients);
-                }
-                let is_there = self.cuts.away() == 0 && self.audience.has_everything();
-                self.wait = if is_overdue || is_there {
-                    ledger.stop_waiting();
-                    Wait::Over
-                } else {
-                    Wait::ForDeliveries {
-                        since,
-                        check: next_check,
-                    }
-                };
-            }
-        }
-        next_check
-    }
 }
 
 impl Worker for FanoutWorker<'_> {
@@ -247,7 +195,9 @@ impl Worker for FanoutWorker<'_> {
         }
         let expanded = self.routes[channel].take();
         if let Some(expanded) = &expanded {
-            clients.connect(conn, expanded, self);
+            let is_stalled = self.stalled.contains(conn);
+            let receive_bytes = is_stalled.then_some(stalled::RECEIVE_BYTES);
+            clients.connect_with(conn, expanded, receive_bytes, self);
         }
         self.routes[channel] = expanded;
     }
@@ -260,10 +210,13 @@ impl Worker for FanoutWorker<'_> {
             let share = self.publishers.len() as f64 / fanout.shared.layout.publishers as f64;
             self.bursts = Some(fanout.bursts(share, start, self.random.fork()));
         }
+        self.stalled.limit_read(0, clients);
+        let layout = fanout.shared.layout;
+        let reading = self.audience.len() - self.stalled.count();
         if let Some(per_second) = fanout.cuts.per_second
-            && self.audience.len() > 0
+            && reading > 0
         {
-            let share = self.audience.len() as f64 / fanout.shared.layout.subscribers as f64;
+            let share = reading as f64 / (layout.subscribers - layout.stalled) as f64;
             self.cuts.begin(per_second * share, start);
         }
         if self.slots.first == 0
@@ -300,7 +253,7 @@ impl Worker for FanoutWorker<'_> {
     }
 
     fn is_drained(&self) -> bool {
-        self.wait == Wait::Over && self.fanout.shared.ledger.is_settled()
+        self.wait == Wait::Over
     }
 
     fn finish(&mut self) {
@@ -310,8 +263,7 @@ impl Worker for FanoutWorker<'_> {
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        let is_waited_for = self.wait == Wait::Over;
-        self.audience.finish(is_waited_for, &mut self.tally);
+        self.audience.finish(self.wait.has_ended(), &mut self.tally);
     }
 
     fn tally(&mut self) -> &mut Tally {
@@ -330,7 +282,7 @@ impl Handler for FanoutWorker<'_> {
     #[inline]
     fn data(&mut self, conn: usize, now: Nanos, piece: &Piece<'_>) {
         // What a publisher gets is nobody's delivery.
-        if conn < self.audience.len() {
+        if conn < self.audience.len() && !self.stalled.contains(conn) {
             self.audience.take(conn, now, piece, &mut self.tally);
         }
     }
