@@ -49,12 +49,14 @@ last connection is open, or at the end of the warm-up: some servers subscribe af
 
 With --cut-rate subscribers are cut, by a reset or without a close frame, while the load is on. With
 --resume one that knows its position comes back there and is owed all that was published across the cut,
-once and in order; what it had not read before the cut has to come again. Else it comes back as a new one,
-and is owed what is published from its 101 on. Told is how long it took from when it was to connect again
-to its 101. At the end those that are on their way back are waited for, --timeout at most.
+once and in order; what it had not read before the cut has to come again. The latency of what it gets late
+has the time in it that it was away. Else it comes back as a new one, and is owed what is published from
+its 101 on. Told is how long it took from when it was to connect again to its 101. At the end those that
+are on their way back are waited for, --timeout at most.
 
 A server that cannot bring all may end the connection with a code of --told, at any time. That is counted
-as told and is no fault, nor a gap; the subscriber comes back as a new one.
+as told and is no fault; what was to come is no gap, what was left out before a later one is. The
+subscriber comes back as a new one.
 
 With --stalled some subscribers, spread evenly over the channels, connect with a small receive buffer and
 never read: what is published to them has to wait at the server. They count for nothing; that the server

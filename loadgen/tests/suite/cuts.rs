@@ -66,6 +66,7 @@ fn who_comes_back_as_a_new_one_misses_what_was_published_meanwhile_and_that_is_n
         "--subscribers 4",
         "--subscribers 12 --channels 4 --threads 3",
         "--subscribers 1 --threads 2",
+        "--subscribers 12 --threads 6",
     ] {
         let report = report(
             &output(&format!(
@@ -79,7 +80,12 @@ fn who_comes_back_as_a_new_one_misses_what_was_published_meanwhile_and_that_is_n
         assert_eq!(number(&report, "resumes"), 0, "{flags}");
         assert!(number(&report, "deliveries") > 0, "{flags}");
         let publications = number(&report, "publications");
-        assert!(number(&report, "publications_complete") <= publications);
+        let complete = number(&report, "publications_complete");
+        assert!(complete <= publications, "{flags}");
+        if flags == "--subscribers 12 --threads 6" {
+            // Threads have nobody at times, but somebody is always there.
+            assert_eq!(complete, publications, "{flags}");
+        }
     }
 }
 

@@ -48,13 +48,18 @@ impl Audience<'_> {
         let from = subscriber.tracks_from;
         self.live[channel] -= 1;
         let series = self.shared.layout.series_of_channel(channel);
+        let mut holes = 0;
         for (place, series) in series.enumerate() {
             let track = &self.tracks[from + place];
+            holes += track.missing(0, false);
             let complete = self.pending[series].forget_subscriber(|seq| track.misses(seq, true));
             for (seq, whole) in complete {
                 self.hand_in(series, seq, whole, tally);
             }
         }
+        // What was changed behind all that it has is missing no more: it stands for no gap of later.
+        let subscriber = &mut self.subscribers[conn];
+        subscriber.changed = subscriber.changed.min(holes);
         if let Some(seal) = self.seals.get_mut(conn) {
             seal.forget_position();
         }
