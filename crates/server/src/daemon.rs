@@ -21,7 +21,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::clock::Clock;
 use crate::config::{self, Config, ServeConfig, SharedLive, Sources};
 use crate::http;
-use crate::limits::reserved_descriptors;
+use crate::limits::{HTTP_DESCRIPTORS, reserved_descriptors};
 use crate::listener::Listener;
 use crate::push::{ClientIds, Link, Push};
 use crate::reactor::{Admission, Parts, Reactor, WAKER};
@@ -95,9 +95,11 @@ struct Post {
 
 impl Ground {
     /// Signals, descriptors, sockets that listen; nobody accepts yet.
-    fn prepare(config: &Config) -> Result<Self, Failure> {
+    ///
+    /// `descriptors` are those that are needed beside workers and their connections.
+    fn prepare(config: &Config, descriptors: u64) -> Result<Self, Failure> {
         let signals = Signals::install().during(&"cannot handle signals")?;
-        let capacity = connection_capacity(config)?;
+        let capacity = connection_capacity(config, descriptors)?;
         let (listeners, addr) = Listener::bind_many(config.listen, config.workers.get())
             .during(&format_args!("cannot listen on {}", config.listen))?;
         let post = |listener| {
@@ -173,7 +175,7 @@ impl Ground {
 
 /// `fanfare echo`, until SIGTERM or SIGINT, and until every connection is closed or the drain timeout ends.
 pub(crate) fn echo(config: &Config) -> Result<(), Failure> {
-    let ground = Ground::prepare(config)?;
+    let ground = Ground::prepare(config, 0)?;
     let services = ground.posts.iter().map(|_| Service::Echo).collect();
     ground.run(config, services)?;
     tracing::info!("stopped");
@@ -183,7 +185,7 @@ pub(crate) fn echo(config: &Config) -> Result<(), Failure> {
 /// `fanfare serve`, as long; on SIGHUP, what `sources` say then.
 pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure> {
     let config = serve.daemon;
-    let ground = Ground::prepare(&config)?;
+    let ground = Ground::prepare(&config, HTTP_DESCRIPTORS)?;
     let api_listener = serve.api_listen.map(bind_api).transpose()?;
     let seed = getrandom::u64()
         .map_err(io::Error::from)
@@ -284,7 +286,7 @@ fn spawn(number: usize, reactor: Reactor) -> Result<JoinHandle<()>, Failure> {
 }
 
 /// Raises the descriptor limit as far as it goes; gives how many connections fit under it.
-fn connection_capacity(config: &Config) -> Result<usize, Failure> {
+fn connection_capacity(config: &Config, others: u64) -> Result<usize, Failure> {
     let Rlimit { maximum, current } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: maximum,
@@ -294,7 +296,7 @@ fn connection_capacity(config: &Config) -> Result<usize, Failure> {
         Ok(()) => maximum,
         Err(_) => current,
     };
-    let reserved = reserved_descriptors(config.workers);
+    let reserved = reserved_descriptors(config.workers) + others;
     let fitting = limit.map_or(usize::MAX, |limit| {
         usize::try_from(limit.saturating_sub(reserved)).unwrap_or(usize::MAX)
     });

@@ -77,7 +77,6 @@ pub(crate) const API_CONNECTIONS_MAX: usize = 256;
 /// Descriptors of the HTTP thread but for sockets handed over, which count as connections already: a
 /// poller, its duplicate and its waker, signals, the API's listener and its connections, and one that is
 /// accepted past them.
-#[expect(dead_code, reason = "`fanfare serve` is being built")]
 pub(crate) const HTTP_DESCRIPTORS: u64 = 8 + API_CONNECTIONS_MAX as u64;
 
 /// What hyper reads ahead: the longest head on the API's own listener.

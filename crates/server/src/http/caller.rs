@@ -70,13 +70,13 @@ impl Waiting {
     }
 }
 
-/// A place among those who wait.
-struct Place {
+/// Somebody who waits; no longer once it is dropped.
+struct Waiter {
     waiting: Arc<Waiting>,
     number: u64,
 }
 
-impl Drop for Place {
+impl Drop for Waiter {
     fn drop(&mut self) {
         self.waiting.lock().open.remove(&self.number);
     }
@@ -125,15 +125,15 @@ impl Caller {
     ) -> impl Future<Output = Result<Response, ApiError>> + Send + use<> {
         let (answered, answer) = oneshot::channel();
         let answer = timeout(ENGINE_TIME_MAX, answer); // from now, not from when it is polled
-        let place = self.enter(answered);
+        let waiter = self.enter(answered);
         let ticket = Ticket {
-            token: place.number,
+            token: waiter.number,
             generation: 0,
         };
         let now = self.clock.for_hub(self.clock.read());
         let asked = self.engine.request(now, self.origin, Some(ticket), request);
         async move {
-            let _place = place;
+            let _waiter = waiter;
             asked?;
             match answer.await {
                 Ok(Ok(outcome)) => Ok(outcome?),
@@ -145,12 +145,12 @@ impl Caller {
         }
     }
 
-    fn enter(&self, answered: oneshot::Sender<Outcome>) -> Place {
+    fn enter(&self, answered: oneshot::Sender<Outcome>) -> Waiter {
         let mut tickets = self.waiting.lock();
         tickets.last += 1;
         let number = tickets.last;
         tickets.open.insert(number, answered);
-        Place {
+        Waiter {
             waiting: Arc::clone(&self.waiting),
             number,
         }

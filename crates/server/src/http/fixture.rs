@@ -13,8 +13,8 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use fanfare_hub::{
     Batch, CatchUp, Channel, ChannelOptions, ClientId, ClientInfo, Delivery, Engine, Inbox,
-    InboxLimits, Member, MemoryConfig, MemoryEngine, Namespaces, OriginId, Origins, Subscribe,
-    UserId, Wake,
+    InboxLimits, Member, MemoryConfig, MemoryEngine, Namespaces, OriginId, Origins, Payload,
+    Publish, Subscribe, Tags, UserId, Wake,
 };
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -140,12 +140,7 @@ impl World {
 
     /// A client that subscribes through the worker.
     pub(super) fn subscribe(&self, channel: &str, user: &str, client: &str) {
-        let info = ClientInfo {
-            user: UserId::from(user),
-            client: ClientId::from(client),
-            connection_info: Some(r#"{"a":1}"#.into()),
-            channel_info: None,
-        };
+        let info = client_info(user, client, r#"{"a":1}"#);
         let subscribe = Subscribe {
             channel: Channel::parse(channel).unwrap(),
             subscribers: 1,
@@ -157,8 +152,31 @@ impl World {
                 is_announced: false,
             }),
         };
+        self.request(fanfare_hub::Request::Subscribe(subscribe));
+    }
+
+    /// What a client publishes through the worker.
+    pub(super) fn publish_text(&self, channel: &str, text: &str, connection_info: &'static str) {
+        let channel = Channel::parse(channel).unwrap();
+        let retention = self
+            .live
+            .load()
+            .namespaces
+            .resolve(&channel)
+            .unwrap()
+            .retention();
+        self.request(fanfare_hub::Request::Publish(Publish {
+            channel,
+            payload: Payload::text(text.to_owned()),
+            tags: Tags::default(),
+            info: Some(Arc::new(client_info("u", "c", connection_info))),
+            retention,
+            idempotency_key: None,
+        }));
+    }
+
+    fn request(&self, request: fanfare_hub::Request) {
         let now = self.clock.for_hub(self.clock.read());
-        let request = fanfare_hub::Request::Subscribe(subscribe);
         self.engine
             .request(now, self.worker, None, request)
             .unwrap();
@@ -172,6 +190,15 @@ impl World {
             all.extend(&mut batch);
         }
         all
+    }
+}
+
+fn client_info(user: &str, client: &str, connection_info: &'static str) -> ClientInfo {
+    ClientInfo {
+        user: UserId::from(user),
+        client: ClientId::from(client),
+        connection_info: Some(connection_info.into()),
+        channel_info: None,
     }
 }
 

@@ -122,11 +122,13 @@ impl Handovers {
     /// Takes sockets until no more can come.
     async fn take_rest(&mut self, stopping: &watch::Sender<bool>) {
         loop {
-            let served = Arc::clone(&self.served).acquire_owned().await;
-            let served = served.expect("nobody closes it");
+            // Given back at once: a socket that is not there yet is not being served.
+            drop(self.served.acquire().await.expect("nobody closes it"));
             let Some(handover) = self.waiting.recv().await else {
                 return;
             };
+            let served = Arc::clone(&self.served).try_acquire_owned();
+            let served = served.expect("there was room, and nobody else takes it");
             let Handover {
                 socket,
                 received,

@@ -320,6 +320,16 @@ fn what_was_handed_over_before_a_stop_is_answered() {
 }
 
 #[test]
+fn whoever_asks_how_many_clients_there_are_is_none_of_them() {
+    let (world, server) = started();
+    let _client = Place::take(&world.admission);
+    let request = publish("{}").replace("publish", "info");
+    let answer = read_to_end(hand_over(&world, &server, &request));
+    assert!(answer.contains("\"num_clients\":1,"), "{answer}");
+    server.stop(DRAIN);
+}
+
+#[test]
 fn a_hangup_reloads() {
     let mut world = World::new();
     let mut setup = world.setup();

@@ -57,6 +57,26 @@ async fn history_is_read_in_parts() {
 }
 
 #[tokio::test]
+async fn what_a_client_has_published_is_read_with_who_it_was() {
+    let world = &mut World::new();
+    let router = world.router();
+    world.publish_text("kept:a", "one \"line\"\nand another", r#"{"a":1}"#);
+    let body = r#"{"channel":"kept:a","limit":1}"#;
+    let answer = call(&router, "history", body).await;
+    let expected = json!([{
+        "data": "one \"line\"\nand another",
+        "offset": 1,
+        "info": {"client": "c", "user": "u", "conn_info": {"a": 1}},
+    }]);
+    assert_eq!(answer["result"]["publications"], expected);
+    // What no server of ours would have let through.
+    world.publish_text("kept:b", "", "{}\n}");
+    let body = r#"{"channel":"kept:b","limit":1}"#;
+    let answer = call(&router, "history", body).await;
+    assert_eq!(answer, error(100, "internal server error"));
+}
+
+#[tokio::test]
 async fn whoever_is_subscribed_is_present() {
     let world = &mut World::new();
     let router = world.router();
