@@ -10,6 +10,7 @@
 
 pub mod binaries;
 pub mod catalogue;
+pub mod client;
 pub mod clock;
 pub mod daemon;
 pub mod drivers;
