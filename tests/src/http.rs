@@ -97,6 +97,7 @@ impl Http {
             assert!(self.more(), "the end after {before} bytes of a head");
         };
         self.received.drain(..head.len);
+        let headless = headless || matches!(head.status(), Some(101 | 204 | 304));
         let body = if headless {
             Vec::new()
         } else if head.lists("Transfer-Encoding", "chunked") {

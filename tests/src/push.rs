@@ -83,16 +83,22 @@ history_ttl = 300
 [namespaces.recovers]
 allow_subscribe_for_client = true
 allow_subscribe_for_anonymous = true
+allow_publish_for_client = true
+allow_publish_for_anonymous = true
 history_size = 10
 history_ttl = 300
 force_recovery = true
 [namespaces.oldest]
 allow_subscribe_for_client = true
 allow_subscribe_for_anonymous = true
+allow_publish_for_client = true
+allow_publish_for_anonymous = true
 slow_reader = "drop-oldest"
 [namespaces.latest]
 allow_subscribe_for_client = true
 allow_subscribe_for_anonymous = true
+allow_publish_for_client = true
+allow_publish_for_anonymous = true
 slow_reader = "conflate"
 "#;
 
