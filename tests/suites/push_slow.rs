@@ -22,9 +22,9 @@ const PUBLICATIONS: usize = (24 << 20) / PAYLOAD_BYTES;
 const OUTPUT_BYTES_MAX: usize = 256 << 10;
 
 /// One worker, so that slow and healthy subscribers share it; nobody is cut off while a test goes on.
-fn start() -> Push {
+fn start(output_bytes_max: usize) -> Push {
     let websocket = format!(
-        "[websocket]\nmax_output_bytes = {OUTPUT_BYTES_MAX}\nsend_timeout = 60\nclose_timeout = 60"
+        "[websocket]\nmax_output_bytes = {output_bytes_max}\nsend_timeout = 60\nclose_timeout = 60"
     );
     Push::start("workers = 1", &websocket)
 }
@@ -103,7 +103,7 @@ fn drain(client: &mut Client) -> Vec<u8> {
 
 #[test]
 fn close_ends_what_was_begun_then_says_3008() {
-    let push = start();
+    let push = start(OUTPUT_BYTES_MAX);
     for channel in ["open:a", "recovers:a"] {
         let mut slow: Vec<Client> = (0..3).map(|_| narrow(&push, channel)).collect();
         publish_all(&push, channel);
@@ -131,6 +131,19 @@ fn close_ends_what_was_begun_then_says_3008() {
         let mut after = push.subscribe(channel);
         push.api().publish(channel, &json!("after"));
         after.expect_text("\"after\"");
+    }
+}
+
+#[test]
+fn up_to_the_cap_everything_waits_whichever_way_is_chosen() {
+    let push = start(2 * PAYLOAD_BYTES * PUBLICATIONS);
+    for channel in ["open:a", "recovers:a", "oldest:a", "latest:a"] {
+        let mut slow = narrow(&push, channel);
+        publish_all(&push, channel);
+        for n in 0..PUBLICATIONS {
+            let frame = slow.frame().expect("all of them");
+            assert_eq!(number(&frame), n, "{channel}");
+        }
     }
 }
 
@@ -163,7 +176,7 @@ fn after_the_last_gap(came: &[usize]) -> usize {
 
 #[test]
 fn drop_oldest_keeps_the_newest_that_fit() {
-    let push = start();
+    let push = start(OUTPUT_BYTES_MAX);
     let came = numbers_that_came(&push, "oldest:a");
     let kept = after_the_last_gap(&came);
     let fit = OUTPUT_BYTES_MAX / PAYLOAD_BYTES;
@@ -175,7 +188,7 @@ fn drop_oldest_keeps_the_newest_that_fit() {
 
 #[test]
 fn conflate_keeps_the_latest_alone() {
-    let push = start();
+    let push = start(OUTPUT_BYTES_MAX);
     let came = numbers_that_came(&push, "latest:a");
     let kept = after_the_last_gap(&came);
     assert_eq!(kept, 1, "{came:?}");
@@ -184,7 +197,7 @@ fn conflate_keeps_the_latest_alone() {
 #[test]
 fn who_never_reads_costs_what_may_wait_for_it() {
     for channel in ["oldest:a", "latest:a", "open:a"] {
-        let push = start();
+        let push = start(OUTPUT_BYTES_MAX);
         let readers = 10;
         let deaf: Vec<Client> = (0..readers).map(|_| narrow(&push, channel)).collect();
         let before = push.daemon().resident_kib();
