@@ -112,6 +112,23 @@ impl Http {
         Response { head, body }
     }
 
+    /// Reads an answer that may be `100 Continue`, which has no body.
+    #[track_caller]
+    pub fn interim(&mut self) -> Response {
+        while wire::read_head(&self.received).is_none() {
+            assert!(self.more(), "the end before an answer");
+        }
+        let head = wire::read_head(&self.received).and_then(|head| head.status());
+        self.response(head == Some(100))
+    }
+
+    /// Everything that comes until the end.
+    #[track_caller]
+    pub fn until_end(&mut self) -> String {
+        while self.more() {}
+        String::from_utf8_lossy(&std::mem::take(&mut self.received)).into_owned()
+    }
+
     /// Nothing comes any more but the end.
     #[track_caller]
     pub fn expect_end(&mut self) {
