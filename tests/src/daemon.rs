@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -82,24 +82,42 @@ impl Daemon {
                 addr
             };
             let config = ConfigFile::new(&config.replace("{api}", &api.to_string()))?;
-            let mut child = fanfare()
+            let mut command = fanfare();
+            command
                 .arg("serve")
                 .arg("--config")
                 .arg(config.path())
                 .args(["--listen", &addr.to_string()])
                 .args(flags)
-                .envs(environment.iter().copied())
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .spawn()?;
-            let log = child.stderr.take().map(Log::follow);
-            Ok(Self {
-                child,
-                addr,
-                api,
-                log,
-                config: Some(config),
-            })
+                .envs(environment.iter().copied());
+            let mut daemon = Self::spawned(command, addr)?;
+            daemon.api = api;
+            daemon.config = Some(config);
+            Ok(daemon)
+        })
+    }
+
+    /// What `command` starts, listening on `addr`, which it was told.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start or does not listen in time.
+    pub fn run(command: Command, addr: SocketAddr) -> io::Result<Self> {
+        let mut daemon = Self::spawned(command, addr)?;
+        daemon.listening()?;
+        Ok(daemon)
+    }
+
+    fn spawned(mut command: Command, addr: SocketAddr) -> io::Result<Self> {
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let log = child.stderr.take().map(Log::follow);
+        Ok(Self {
+            child,
+            addr,
+            api: addr,
+            log,
+            config: None,
         })
     }
 
@@ -246,6 +264,26 @@ pub fn fanfare() -> Command {
     command
 }
 
+/// What a command that ends by itself says; killed if it does not.
+///
+/// # Errors
+///
+/// When it does not start or end.
+pub fn output_of(mut command: Command) -> io::Result<Output> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let deadline = clock::now() + PATIENCE;
+    while child.try_wait()?.is_none() {
+        if clock::now() > deadline {
+            child.kill()?;
+            child.wait()?;
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        std::thread::sleep(POLL); // std has no wait with a deadline
+    }
+    child.wait_with_output()
+}
+
 /// An address of the loopback on which nobody listens.
 ///
 /// # Errors
@@ -274,8 +312,11 @@ impl ConfigFile {
         Ok(file)
     }
 
+    /// Whoever reads it meanwhile sees the old content or the new.
     fn write(&self, content: &str) -> io::Result<()> {
-        std::fs::write(&self.0, content)
+        let new = self.0.with_extension("new");
+        std::fs::write(&new, content)?;
+        std::fs::rename(new, &self.0)
     }
 
     /// Where it is.
