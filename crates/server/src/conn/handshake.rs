@@ -36,7 +36,12 @@ impl Conn {
             Ok(Some(request)) => {
                 let target = request.target();
                 tracing::debug!(method = request.method(), target, "request");
-                let verdict = cx.service.judge(&request, *admitted, cx.id, cx.now);
+                let verdict = match cx.service.judge(&request, *admitted, cx.id, cx.now) {
+                    Verdict::Refuse(response) if request.method() == "HEAD" => {
+                        Verdict::Refuse(response.without_body())
+                    }
+                    verdict => verdict,
+                };
                 (verdict, request.head_len())
             }
             Err(error) => {
