@@ -6,6 +6,7 @@
 use fanfare_codec::handshake::{Response, Status};
 
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why};
+use crate::clock::Time;
 use crate::service::Verdict;
 
 impl Conn {
@@ -59,6 +60,7 @@ impl Conn {
             }
             Verdict::Echo(response) => {
                 response.encode(cx.replies);
+                self.armed_at = Time::NEVER;
                 self.phase = Phase::open(Endpoint::Echo, cx.config.message_limits);
                 self.spill = Vec::new();
                 cx.receive_buffer.copy_within(follows_at..len, 0);
