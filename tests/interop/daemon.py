@@ -46,6 +46,8 @@ class Process:
 
     def __init__(self, command: Sequence[str | Path], environment: Mapping[str, str]) -> None:
         self.name = Path(command[0]).name
+        # FANFARE_ are settings; this run's own are given as a file.
+        inherited = {n: v for n, v in os.environ.items() if not n.startswith("FANFARE_")}
         self._log = tempfile.TemporaryFile("w+")
         self._child = subprocess.Popen(
             command,
@@ -53,7 +55,7 @@ class Process:
             stdout=self._log,
             stderr=self._log,
             text=True,
-            env={**os.environ, **environment},
+            env={**inherited, **environment},
         )
 
     async def listening(self, port: int) -> bool:

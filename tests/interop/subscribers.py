@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 
@@ -151,9 +152,11 @@ async def a_message_past_the_limit_of_messages_is_closed_with_1009(
     at: Stack, client: Client
 ) -> None:
     async with at.following(client, at.channel()) as socket:
-        # The server need not read it all to know: the close frame must reach a client that writes.
+        # The server knows by the frame's header, and ends while the client still writes.
         await socket.send(bytes(2 * MESSAGE_BYTES_MAX))
-        expect("close code", (await socket.closed()).code, 1009)
+        code = (await socket.closed()).code
+        # nginx ends both sides once one has: its reset may get ahead of the close frame.
+        expect_that(code == 1009 or (at.nginx and code == 1006), f"close code: {code}, not 1009")
 
 
 @case
@@ -332,8 +335,11 @@ async def a_silent_client_is_pinged_and_stays(at: Stack, client: Client) -> None
     async with at.another({"websocket": {"ping_interval": 0.2, "pong_timeout": 0.5}}) as other:
         channel = other.channel()
         async with other.following(client, channel) as socket:
+            begin = time.monotonic()
             for _ in range(5):  # longer than a pong may take
                 await socket.pinged()
+            took = time.monotonic() - begin
+            expect_that(took < 5, f"5 pings took {took:.1f} s, ping_interval is 0.2")
             await expect_quiet("after pings", socket, other, channel)
 
 

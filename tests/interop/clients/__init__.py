@@ -74,7 +74,7 @@ class Socket(ABC):
 
     @abstractmethod
     async def send(self, message: Message) -> None:
-        """Sends a message in one frame."""
+        """Sends a message in one frame; if the connection is closed meanwhile, as much as can be."""
 
     @abstractmethod
     async def send_fragments(self, fragments: Sequence[str] | Sequence[bytes]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -50,7 +51,8 @@ class PythonSocket(Socket):
             raise Closed(received(closed)) from None
 
     async def send(self, message: Message) -> None:
-        await self._connection.send(message)
+        with suppress(ConnectionClosed):  # whoever receives is told
+            await self._connection.send(message)
 
     async def send_fragments(self, fragments: Sequence[str] | Sequence[bytes]) -> None:
         await self._connection.send(fragments)

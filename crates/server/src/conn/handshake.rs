@@ -54,7 +54,7 @@ impl Conn {
             }
             Verdict::Echo(response) => {
                 response.encode(cx.replies);
-                self.phase = Phase::open(Endpoint::Echo, cx.config);
+                self.phase = Phase::open(Endpoint::Echo, cx.config.message_limits);
                 self.spill = Vec::new();
                 cx.receive_buffer.copy_within(follows_at..len, 0);
                 len - follows_at
