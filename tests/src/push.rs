@@ -4,12 +4,16 @@
 //! Never: opens more than its namespaces say.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::api::Api;
 use crate::client::{Client, PATIENCE, upgrade};
 use crate::clock;
 use crate::daemon::Daemon;
 use crate::http::{Http, Response};
+
+/// Between two looks at what gives no event.
+const POLL: Duration = Duration::from_millis(2);
 
 /// The first of the keys of the API.
 pub const KEY: &str = "the-first-key";
@@ -193,5 +197,6 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = clock::now() + PATIENCE;
     while !holds() {
         assert!(clock::now() < deadline, "never came: {what}");
+        std::thread::sleep(POLL);
     }
 }
