@@ -1,10 +1,13 @@
-//! The ceiling of an echo server: bare edge-triggered epoll, one `recv` and one `send` a read.
+//! The ceiling of an echo server: bare edge-triggered epoll, one `recv` and one `send` a read. With
+//! `--fanout` that of a push server: one `recv` a read, and for all that it brings one `send` a subscriber.
 //!
-//! In: any upgrade request, in one piece, then masked frames. Out: a 101, then what `echo.rs` says. Ended by SIGTERM's default action.
+//! In: any upgrade request, in one piece, then masked frames. Out: a 101, then what `echo.rs` or
+//! `fanout.rs` says. Ended by SIGTERM's default action.
 //!
-//! Never: does anything for a message that is not named in that file.
+//! Never: does anything for a message that is not named in those files.
 
 mod echo;
+mod fanout;
 mod server;
 
 use std::io;
@@ -14,6 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use echo::Echo;
+use fanout::Fanout;
 use server::{Mode, READ_BYTES_MAX, Server};
 
 /// The ceiling of an echo server: one recv and one send a read, no parsing.
@@ -27,6 +31,10 @@ struct Cli {
     /// Length of every masked frame, header included, to answer bursts with the right length.
     #[arg(long, value_name = "N", value_parser = parse_frame_bytes)]
     frame_bytes: Option<usize>,
+
+    /// Send what arrives to everybody else, unmasked, and nothing back: one send a subscriber and read.
+    #[arg(long, conflicts_with = "frame_bytes")]
+    fanout: bool,
 }
 
 fn parse_frame_bytes(text: &str) -> Result<usize, String> {
@@ -38,7 +46,11 @@ fn parse_frame_bytes(text: &str) -> Result<usize, String> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let error = serve(cli.listen, Echo::new(cli.frame_bytes));
+    let error = if cli.fanout {
+        serve(cli.listen, Fanout::new())
+    } else {
+        serve(cli.listen, Echo::new(cli.frame_bytes))
+    };
     eprintln!("ceiling: {}: {error}", cli.listen);
     ExitCode::FAILURE
 }

@@ -91,6 +91,11 @@ pub(crate) struct Table<S> {
 }
 
 impl<S: Default> Table<S> {
+    /// One past the last slot that was ever taken.
+    pub(crate) const fn end(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The connection in a slot.
     #[inline]
     pub(crate) fn get_mut(&mut self, slot: usize) -> Option<&mut Connection<S>> {
