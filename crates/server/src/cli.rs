@@ -1,19 +1,20 @@
-//! Flags. In: the process's arguments. Out: a [`Config`], or one line that names the flag at fault.
+//! Flags. In: the process's arguments. Out: a [`Config`] or [`Sources`] of one, or one line that names the
+//! flag at fault.
 //!
 //! Never: opens anything (but a host name in `--listen` is looked up).
 
 use std::ffi::OsString;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use fanfare_codec::Limits;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
-use crate::config::{Config, Timeouts};
+use crate::config::{Config, Sources, Timeouts, parse};
+use crate::logging::LogLevel;
 
 /// A WebSocket push server.
 #[derive(Debug, Parser)]
@@ -21,21 +22,12 @@ use crate::config::{Config, Timeouts};
 pub(crate) struct Cli {
     /// What is logged to stderr; RUST_LOG, if set, wins (`RUST_LOG=fanfare=trace`). Below `info` it
     /// is a line or more a connection: whoever reads it too slowly slows the daemon.
-    #[arg(long, value_name = "LEVEL", default_value = "info", global = true)]
-    log_level: LogLevel,
+    /// [default: info, or what the config of `serve` says].
+    #[arg(long, value_name = "LEVEL", global = true)]
+    pub(crate) log_level: Option<LogLevel>,
 
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogLevel {
-    Off,
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,12 +41,76 @@ pub(crate) enum Command {
 Example:
   fanfare echo --listen 127.0.0.1:9001 --workers 2")]
     Echo(Echo),
+
+    /// The push server.
+    #[command(after_help = "\
+Settings come from --config, then from the environment (FANFARE_API__LISTEN=127.0.0.1:9000 is `listen` of
+[api]; a list is written as in TOML), then from flags; the later wins. `fanfare default-config` explains
+each key. SIGHUP reads them again. Nothing is open that they do not open.
+
+Examples:
+  fanfare serve --dev
+  fanfare serve --config fanfare.toml --workers 4")]
+    Serve(Serve),
+
+    /// Check what `serve` would be told, by the same flags and environment; exit code 2 if it is wrong.
+    CheckConfig(Serve),
+
+    /// Print a config file in which every key is explained and has its default.
+    DefaultConfig,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// A TOML file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// For trying things out: listens on the loopback alone, and opens all channels, the API and /echo
+    /// to whoever is there.
+    #[arg(long)]
+    dev: bool,
+
+    /// Where to listen; port 0 takes a free one and logs it [default: 127.0.0.1:8000].
+    #[arg(long, value_name = "ADDR", value_parser = parse::address)]
+    listen: Option<SocketAddr>,
+
+    /// Threads, each with its own listener and connections [default: one a core].
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+
+    /// Connections in all; more are answered 503 [default: what the descriptor limit allows].
+    #[arg(long, value_name = "N")]
+    max_connections: Option<NonZeroUsize>,
+}
+
+impl Serve {
+    /// `log_level`: the flag that all commands have.
+    pub(crate) fn into_sources(
+        self,
+        log_level: Option<LogLevel>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Sources {
+        Sources::new(self.config, environment, self.dev)
+            .flag(
+                "--listen",
+                "listen",
+                self.listen.map(|addr| addr.to_string()),
+            )
+            .flag("--workers", "workers", self.workers.map(NonZeroUsize::get))
+            .flag(
+                "--max-connections",
+                "max_connections",
+                self.max_connections.map(NonZeroUsize::get),
+            )
+            .flag("--log-level", "log_level", log_level.map(LogLevel::name))
+    }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Echo {
     /// Where to listen; port 0 takes a free one and logs it.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001", value_parser = address)]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001", value_parser = parse::address)]
     listen: SocketAddr,
 
     /// Threads, each with its own listener and connections [default: one a core].
@@ -110,9 +166,7 @@ impl Echo {
     pub(crate) fn into_config(self) -> Config {
         Config {
             listen: self.listen,
-            workers: self.workers.unwrap_or_else(|| {
-                std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
-            }),
+            workers: self.workers.unwrap_or_else(parse::one_a_core),
             max_connections: self.max_connections.map(NonZeroUsize::get),
             message_limits: Limits::DEFAULT
                 .with_max_frame_bytes(self.max_frame_bytes.unwrap_or(self.max_message_bytes))
@@ -128,32 +182,6 @@ impl Echo {
                 drain: self.drain_timeout,
             },
         }
-    }
-}
-
-impl Cli {
-    pub(crate) fn init_logging(&self) {
-        let level = match self.log_level {
-            LogLevel::Off => LevelFilter::OFF,
-            LogLevel::Error => LevelFilter::ERROR,
-            LogLevel::Warn => LevelFilter::WARN,
-            LogLevel::Info => LevelFilter::INFO,
-            LogLevel::Debug => LevelFilter::DEBUG,
-            LogLevel::Trace => LevelFilter::TRACE,
-        };
-        // Without RUST_LOG the flag's level is the filter; a malformed directive in it is dropped
-        // with a word on stderr, by the library.
-        let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
-            Ok(directives) if !directives.is_empty() => EnvFilter::new(directives),
-            _ => EnvFilter::default().add_directive(level.into()),
-        };
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .log_internal_errors(false) // its complaint about a lost stderr goes there, and panics
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .with_target(false)
-            .init();
     }
 }
 
@@ -189,28 +217,17 @@ impl Usage {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    match text.to_socket_addrs() {
-        Ok(mut found) => found.next().ok_or_else(|| "no such host".into()),
-        Err(error) => Err(format!("{error}; want HOST:PORT, such as 127.0.0.1:9001")),
-    }
-}
-
 fn seconds(text: &str) -> Result<Duration, String> {
-    let duration = seconds_or_zero(text)?;
-    if duration.is_zero() {
-        return Err("must be more than 0".into());
-    }
-    Ok(duration)
+    parse::seconds(number(text)?)
 }
 
-/// At most a year: past that a wheel's arithmetic would be the limit.
 fn seconds_or_zero(text: &str) -> Result<Duration, String> {
-    const YEAR: f64 = 365.0 * 86_400.0;
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.0..=YEAR).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err("want seconds, such as 10 or 0.5".into()),
-    }
+    parse::seconds_or_zero(number(text)?)
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse()
+        .map_err(|_| "want seconds, such as 10 or 0.5".into())
 }
 
 #[cfg(test)]
@@ -241,6 +258,9 @@ mod tests {
                 "--max-message-bytes",
             ),
             (&["echo", "--log-level", "loud"], "--log-level"),
+            (&["serve", "--workers", "0"], "--workers"),
+            (&["serve", "--listen", "nowhere"], "--listen"),
+            (&["check-config", "--bogus"], "--bogus"),
             (&["sing"], "sing"),
             (&[], "subcommand"),
         ] {
@@ -248,5 +268,24 @@ mod tests {
             assert!(line.contains(named), "{args:?}: {line}");
             assert_eq!(line.lines().count(), 1, "{args:?}: {line}");
         }
+    }
+
+    #[test]
+    fn flags_of_serve_are_settings() {
+        let args =
+            "fanfare serve --dev --listen [::1]:1 --workers 3 --max-connections 4 --log-level off";
+        let cli = parse(args.split(' ').map(OsString::from)).expect("flags");
+        let Command::Serve(serve) = cli.command else {
+            panic!("serve");
+        };
+        let config = serve
+            .into_sources(cli.log_level, [])
+            .read()
+            .expect("settings");
+        assert_eq!(config.daemon.listen.to_string(), "[::1]:1");
+        assert_eq!(config.daemon.workers.get(), 3);
+        assert_eq!(config.daemon.max_connections, Some(4));
+        assert_eq!(config.log_level, LogLevel::Off);
+        assert!(config.echo, "--dev");
     }
 }

@@ -67,7 +67,6 @@ impl Clock {
     }
 
     /// `time` as the hub counts it.
-    #[expect(dead_code, reason = "`fanfare serve` is being built")]
     pub(crate) const fn for_hub(self, time: Time) -> fanfare_hub::Time {
         fanfare_hub::Time::from_millis(self.origin_millis.saturating_add(time.0))
     }

@@ -7,17 +7,24 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::process::{self, ExitCode};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use arc_swap::ArcSwap;
+use fanfare_hub::{Engine, Inbox, MemoryConfig, MemoryEngine, Origins, Wake};
 use mio::{Poll, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::Config;
+use crate::clock::Clock;
+use crate::config::{self, Config, ServeConfig, SharedLive, Sources};
+use crate::http::Gateway;
 use crate::limits::reserved_descriptors;
 use crate::listener::Listener;
-use crate::reactor::{Admission, Reactor, WAKER};
+use crate::push::{ClientIds, Link, Push};
+use crate::reactor::{Admission, Parts, Reactor, WAKER};
+use crate::service::Service;
 use crate::shutdown::Signals;
 
 /// Why the daemon does not run.
@@ -68,47 +75,158 @@ impl<T> During<T> for io::Result<T> {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then until every connection is closed or the drain timeout ends.
-pub(crate) fn run(config: &Config) -> Result<(), Failure> {
-    let signals = Signals::install().during(&"cannot handle signals")?;
-    let capacity = connection_capacity(config)?;
-    let (mut listeners, addr) = Listener::bind_many(config.listen, config.workers.get())
-        .during(&format_args!("cannot listen on {}", config.listen))?;
-    let own_listener = listeners.remove(0);
-    let admission = Arc::new(Admission::new(capacity));
+/// What every daemon stands on.
+struct Ground {
+    signals: Signals,
+    capacity: usize,
+    addr: SocketAddr,
+    clock: Clock,
+    admission: Arc<Admission>,
+    posts: Vec<Post>,
+}
 
-    let mut wakers = Vec::new();
-    let mut threads = Vec::new();
-    for (number, listener) in (1..).zip(listeners) {
-        let poll = new_poll()?;
-        wakers.push(Waker::new(poll.registry(), WAKER).during(&"cannot make a waker")?);
-        let stop = signals.stop_of_thread();
-        let reactor = Reactor::new(poll, listener, config.clone(), Arc::clone(&admission), stop)
+/// A worker's place, before it is taken.
+struct Post {
+    listener: Listener,
+    poll: Poll,
+    waker: Arc<Waker>,
+}
+
+impl Ground {
+    /// Signals, descriptors, sockets that listen; nobody accepts yet.
+    fn prepare(config: &Config) -> Result<Self, Failure> {
+        let signals = Signals::install().during(&"cannot handle signals")?;
+        let capacity = connection_capacity(config)?;
+        let (listeners, addr) = Listener::bind_many(config.listen, config.workers.get())
+            .during(&format_args!("cannot listen on {}", config.listen))?;
+        let post = |listener| {
+            let poll = Poll::new().during(&"cannot make a poller")?;
+            let waker = Waker::new(poll.registry(), WAKER).during(&"cannot make a waker")?;
+            Ok(Post {
+                listener,
+                poll,
+                waker: Arc::new(waker),
+            })
+        };
+        Ok(Self {
+            signals,
+            capacity,
+            addr,
+            clock: Clock::start(),
+            admission: Arc::new(Admission::new(capacity)),
+            posts: listeners.into_iter().map(post).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Runs a worker at each post, until all have ended.
+    fn run(self, config: &Config, services: Vec<Service>) -> Result<(), Failure> {
+        let Self {
+            signals,
+            clock,
+            admission,
+            ..
+        } = self;
+        let parts = |listener, service, stop, is_first| Parts {
+            listener,
+            config: config.clone(),
+            clock,
+            admission: Arc::clone(&admission),
+            service,
+            stop,
+            keeps_engine: is_first,
+        };
+        let mut posts = self.posts.into_iter().zip(services);
+        let (own, own_service) = posts.next().expect("there is a worker at least");
+        // Held until the threads have ended: a waker that is dropped takes its wake with it.
+        let mut wakers = Vec::new();
+        let mut threads = Vec::new();
+        for (number, (post, service)) in (1..).zip(posts) {
+            let stop = signals.stop_of_thread();
+            let reactor = Reactor::new(post.poll, parts(post.listener, service, stop, false))
+                .during(&"cannot poll")?;
+            wakers.push(post.waker);
+            threads.push(spawn(number, reactor)?);
+        }
+        let wakers: Arc<[Arc<Waker>]> = wakers.into();
+        let stop = signals
+            .stop_of_main(own.poll.registry(), WAKER, Arc::clone(&wakers))
+            .during(&"cannot poll signals")?;
+        let reactor = Reactor::new(own.poll, parts(own.listener, own_service, stop, true))
             .during(&"cannot poll")?;
-        threads.push(spawn(number, reactor)?);
+        tracing::info!(
+            workers = config.workers,
+            max_connections = self.capacity,
+            "listening on ws://{}",
+            self.addr
+        );
+        reactor.run().during(&"cannot poll")?;
+        for thread in threads {
+            thread
+                .join()
+                .expect("a worker that panics ends the process");
+        }
+        drop((wakers, own.waker));
+        Ok(())
     }
-    // Held until the threads have ended: a waker that is dropped takes its wake with it.
-    let wakers: Arc<[Waker]> = wakers.into();
-    let poll = new_poll()?;
-    let stop = signals
-        .stop_of_main(poll.registry(), WAKER, Arc::clone(&wakers))
-        .during(&"cannot poll signals")?;
-    let reactor =
-        Reactor::new(poll, own_listener, config.clone(), admission, stop).during(&"cannot poll")?;
-    tracing::info!(
-        workers = config.workers,
-        max_connections = capacity,
-        "listening on ws://{addr}"
-    );
-    reactor.run().during(&"cannot poll")?;
-    for thread in threads {
-        thread
-            .join()
-            .expect("a worker that panics ends the process");
-    }
-    drop(wakers);
+}
+
+/// `fanfare echo`, until SIGTERM or SIGINT, and until every connection is closed or the drain timeout ends.
+pub(crate) fn echo(config: &Config) -> Result<(), Failure> {
+    let ground = Ground::prepare(config)?;
+    let services = ground.posts.iter().map(|_| Service::Echo).collect();
+    ground.run(config, services)?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// `fanfare serve`, as long; on SIGHUP, what `sources` say then.
+pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure> {
+    let config = serve.daemon;
+    let ground = Ground::prepare(&config)?;
+    let seed = getrandom::u64()
+        .map_err(io::Error::from)
+        .during(&"cannot draw a random number")?;
+    let live: SharedLive = Arc::new(ArcSwap::from_pointee(serve.live));
+    let mut origins = Origins::default();
+    let mut links = Vec::new();
+    for post in &ground.posts {
+        let bell = Bell(Arc::clone(&post.waker));
+        let inbox = Arc::new(Inbox::new(serve.inbox, bell));
+        links.push((origins.add_worker(Arc::clone(&inbox)), inbox));
+    }
+    let engine_config = MemoryConfig {
+        seed,
+        ..serve.engine
+    };
+    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new(engine_config, origins));
+    let service = |(worker, (origin, inbox))| {
+        Service::Push(Box::new(Push::new(Link {
+            engine: Arc::clone(&engine),
+            origin,
+            inbox,
+            live: Arc::clone(&live),
+            clock: ground.clock,
+            client_ids: ClientIds::new(seed, worker),
+            gateway: Gateway,
+            has_echo: serve.echo,
+        })))
+    };
+    let services = (0..).zip(links).map(service).collect();
+    ground.run(&config, services)?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Wakes a worker for its inbox.
+#[derive(Debug)]
+struct Bell(Arc<Waker>);
+
+impl Wake for Bell {
+    fn wake(&self) {
+        if let Err(error) = self.0.wake() {
+            tracing::error!("cannot wake a worker: {error}");
+        }
+    }
 }
 
 /// A worker on a thread of its own. If it fails, so does the process: its connections are lost, and
@@ -129,10 +247,6 @@ fn spawn(number: usize, reactor: Reactor) -> Result<JoinHandle<()>, Failure> {
         .name(format!("worker-{number}"))
         .spawn(work)
         .during(&"cannot start a thread")
-}
-
-fn new_poll() -> Result<Poll, Failure> {
-    Poll::new().during(&"cannot make a poller")
 }
 
 /// Raises the descriptor limit as far as it goes; gives how many connections fit under it.

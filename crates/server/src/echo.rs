@@ -3,10 +3,13 @@
 //!
 //! Never: keeps state between messages.
 
+use std::fmt::Display;
+
 use fanfare_codec::handshake::{Request, Response, Status};
 use fanfare_codec::{CloseFrame, Encoder, Message, MessageDecoder};
 
 use crate::conn::Admitted;
+use crate::service::Verdict;
 
 /// Answers the messages at the front of `input` where they lie, as many as can be; gives the answers,
 /// at the front of where `input` was.
@@ -39,15 +42,15 @@ pub(crate) fn answer(message: Message<'_>, replies: &mut Vec<u8>) {
     );
 }
 
-/// The answer to a request, and whether it opens a WebSocket.
-pub(crate) fn upgrade(request: &Request<'_>, admitted: Admitted) -> (Response, bool) {
+/// What becomes of a connection with `request`.
+pub(crate) fn upgrade(request: &Request<'_>, admitted: Admitted) -> Verdict {
     if request.path() == "/health" {
-        return (health(request), false);
+        return Verdict::Refuse(health(request));
     }
     match (request.upgrade(), admitted) {
-        (Ok(upgrade), Admitted::Served) => (Response::switching_protocols(&upgrade), true),
-        (Ok(_), Admitted::Refused) => (unavailable(), false),
-        (Err(error), _) => (Response::from(&error), false),
+        (Ok(upgrade), Admitted::Served) => Verdict::Echo(Response::switching_protocols(&upgrade)),
+        (Ok(_), Admitted::Refused) => Verdict::Refuse(unavailable(&"too many connections")),
+        (Err(error), _) => Verdict::Refuse(Response::from(&error)),
     }
 }
 
@@ -65,8 +68,9 @@ fn health(request: &Request<'_>) -> Response {
     }
 }
 
-fn unavailable() -> Response {
-    Response::refusal(Status::UNAVAILABLE, &"too many connections")
+/// 503: not now, and why.
+pub(crate) fn unavailable(why: &dyn Display) -> Response {
+    Response::refusal(Status::UNAVAILABLE, why)
         .header("Retry-After", "1")
         .expect("a valid header")
 }

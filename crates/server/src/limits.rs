@@ -31,11 +31,34 @@ pub(crate) const REFUSED_CONNECTIONS_MAX: usize = 64;
 /// Connections that wait in the kernel to be accepted (it caps this by `net.core.somaxconn`).
 pub(crate) const LISTEN_BACKLOG: i32 = 4096;
 
+/// Publications of one tick, of all channels together, in bytes: past that they are told before more are
+/// taken from the inbox. A segment is at most that and one publication long.
+pub(crate) const SEGMENT_BYTES_MAX: usize = 64 << 10;
+
+/// Publishes of a worker's own connections before it drains its inbox: an inbox holds many more.
+pub(crate) const PUBLISHES_PER_TICK_MAX: usize = 1024;
+
+/// Batches taken from the inbox before connections get their turn.
+pub(crate) const BATCHES_PER_TURN_MAX: usize = 8;
+
+/// Parts of a queue that one `writev` offers (Linux takes 1024).
+pub(crate) const SLICES_PER_SEND_MAX: usize = 64;
+
+/// A publication of history up to this length is copied for whoever asks for it; a longer one is shared.
+pub(crate) const HISTORY_COPY_BYTES_MAX: usize = 1 << 10;
+
 /// Descriptors that are not served connections: standard streams, the signals' pipe, a listener, a
 /// poller and its duplicate and a waker for each worker, and those that are told 503.
 pub(crate) const fn reserved_descriptors(workers: NonZeroUsize) -> u64 {
     16 + 4 * workers.get() as u64 + REFUSED_CONNECTIONS_MAX as u64
 }
+
+/// Threads that serve connections: each asks the engine, and so does the API.
+pub(crate) const WORKERS_MAX: NonZeroUsize =
+    NonZeroUsize::new(fanfare_hub::limits::ORIGINS_MAX - 1).expect("there are more");
+
+/// A key of the API, so that it is not soon guessed.
+pub(crate) const API_KEY_BYTES_MIN: usize = 8;
 
 /// Events taken from the kernel at once.
 pub(crate) const EVENTS_PER_POLL: usize = 1024;

@@ -1,72 +1,409 @@
-//! What a connection's peer has not taken yet. In: encoded frames that a `send` did not take. Out: the
-//! bytes to try next.
+//! What a connection's peer has not taken yet. In: replies, publications of history, segments that many
+//! share. Out: the bytes to try next, in one `writev`.
 //!
-//! Holds no memory while empty. Its size is capped by its owner, which stops reading the peer.
+//! A segment is kept by reference and a cursor, and what it pins counts whole: the cap is on memory, not
+//! on bytes to send. An empty queue holds no memory.
 //!
-//! Never: sends.
+//! Never: sends; cuts a frame that has begun to leave.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::limits::SLICES_PER_SEND_MAX;
+use crate::push::Segment;
 
 /// Bytes queued behind a cursor.
 #[derive(Debug, Default)]
-pub(crate) struct Outbound {
-    bytes: Vec<u8>,
-    /// How many of them have left.
-    sent: usize,
+pub(crate) struct Outbound(Option<Box<Queue>>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    chunks: VecDeque<Chunk>,
+    /// Bytes still to be sent.
+    unsent: usize,
+    /// Memory that the chunks keep.
+    pinned: usize,
+    /// What a peer may have over the cap until the queue is empty once: its history.
+    allowance: usize,
+}
+
+#[derive(Debug)]
+enum Chunk {
+    /// Frames of this connection alone; `sent` of the bytes have left.
+    Own { bytes: Vec<u8>, sent: usize },
+    /// A payload that history holds, too, and what stands in front of it.
+    Payload {
+        head: Box<[u8]>,
+        payload: Bytes,
+        sent: usize,
+    },
+    /// Frames that others get, too, still to be sent.
+    Shared {
+        segment: Arc<Segment>,
+        range: Range<u32>,
+    },
+}
+
+/// What to do with the publications of a peer that is too slow for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Excess {
+    /// Keep them; the owner closes it.
+    Report,
+    /// Drop the oldest that have not begun to leave.
+    DropOldest,
+    /// Drop all but the last, and those that have begun to leave.
+    KeepLatest,
+}
+
+/// Whether a queue is within its cap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Fit {
+    Fits,
+    /// More waits than may.
+    Over,
+}
+
+impl Chunk {
+    fn pinned(&self) -> usize {
+        match self {
+            Self::Own { bytes, .. } => bytes.len(),
+            Self::Payload { head, payload, .. } => head.len() + payload.len(),
+            Self::Shared { segment, .. } => segment.len(),
+        }
+    }
+
+    fn unsent(&self) -> usize {
+        match self {
+            Self::Own { bytes, sent } => bytes.len() - *sent,
+            Self::Payload {
+                head,
+                payload,
+                sent,
+            } => head.len() + payload.len() - *sent,
+            Self::Shared { range, .. } => (range.end - range.start) as usize,
+        }
+    }
+
+    fn advance(&mut self, len: usize) {
+        match self {
+            Self::Own { sent, .. } | Self::Payload { sent, .. } => *sent += len,
+            Self::Shared { range, .. } => {
+                range.start += u32::try_from(len).expect("no more than was offered");
+            }
+        }
+    }
+
+    /// The parts still to be sent; the second may be empty.
+    fn slices(&self) -> [&[u8]; 2] {
+        match self {
+            Self::Own { bytes, sent } => [&bytes[*sent..], &[]],
+            Self::Payload {
+                head,
+                payload,
+                sent,
+            } => match sent.checked_sub(head.len()) {
+                None => [&head[*sent..], payload],
+                Some(of_payload) => [&payload[of_payload..], &[]],
+            },
+            Self::Shared { segment, range } => {
+                let range = range.start as usize..range.end as usize;
+                [&segment.bytes()[range], &[]]
+            }
+        }
+    }
+
+    /// The end of a frame of publications that has begun to leave; none if there is no such frame.
+    fn begun_until(&self) -> Option<u32> {
+        match self {
+            Self::Shared { segment, range } => {
+                Some(segment.frame_end(range.start)).filter(|end| *end > range.start)
+            }
+            Self::Own { .. } | Self::Payload { .. } => None,
+        }
+    }
+
+    /// Whether it is publications that can be dropped whole.
+    fn is_droppable(&self) -> bool {
+        matches!(self, Self::Shared { .. }) && self.begun_until().is_none()
+    }
 }
 
 impl Outbound {
     pub(crate) const fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.0.is_none()
     }
 
     /// Bytes still to be sent.
-    pub(crate) const fn len(&self) -> usize {
-        self.bytes.len() - self.sent
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |queue| queue.unsent)
     }
 
-    pub(crate) fn unsent(&self) -> &[u8] {
-        &self.bytes[self.sent..]
+    /// What is to be sent next: how many of `slices` say so, from the first.
+    pub(crate) fn unsent<'q>(&'q self, slices: &mut [IoSlice<'q>; SLICES_PER_SEND_MAX]) -> usize {
+        let mut used = 0;
+        let chunks = self.0.iter().flat_map(|queue| &queue.chunks);
+        let parts = chunks.flat_map(Chunk::slices).filter(|s| !s.is_empty());
+        for (slice, part) in slices.iter_mut().zip(parts) {
+            *slice = IoSlice::new(part);
+            used += 1;
+        }
+        used
     }
 
     /// Queues a copy of `bytes`.
     #[inline]
     pub(crate) fn append(&mut self, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.bytes.extend_from_slice(bytes);
+        if bytes.is_empty() {
+            return;
+        }
+        let queue = self.0.get_or_insert_default();
+        queue.unsent += bytes.len();
+        queue.pinned += bytes.len();
+        if let Some(Chunk::Own { bytes: last, .. }) = queue.chunks.back_mut() {
+            last.extend_from_slice(bytes);
+        } else {
+            queue.push(Chunk::Own {
+                bytes: bytes.to_vec(),
+                sent: 0,
+            });
         }
     }
 
     /// Takes `replies` over but for its first `sent` bytes, and leaves it empty.
     pub(crate) fn queue(&mut self, replies: &mut Vec<u8>, sent: usize) {
         let left = replies.len() - sent;
-        if left == 0 {
-            replies.clear();
-        } else if self.is_empty() && left >= replies.capacity() / 2 {
+        if left > 0 && self.is_empty() && left >= replies.capacity() / 2 {
             // Mostly payload that waits: the allocation itself changes hands.
-            self.bytes = std::mem::take(replies);
-            self.sent = sent;
+            let queue = self.0.get_or_insert_default();
+            queue.unsent = left;
+            queue.pinned = replies.len();
+            queue.push(Chunk::Own {
+                bytes: std::mem::take(replies),
+                sent,
+            });
         } else {
-            self.bytes.extend_from_slice(&replies[sent..]);
+            self.append(&replies[sent..]);
             replies.clear();
+        }
+    }
+
+    /// Queues a publication of history, which may be over the cap: its payload is shared with the history.
+    pub(crate) fn push_history(&mut self, head: &[u8], payload: Bytes) {
+        let queue = self.0.get_or_insert_default();
+        let chunk = Chunk::Payload {
+            head: head.into(),
+            payload,
+            sent: 0,
+        };
+        queue.unsent += chunk.unsent();
+        queue.pinned += chunk.pinned();
+        queue.push(chunk);
+    }
+
+    /// All that waits now may be over the cap, until it has left.
+    pub(crate) fn allow(&mut self) {
+        if let Some(queue) = &mut self.0 {
+            queue.allowance = queue.pinned;
+        }
+    }
+
+    /// Queues frames of `segment`, as many as `excess` leaves of all that waits under `cap` bytes. One
+    /// segment always fits.
+    pub(crate) fn push_shared(
+        &mut self,
+        segment: Arc<Segment>,
+        range: Range<u32>,
+        excess: Excess,
+        cap: usize,
+    ) -> Fit {
+        let queue = self.0.get_or_insert_default();
+        let is_first = queue.chunks.is_empty();
+        if excess == Excess::KeepLatest {
+            queue.keep_latest(segment, range);
+            return Fit::Fits;
+        }
+        let chunk = Chunk::Shared { segment, range };
+        queue.unsent += chunk.unsent();
+        queue.pinned += chunk.pinned();
+        queue.push(chunk);
+        if excess == Excess::DropOldest {
+            queue.drop_oldest(cap);
+        } else if !is_first && queue.pinned > cap.saturating_add(queue.allowance) {
+            return Fit::Over;
+        }
+        Fit::Fits
+    }
+
+    /// Drops all publications but what has begun to leave: no more will come.
+    pub(crate) fn cut_short(&mut self) {
+        if let Some(queue) = &mut self.0 {
+            queue.end_begun();
+            queue.drop_where(|index, chunk| match chunk {
+                Chunk::Own { .. } => false,
+                Chunk::Payload { sent, .. } => *sent == 0,
+                Chunk::Shared { .. } => index > 0 || chunk.is_droppable(),
+            });
+            if queue.chunks.is_empty() {
+                self.0 = None;
+            }
         }
     }
 
     /// `sent` more bytes have left.
     pub(crate) fn advance(&mut self, sent: usize) {
-        self.sent += sent;
-        debug_assert!(self.sent <= self.bytes.len(), "more sent than queued");
-        if self.sent == self.bytes.len() {
-            *self = Self::default();
-        } else if self.sent >= self.bytes.len() / 2 {
-            // What has left makes room before the queue grows again: a byte moves for each one sent.
-            self.bytes.drain(..self.sent);
-            self.sent = 0;
+        let Some(queue) = &mut self.0 else {
+            debug_assert!(sent == 0, "more sent than queued");
+            return;
+        };
+        queue.advance(sent);
+        if queue.chunks.is_empty() {
+            self.0 = None;
         }
+    }
+}
+
+impl Queue {
+    /// A connection that falls behind rarely has more than a few chunks: no room for more at first.
+    fn push(&mut self, chunk: Chunk) {
+        if self.chunks.len() == self.chunks.capacity() {
+            self.chunks.reserve_exact(self.chunks.len().max(1));
+        }
+        self.chunks.push_back(chunk);
+    }
+
+    fn advance(&mut self, mut sent: usize) {
+        self.unsent -= sent;
+        while let Some(chunk) = self.chunks.front_mut() {
+            let len = chunk.unsent();
+            if sent < len {
+                chunk.advance(sent);
+                self.pinned -= reclaim(chunk);
+                return;
+            }
+            sent -= len;
+            self.pinned -= chunk.pinned();
+            self.chunks.pop_front();
+        }
+        debug_assert!(sent == 0, "more sent than queued");
+    }
+
+    /// The frame that has begun to leave is the last of its chunk.
+    fn end_begun(&mut self) {
+        let Some(first) = self.chunks.front_mut() else {
+            return;
+        };
+        if let (Some(end), Chunk::Shared { range, .. }) = (first.begun_until(), first) {
+            self.unsent -= (range.end - end) as usize;
+            range.end = end;
+        }
+    }
+
+    fn drop_where(&mut self, mut drops: impl FnMut(usize, &Chunk) -> bool) {
+        let mut index = 0;
+        let (unsent, pinned) = (&mut self.unsent, &mut self.pinned);
+        self.chunks.retain(|chunk| {
+            let goes = drops(index, chunk);
+            index += 1;
+            if goes {
+                *unsent -= chunk.unsent();
+                *pinned -= chunk.pinned();
+            }
+            !goes
+        });
+    }
+
+    /// Drops segments from the oldest on until `cap` is kept, but never the newest.
+    fn drop_oldest(&mut self, cap: usize) {
+        let cap = cap.saturating_add(self.allowance);
+        let mut excess = self.pinned.saturating_sub(cap);
+        let newest = self.chunks.len() - 1;
+        if excess > 0 {
+            self.drop_where(|index, chunk| {
+                let goes = excess > 0 && index < newest && chunk.is_droppable();
+                if goes {
+                    excess = excess.saturating_sub(chunk.pinned());
+                }
+                goes
+            });
+        }
+    }
+
+    /// Drops every publication that has not begun to leave, and queues the last of `segment`. What of
+    /// `segment` itself has begun to leave, is ended.
+    fn keep_latest(&mut self, segment: Arc<Segment>, range: Range<u32>) {
+        self.end_begun();
+        self.drop_where(|_, chunk| chunk.is_droppable());
+        let begun = segment.frame_end(range.start);
+        let latest = segment.last_frame().max(range.start);
+        for range in [range.start..begun, latest.max(begun)..range.end] {
+            if range.is_empty() {
+                continue;
+            }
+            let chunk = Chunk::Shared {
+                segment: Arc::clone(&segment),
+                range,
+            };
+            self.unsent += chunk.unsent();
+            self.pinned += chunk.pinned();
+            self.push(chunk);
+        }
+    }
+}
+
+/// Gives the memory of what has left back, before the chunk grows again: a byte moves for each one sent.
+fn reclaim(chunk: &mut Chunk) -> usize {
+    match chunk {
+        Chunk::Own { bytes, sent } if *sent >= bytes.len() / 2 => {
+            bytes.drain(..*sent);
+            std::mem::take(sent)
+        }
+        _ => 0,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::push::test_segment as segment;
+
+    /// Everything that is still to be sent.
+    fn contents(outbound: &Outbound) -> Vec<u8> {
+        let chunks = outbound.0.iter().flat_map(|queue| &queue.chunks);
+        chunks.flat_map(Chunk::slices).flatten().copied().collect()
+    }
+
+    /// Takes `len` bytes as a socket would.
+    fn take(outbound: &mut Outbound, mut len: usize) -> Vec<u8> {
+        let mut taken = Vec::new();
+        while len > 0 && !outbound.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES_PER_SEND_MAX];
+            let used = outbound.unsent(&mut slices);
+            let offered: Vec<u8> = slices[..used].iter().flat_map(|s| s.to_vec()).collect();
+            assert!(
+                !offered.is_empty(),
+                "something waits, and nothing is offered"
+            );
+            let n = len.min(offered.len());
+            taken.extend_from_slice(&offered[..n]);
+            outbound.advance(n);
+            len -= n;
+        }
+        taken
+    }
+
+    fn whole(segment: &Arc<Segment>) -> Range<u32> {
+        0..u32::try_from(segment.len()).unwrap()
+    }
+
+    fn push(outbound: &mut Outbound, texts: &[&str], excess: Excess, cap: usize) -> Fit {
+        let segment = segment(texts);
+        outbound.push_shared(Arc::clone(&segment), whole(&segment), excess, cap)
+    }
 
     #[test]
     fn bytes_leave_in_order_and_memory_with_them() {
@@ -82,21 +419,119 @@ mod tests {
             };
             expected.extend_from_slice(&replies);
             received.extend_from_slice(&replies[..sent]);
-            if round % 3 == 0 {
-                outbound.append(&replies[sent..]);
-            } else {
-                outbound.queue(&mut replies, sent);
-                assert!(replies.is_empty());
+            match round % 3 {
+                0 => outbound.append(&replies[sent..]),
+                1 => {
+                    outbound.queue(&mut replies, sent);
+                    assert!(replies.is_empty());
+                }
+                _ => {
+                    let (head, payload) = replies[sent..].split_at((replies.len() - sent) / 4);
+                    outbound.push_history(head, Bytes::copy_from_slice(payload));
+                }
             }
-            let take = outbound.len().min(usize::from(round) * 7 % 160);
-            received.extend_from_slice(&outbound.unsent()[..take]);
-            outbound.advance(take);
+            if round % 5 == 0 {
+                let shared = segment(&["shared", "by many"]);
+                expected.extend_from_slice(shared.bytes());
+                let range = whole(&shared);
+                let fit = outbound.push_shared(shared, range, Excess::Report, usize::MAX);
+                assert_eq!(fit, Fit::Fits);
+            }
+            let len = outbound.len().min(usize::from(round) * 7 % 160);
+            received.extend(take(&mut outbound, len));
             assert_eq!(received.len() + outbound.len(), expected.len());
+            assert_eq!(contents(&outbound).len(), outbound.len());
         }
-        received.extend_from_slice(outbound.unsent());
-        outbound.advance(outbound.len());
+        received.extend(take(&mut outbound, usize::MAX));
         assert_eq!(received, expected);
-        assert!(outbound.is_empty());
-        assert_eq!(outbound.bytes.capacity(), 0);
+        assert!(outbound.is_empty() && outbound.0.is_none());
+    }
+
+    #[test]
+    fn what_a_cursor_pins_counts_whole_and_one_segment_always_fits() {
+        let mut outbound = Outbound::default();
+        let long = "x".repeat(100);
+        assert_eq!(push(&mut outbound, &[&long], Excess::Report, 50), Fit::Fits);
+        take(&mut outbound, 101);
+        assert_eq!(outbound.len(), 1);
+        assert_eq!(push(&mut outbound, &["a"], Excess::Report, 105), Fit::Fits);
+        assert_eq!(push(&mut outbound, &["a"], Excess::Report, 105), Fit::Over);
+    }
+
+    #[test]
+    fn history_may_be_over_the_cap_until_it_has_left() {
+        let mut outbound = Outbound::default();
+        outbound.push_history(b"head", Bytes::from(vec![0; 100]));
+        outbound.allow();
+        assert_eq!(push(&mut outbound, &["a"], Excess::Report, 10), Fit::Fits);
+        take(&mut outbound, usize::MAX);
+        assert_eq!(
+            push(&mut outbound, &["1234"], Excess::Report, 10),
+            Fit::Fits
+        );
+        assert_eq!(
+            push(&mut outbound, &["1234"], Excess::Report, 10),
+            Fit::Over
+        );
+    }
+
+    #[test]
+    fn the_oldest_go_but_not_what_has_begun_to_leave_nor_replies() {
+        let mut outbound = Outbound::default();
+        for text in ["11", "22"] {
+            assert_eq!(
+                push(&mut outbound, &[text], Excess::DropOldest, 12),
+                Fit::Fits
+            );
+        }
+        take(&mut outbound, 1); // "11" has begun
+        outbound.append(b"PONG");
+        for text in ["33", "44"] {
+            assert_eq!(
+                push(&mut outbound, &[text], Excess::DropOldest, 12),
+                Fit::Fits
+            );
+        }
+        assert_eq!(contents(&outbound), b"\x0211PONG\x81\x0244");
+    }
+
+    #[test]
+    fn the_latest_stays_alone_behind_what_has_begun_to_leave() {
+        let mut outbound = Outbound::default();
+        let cap = 0;
+        let first = segment(&["1", "2", "3"]);
+        // One byte of "2" has left already.
+        let fit = outbound.push_shared(Arc::clone(&first), 4..9, Excess::KeepLatest, cap);
+        assert_eq!(fit, Fit::Fits);
+        assert_eq!(contents(&outbound), b"\x012\x81\x013");
+        outbound.append(b"PONG");
+        assert_eq!(
+            push(&mut outbound, &["4", "5"], Excess::KeepLatest, cap),
+            Fit::Fits
+        );
+        assert_eq!(contents(&outbound), b"\x012PONG\x81\x015");
+        assert_eq!(
+            push(&mut outbound, &["6"], Excess::KeepLatest, cap),
+            Fit::Fits
+        );
+        assert_eq!(take(&mut outbound, usize::MAX), b"\x012PONG\x81\x016");
+    }
+
+    #[test]
+    fn cut_short_only_what_has_begun_is_ended() {
+        let mut outbound = Outbound::default();
+        let first = segment(&["1", "2"]);
+        let fit = outbound.push_shared(first, 1..6, Excess::Report, 100);
+        assert_eq!(fit, Fit::Fits);
+        outbound.append(b"PONG");
+        assert_eq!(push(&mut outbound, &["3"], Excess::Report, 100), Fit::Fits);
+        outbound.push_history(b"h", Bytes::from_static(b"p"));
+        outbound.cut_short();
+        assert_eq!(contents(&outbound), b"\x011PONG");
+
+        let mut outbound = Outbound::default();
+        assert_eq!(push(&mut outbound, &["3"], Excess::Report, 100), Fit::Fits);
+        outbound.cut_short();
+        assert!(outbound.is_empty() && outbound.0.is_none());
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Signals {
 pub(crate) struct Stop {
     requested: Arc<AtomicBool>,
     /// The workers that this one wakes: the main thread's has all others.
-    others: Arc<[Waker]>,
+    others: Arc<[Arc<Waker>]>,
     /// The handler's, in the main thread's.
     pipe: Option<UnixStream>,
 }
@@ -48,6 +48,11 @@ impl Signals {
         })
     }
 
+    /// Set once the daemon stops.
+    pub(crate) fn requested(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.requested)
+    }
+
     /// For a worker that is woken by the main thread's.
     pub(crate) fn stop_of_thread(&self) -> Stop {
         Stop {
@@ -62,7 +67,7 @@ impl Signals {
         mut self,
         registry: &Registry,
         token: Token,
-        others: Arc<[Waker]>,
+        others: Arc<[Arc<Waker>]>,
     ) -> io::Result<Stop> {
         registry.register(&mut self.pipe, token, Interest::READABLE)?;
         Ok(Stop {

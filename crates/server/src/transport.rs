@@ -6,12 +6,12 @@
 //!
 //! Never: buffers.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::Shutdown;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 /// What a [`Transport::recv`] took.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,21 @@ impl Transport {
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Self::Tcp(socket) = self;
         Ok(rustix::net::send(&*socket, bytes, SendFlags::NOSIGNAL)?)
+    }
+
+    /// [`send`](Self::send) of several parts, in their order.
+    pub(crate) fn send_parts(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let Self::Tcp(socket) = self;
+        let mut control = SendAncillaryBuffer::new(&mut []);
+        let flags = SendFlags::NOSIGNAL;
+        Ok(rustix::net::sendmsg(&*socket, parts, &mut control, flags)?)
+    }
+
+    /// The socket itself, out of its poller.
+    pub(crate) fn into_socket(self, registry: &Registry) -> io::Result<std::net::TcpStream> {
+        let Self::Tcp(mut socket) = self;
+        registry.deregister(&mut socket)?;
+        Ok(socket.into())
     }
 
     /// Sends FIN behind what was sent.

@@ -2,18 +2,19 @@
 //!
 //! Never: a setting that is read only once.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use fanfare_hub::Namespaces;
 
+use super::OriginPolicy;
+
 /// The settings of now. A reload puts new ones in; who has begun with the old ones ends with them.
-#[expect(dead_code, reason = "`fanfare serve` is being built")]
 pub(crate) type SharedLive = Arc<ArcSwap<Live>>;
 
 /// What a reload may change.
 #[derive(Debug)]
-#[expect(dead_code, reason = "`fanfare serve` is being built")]
 pub(crate) struct Live {
     /// What channels may and keep.
     pub(crate) namespaces: Namespaces,
@@ -30,8 +31,7 @@ pub(crate) struct Live {
 }
 
 /// Who may use the HTTP API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(dead_code, reason = "`fanfare serve` is being built")]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum ApiAccess {
     /// Whoever shows one of these keys; nobody if there are none.
     Keys(Vec<String>),
@@ -39,14 +39,12 @@ pub(crate) enum ApiAccess {
     Open,
 }
 
-/// Which pages may connect (RFC 6455 §10.2). A request without `Origin` comes from no page and may.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct OriginPolicy;
-
-impl OriginPolicy {
-    /// Whether a page of `origin` may connect to a server that it calls `host`.
-    #[expect(dead_code, reason = "`fanfare serve` is being built")]
-    pub(crate) fn admits(&self, _origin: &[u8], _host: &[u8]) -> bool {
-        false
+impl fmt::Debug for ApiAccess {
+    /// How many keys there are, and no more.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keys(keys) => write!(f, "Keys({})", keys.len()),
+            Self::Open => f.write_str("Open"),
+        }
     }
 }

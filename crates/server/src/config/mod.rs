@@ -2,8 +2,19 @@
 //!
 //! Never: changes while the daemon runs; what a reload may change is in [`Live`].
 
+mod check;
+mod error;
+mod exposure;
+mod file;
 mod live;
+mod origin;
+pub(crate) mod parse;
+mod reload;
+mod sources;
+#[cfg(test)]
+mod tests;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -11,23 +22,59 @@ use std::time::Duration;
 use fanfare_codec::Limits;
 use fanfare_hub::{InboxLimits, MemoryConfig};
 
-#[expect(unused_imports, reason = "`fanfare serve` is being built")]
-pub(crate) use live::{ApiAccess, Live, OriginPolicy, SharedLive};
+pub(crate) use exposure::Exposure;
+pub(crate) use live::{ApiAccess, Live, SharedLive};
+pub(crate) use origin::OriginPolicy;
+pub(crate) use reload::{Running, reload};
+pub(crate) use sources::Sources;
+
+use crate::logging::LogLevel;
+
+/// A config file in which every key is explained and has its default.
+pub(crate) const DEFAULT_FILE: &str = include_str!("default.toml");
 
 /// What `fanfare serve` is told, and has been checked.
 #[derive(Debug)]
-#[expect(dead_code, reason = "`fanfare serve` is being built")]
 pub(crate) struct ServeConfig {
     /// Listener, workers, limits and timeouts of connections.
     pub(crate) daemon: Config,
+    /// Whether `/echo` is there.
+    pub(crate) echo: bool,
     /// Where the API listens beside the main port, whose `/api` is closed then.
     pub(crate) api_listen: Option<SocketAddr>,
+    /// The largest body of an API request.
+    pub(crate) api_body_bytes_max: usize,
     /// All of it but the seed, which the daemon draws.
     pub(crate) engine: MemoryConfig,
     /// Of each worker and of the API.
     pub(crate) inbox: InboxLimits,
+    /// What is logged from the start; a reload changes it by itself.
+    pub(crate) log_level: LogLevel,
+    /// What is open, for the log.
+    pub(crate) exposure: Exposure,
     /// What a reload may change.
     pub(crate) live: Live,
+    /// What a [`reload`] compares with.
+    pub(crate) running: Running,
+}
+
+impl fmt::Display for ServeConfig {
+    /// One line for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Config {
+            listen, workers, ..
+        } = self.daemon;
+        let plural = if workers == NonZeroUsize::MIN {
+            ""
+        } else {
+            "s"
+        };
+        write!(f, "listens on {listen}")?;
+        if let Some(api_listen) = self.api_listen {
+            write!(f, " (API: {api_listen})")?;
+        }
+        write!(f, "; {workers} worker{plural}; {}", self.exposure)
+    }
 }
 
 #[derive(Clone, Debug)]

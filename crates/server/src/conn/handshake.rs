@@ -1,13 +1,12 @@
 //! The upgrade of one connection. In: bytes of a request head. Out: the answer, and an open
-//! connection or one that ends.
+//! connection, one that ends, or one that somebody else answers.
 //!
 //! Never: keeps a head longer than its limit, or longer than its deadline.
 
 use fanfare_codec::handshake::{Response, Status};
-use fanfare_codec::{MessageDecoder, Role};
 
-use super::{Conn, Context, Fate, Phase, Why};
-use crate::echo;
+use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why};
+use crate::service::Verdict;
 
 impl Conn {
     /// Takes the first `len` bytes of the receive buffer; gives how many of them follow the head of
@@ -27,7 +26,7 @@ impl Conn {
             self.spill.extend_from_slice(&cx.receive_buffer[..len]);
             &self.spill
         };
-        let (response, head_len) = match decoder.decode(received) {
+        let (verdict, head_len) = match decoder.decode(received) {
             Ok(None) => {
                 if head_before == 0 {
                     self.spill = received.to_vec();
@@ -35,32 +34,45 @@ impl Conn {
                 return 0;
             }
             Ok(Some(request)) => {
-                let (response, opens) = echo::upgrade(&request, *admitted);
-                tracing::debug!(
-                    target = request.target(),
-                    status = response.status().0,
-                    "request"
-                );
-                (response, opens.then(|| request.head_len()))
+                let target = request.target();
+                tracing::debug!(method = request.method(), target, "request");
+                let verdict = cx.service.judge(&request, *admitted, cx.id, cx.now);
+                (verdict, request.head_len())
             }
             Err(error) => {
                 tracing::debug!("no request: {error}");
-                (Response::from(&error), None)
+                (Verdict::Refuse(Response::from(&error)), 0)
             }
         };
-        response.encode(cx.replies);
-        self.spill = Vec::new();
-        let Some(head_len) = head_len else {
-            self.linger(cx);
-            return 0;
-        };
-        self.phase = Phase::Open {
-            decoder: MessageDecoder::new(Role::Server, cx.config.message_limits),
-            pinged_at: None,
-        };
-        let follows_at = head_len - head_before;
-        cx.receive_buffer.copy_within(follows_at..len, 0);
-        len - follows_at
+        let until = cx.now + cx.config.timeouts.handshake;
+        let follows_at = head_len.saturating_sub(head_before);
+        match verdict {
+            Verdict::Refuse(response) => {
+                response.encode(cx.replies);
+                self.linger(cx);
+                0
+            }
+            Verdict::Echo(response) => {
+                response.encode(cx.replies);
+                self.phase = Phase::open(Endpoint::Echo, cx.config);
+                self.spill = Vec::new();
+                cx.receive_buffer.copy_within(follows_at..len, 0);
+                len - follows_at
+            }
+            Verdict::Subscribe(response) => {
+                self.phase = Phase::Subscribing { response, until };
+                self.spill = cx.receive_buffer[follows_at..len].to_vec();
+                self.stop = Stop::Pending;
+                0
+            }
+            Verdict::HandOver => {
+                if head_before == 0 {
+                    self.spill = received.to_vec();
+                }
+                self.stop = Stop::HandedOver;
+                0
+            }
+        }
     }
 
     /// 408 for half a request; a peer that said nothing at all is told nothing.

@@ -3,28 +3,34 @@
 //!
 //! ```text
 //! Handshake ──101──▶ Open ──we close──▶ Closing ──their close──▶ Lingering ──FIN──▶ gone
-//!     └──any other answer, 408──▶ Lingering   ▲
-//!                        Open ──their close, a broken rule──┘
+//!   │ └──▶ Subscribing ─▲ │                                          ▲
+//!   │           └─────────┴─any other answer, 408, their close, a broken rule
+//!   └──plain HTTP──▶ handed over
 //! ```
 //!
 //! Never: reads another connection's bytes, waits, allocates while idle.
 
 mod handshake;
 mod read;
+mod subscriber;
 mod write;
 
 use std::fmt;
 use std::io;
 
-use fanfare_codec::handshake::RequestDecoder;
-use fanfare_codec::{CloseCode, CloseFrame, Encoder, MessageDecoder, ProtocolError};
+use fanfare_codec::handshake::{RequestDecoder, Response};
+use fanfare_codec::{CloseCode, CloseFrame, Encoder, MessageDecoder, ProtocolError, Role};
 use mio::{Registry, Token};
 
 use crate::clock::Time;
 use crate::config::Config;
 use crate::limits::HEAD_LIMITS;
 use crate::outbound::Outbound;
+use crate::service::Service;
+use crate::slab::ConnId;
 use crate::transport::Transport;
+
+pub(crate) use write::Told;
 
 pub(crate) struct Conn {
     transport: Transport,
@@ -49,7 +55,14 @@ enum Phase {
         admitted: Admitted,
         until: Time,
     },
+    /// The request is granted, and the engine asked for what it wants.
+    Subscribing {
+        /// What it is answered then.
+        response: Box<Response>,
+        until: Time,
+    },
     Open {
+        endpoint: Endpoint,
         decoder: MessageDecoder,
         /// When we pinged a silent peer.
         pinged_at: Option<Time>,
@@ -64,6 +77,14 @@ enum Phase {
     Lingering { fin_sent: bool, until: Time },
 }
 
+/// What an open connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endpoint {
+    Echo,
+    /// A subscriber; its worker's table knows of what.
+    Raw,
+}
+
 /// Why a connection is not being read, and who takes it up again. No other reason exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
@@ -73,6 +94,10 @@ enum Stop {
     TurnOver,
     /// The peer does not take our replies: the write that drains them ([`Conn::write`]).
     OutputFull,
+    /// The engine has been asked: its answer ([`Conn::on_welcome`], [`Conn::on_failed`]).
+    Pending,
+    /// Its request is plain HTTP: the thread that it is handed over to.
+    HandedOver,
     /// The peer's FIN was read: nobody, there is nothing more.
     Finished,
 }
@@ -98,7 +123,10 @@ pub(crate) struct Context<'w> {
     pub(crate) receive_buffer: &'w mut [u8],
     /// Empty between turns.
     pub(crate) replies: &'w mut Vec<u8>,
+    pub(crate) service: &'w mut Service,
     pub(crate) config: &'w Config,
+    /// Whose turn it is.
+    pub(crate) id: ConnId,
     pub(crate) now: Time,
 }
 
@@ -111,6 +139,8 @@ pub(crate) enum Fate {
     /// It wants another turn, and no edge will come.
     Again,
     Gone(Why),
+    /// Its request is plain HTTP: [`Conn::into_parts`].
+    HandOver,
 }
 
 /// Why a connection is gone, for the log.
@@ -159,6 +189,11 @@ impl Conn {
             took_at: now,
             armed_at: Time::NEVER,
         }
+    }
+
+    /// The transport, and what was received from it, of a connection to be handed over.
+    pub(crate) fn into_parts(self) -> (Transport, Vec<u8>) {
+        (self.transport, self.spill)
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
@@ -216,7 +251,7 @@ impl Conn {
     fn deadline(&self, config: &Config) -> Time {
         let timeouts = &config.timeouts;
         match self.phase {
-            Phase::Handshake { until, .. } => until,
+            Phase::Handshake { until, .. } | Phase::Subscribing { until, .. } => until,
             // A peer that has yet to take our replies is not asked for anything else.
             _ if !self.outbound.is_empty() => self.took_at + timeouts.send,
             Phase::Closing { until, .. } | Phase::Lingering { until, .. } => until,
@@ -238,6 +273,7 @@ impl Conn {
         }
         match &mut self.phase {
             Phase::Handshake { .. } => self.time_out_handshake(cx),
+            Phase::Subscribing { .. } => self.time_out_subscription(cx),
             _ if !self.outbound.is_empty() => Fate::Gone(Why::DoesNotRead),
             Phase::Open {
                 pinged_at: Some(_), ..
@@ -259,14 +295,26 @@ impl Conn {
 
     /// The daemon stops: close, and wait for theirs.
     pub(crate) fn on_stop(&mut self, cx: &mut Context<'_>) -> Fate {
+        if let Phase::Handshake { .. } | Phase::Subscribing { .. } = self.phase {
+            return Fate::Gone(Why::Stopping);
+        }
+        self.close(CloseCode::GOING_AWAY, "the server stops", cx)
+    }
+
+    /// Closes an open connection, and waits for theirs.
+    pub(crate) fn close(&mut self, code: CloseCode, reason: &str, cx: &mut Context<'_>) -> Fate {
         let until = cx.now + cx.config.timeouts.close;
         match std::mem::replace(&mut self.phase, Phase::lingering(until)) {
-            Phase::Handshake { .. } => return Fate::Gone(Why::Stopping),
-            Phase::Open { decoder, .. } => {
+            Phase::Open {
+                decoder, endpoint, ..
+            } => {
                 self.phase = Phase::Closing { decoder, until };
-                say_close(CloseCode::GOING_AWAY, "the server stops", cx);
+                if endpoint == Endpoint::Raw {
+                    cx.service.leave(cx.id, cx.now);
+                }
+                say_close(code, reason, cx);
             }
-            ending @ (Phase::Closing { .. } | Phase::Lingering { .. }) => self.phase = ending,
+            other => self.phase = other,
         }
         self.flush(cx)
     }
@@ -279,13 +327,25 @@ impl Conn {
     }
 
     /// Everything is said: what is queued, FIN, and the peer's FIN remain.
-    fn linger(&mut self, cx: &Context<'_>) {
+    fn linger(&mut self, cx: &mut Context<'_>) {
+        if self.is_subscriber() {
+            cx.service.leave(cx.id, cx.now);
+        }
         self.phase = Phase::lingering(cx.now + cx.config.timeouts.close);
         self.spill = Vec::new();
     }
 }
 
 impl Phase {
+    /// Open from now on.
+    fn open(endpoint: Endpoint, config: &Config) -> Self {
+        Self::Open {
+            endpoint,
+            decoder: MessageDecoder::new(Role::Server, config.message_limits),
+            pinged_at: None,
+        }
+    }
+
     const fn lingering(until: Time) -> Self {
         Self::Lingering {
             fin_sent: false,

@@ -7,7 +7,7 @@ use std::io;
 
 use fanfare_codec::Message;
 
-use super::{Conn, Context, Fate, Phase, Stop, Why};
+use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why, say_close};
 use crate::echo;
 use crate::limits::{READ_BYTES, READS_PER_TURN_MAX};
 use crate::transport::Received;
@@ -38,6 +38,11 @@ impl Conn {
             if let gone @ Fate::Gone(_) = self.flush_in_place(in_place, cx) {
                 return gone;
             }
+            match self.stop {
+                Stop::Pending => return Fate::Wait,
+                Stop::HandedOver => return Fate::HandOver,
+                _ => {}
+            }
             if matches!(self.phase, Phase::Open { .. })
                 && self.outbound.len() > cx.config.output_bytes_max
             {
@@ -59,22 +64,29 @@ impl Conn {
     const fn held_frame_bytes(&self) -> usize {
         match self.phase {
             Phase::Open { .. } | Phase::Closing { .. } => self.spill.len(),
-            Phase::Handshake { .. } | Phase::Lingering { .. } => 0,
+            Phase::Handshake { .. } | Phase::Subscribing { .. } | Phase::Lingering { .. } => 0,
         }
     }
 
     /// Consumes the first `len` bytes of the receive buffer, or keeps the end of them; how many bytes at
     /// its front are replies now.
     #[inline]
-    fn take(&mut self, len: usize, cx: &mut Context<'_>) -> usize {
+    pub(super) fn take(&mut self, len: usize, cx: &mut Context<'_>) -> usize {
         let len = match self.phase {
             Phase::Handshake { .. } => self.take_handshake(len, cx),
             _ => len,
         };
         match self.phase {
-            Phase::Open { .. } => return self.take_messages(len, cx),
+            Phase::Open {
+                endpoint: Endpoint::Echo,
+                ..
+            } => return self.take_messages(len, cx),
+            Phase::Open {
+                endpoint: Endpoint::Raw,
+                ..
+            } => self.take_publications(len, cx),
             Phase::Closing { .. } => self.await_close(len, cx),
-            Phase::Handshake { .. } | Phase::Lingering { .. } => {}
+            Phase::Handshake { .. } | Phase::Subscribing { .. } | Phase::Lingering { .. } => {}
         }
         0
     }
@@ -83,7 +95,10 @@ impl Conn {
     /// replies in one of the two only: the latter takes in what lies in front of its first.
     #[inline]
     fn take_messages(&mut self, len: usize, cx: &mut Context<'_>) -> usize {
-        let Phase::Open { decoder, pinged_at } = &mut self.phase else {
+        let Phase::Open {
+            decoder, pinged_at, ..
+        } = &mut self.phase
+        else {
             return 0;
         };
         *pinged_at = None; // any byte is a sign of life
@@ -117,6 +132,37 @@ impl Conn {
         }
         cx.replies.extend_from_slice(in_place); // behind replies that are there already
         0
+    }
+
+    /// Publishes messages of a subscriber; one that can't be closes it.
+    fn take_publications(&mut self, len: usize, cx: &mut Context<'_>) {
+        let Phase::Open {
+            decoder, pinged_at, ..
+        } = &mut self.phase
+        else {
+            return;
+        };
+        *pinged_at = None; // any byte is a sign of life
+        let mut input = &mut cx.receive_buffer[..len];
+        loop {
+            match decoder.next_message(&mut input) {
+                Ok(None) => break,
+                Ok(Some(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                    if let Err(refusal) = cx.service.publish(cx.id, message, cx.now) {
+                        say_close(refusal.code, refusal.reason, cx);
+                        return self.linger(cx);
+                    }
+                }
+                Ok(Some(message)) => {
+                    echo::answer(message, cx.replies);
+                    if let Message::Close(_) = message {
+                        return self.linger(cx);
+                    }
+                }
+                Err(error) => return self.fail(error, cx),
+            }
+        }
+        keep(&mut self.spill, input);
     }
 
     /// Drops messages until the peer's close; pings are answered until then (RFC 6455 §5.5.2).

@@ -1,13 +1,18 @@
-//! What goes out on one connection. In: replies of a turn. Out: one `send` of them, and a queue for
-//! what the kernel did not take.
+//! What goes out on one connection. In: replies of a turn, publications of a tick. Out: one `send` of
+//! them, and a queue for what the kernel did not take.
 //!
-//! Never: drops or reorders a byte.
+//! Never: reorders a byte, or drops one but what [`Excess`] says.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::sync::Arc;
 
-use super::{Conn, Context, Fate, Phase, Stop, Why};
+use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why};
 use crate::clock::Time;
-use crate::limits::REPLY_BUFFER_BYTES_KEPT;
+use crate::config::Config;
+use crate::limits::{REPLY_BUFFER_BYTES_KEPT, SLICES_PER_SEND_MAX};
+use crate::outbound::{Excess, Fit, Outbound};
+use crate::push::Segment;
 use crate::transport::Transport;
 
 impl Conn {
@@ -55,16 +60,54 @@ impl Conn {
         send(&mut self.transport, replies)
     }
 
+    /// Tells a subscriber publications. They leave at once unless others are queued in front of them; what
+    /// the kernel does not take is kept by reference.
+    #[inline]
+    pub(crate) fn tell(
+        &mut self,
+        segment: &Arc<Segment>,
+        mut range: Range<u32>,
+        excess: Excess,
+        config: &Config,
+        now: Time,
+    ) -> Told {
+        if !matches!(
+            self.phase,
+            Phase::Open {
+                endpoint: Endpoint::Raw,
+                ..
+            }
+        ) {
+            return Told::All;
+        }
+        if self.outbound.is_empty() {
+            self.took_at = now;
+            let bytes = &segment.bytes()[range.start as usize..range.end as usize];
+            match send(&mut self.transport, bytes) {
+                Ok(sent) if sent == bytes.len() => return Told::All,
+                Ok(sent) => range.start += u32::try_from(sent).expect("no more than was offered"),
+                Err(error) => return Told::Gone(Why::Socket(error)),
+            }
+        }
+        let cap = config.output_bytes_max;
+        match self
+            .outbound
+            .push_shared(Arc::clone(segment), range, excess, cap)
+        {
+            Fit::Fits => Told::Later,
+            Fit::Over => Told::TooSlow,
+        }
+    }
+
     /// Sends what is queued; takes reading up again if it waited for that.
     pub(super) fn write(&mut self, cx: &mut Context<'_>) -> Fate {
         while !self.outbound.is_empty() {
-            let offered = self.outbound.len();
-            match send(&mut self.transport, self.outbound.unsent()) {
-                Ok(0) => return Fate::Wait,
-                Ok(n) => {
+            match send_queued(&mut self.transport, &self.outbound) {
+                Ok(Sent { bytes: 0, .. }) => return Fate::Wait,
+                Ok(Sent { bytes, is_all }) => {
                     self.took_at = cx.now;
-                    self.outbound.advance(n);
-                    if n < offered {
+                    self.outbound.advance(bytes);
+                    if !is_all {
                         return Fate::Wait;
                     }
                 }
@@ -77,7 +120,9 @@ impl Conn {
         match self.stop {
             Stop::OutputFull => self.read(cx),
             Stop::Finished => Fate::Gone(Why::PeerLeft),
-            Stop::Drained | Stop::TurnOver => self.finish_if_said(cx),
+            Stop::Drained | Stop::TurnOver | Stop::Pending | Stop::HandedOver => {
+                self.finish_if_said(cx)
+            }
         }
     }
 
@@ -97,10 +142,48 @@ impl Conn {
     }
 }
 
+/// What became of publications that a subscriber was told.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// They have left, or it is no subscriber any more.
+    All,
+    /// The next edge takes them up.
+    Later,
+    /// They wait, and are more than may.
+    TooSlow,
+    Gone(Why),
+}
+
+/// What the kernel took.
+struct Sent {
+    bytes: usize,
+    /// It was all that was offered: it may take more.
+    is_all: bool,
+}
+
+fn send_queued(transport: &mut Transport, outbound: &Outbound) -> io::Result<Sent> {
+    let mut parts = [IoSlice::new(&[]); SLICES_PER_SEND_MAX];
+    let used = outbound.unsent(&mut parts);
+    let parts = &parts[..used];
+    let offered: usize = parts.iter().map(|part| part.len()).sum();
+    let bytes = match parts {
+        [part] => send(transport, part)?,
+        parts => unless_full(|| transport.send_parts(parts))?,
+    };
+    Ok(Sent {
+        bytes,
+        is_all: bytes == offered,
+    })
+}
+
 /// How many bytes the kernel took: none if it is full.
 fn send(transport: &mut Transport, bytes: &[u8]) -> io::Result<usize> {
+    unless_full(|| transport.send(bytes))
+}
+
+fn unless_full(mut send: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
-        match transport.send(bytes) {
+        match send() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             sent => return sent,

@@ -1,0 +1,335 @@
+//! From what is written to what holds. In: values of the right types. Out: a [`ServeConfig`] that
+//! contradicts nothing, or the key that is at fault.
+//!
+//! Never: opens anything (but host names are looked up); logs.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use fanfare_codec::Limits;
+use fanfare_codec::handshake::{Response, Status};
+use fanfare_hub::{
+    ChannelOptions, InboxLimits, MemoryConfig, NamespaceError, Namespaces, OptionsError,
+};
+
+use super::error::{Fault, Key};
+use super::file::{Api, File, Namespace, WebSocket};
+use super::live::{ApiAccess, Live};
+use super::reload::{Running, Settings};
+use super::{Config, Exposure, OriginPolicy, ServeConfig, Timeouts, parse};
+use crate::limits::{API_KEY_BYTES_MIN, WORKERS_MAX};
+
+/// How long a channel's epoch outlives its last publication, unless that is said or its publications
+/// live longer.
+const HISTORY_META_TTL: Duration = Duration::from_secs(3600);
+
+/// `is_dev`: `--dev`, which opens everything to this machine, and to no other.
+pub(super) fn check(file: &File, is_dev: bool) -> Result<ServeConfig, Fault> {
+    let daemon = daemon(file)?;
+    let api_listen = api_listen(&file.api, daemon.listen)?;
+    if is_dev {
+        assert_loopback(["listen"].into(), daemon.listen)?;
+        if let Some(listen) = api_listen {
+            assert_loopback(["api", "listen"].into(), listen)?;
+        }
+    }
+    let live = live(file, is_dev)?;
+    Ok(ServeConfig {
+        api_listen,
+        api_body_bytes_max: file.api.max_body_bytes.get(),
+        echo: file.echo || is_dev,
+        engine: MemoryConfig {
+            channels_max: file.engine.channels_max.get(),
+            idempotency_keys_max: file.engine.idempotency_keys_max.get(),
+            idempotency_ttl: seconds(
+                ["engine", "idempotency_ttl"].into(),
+                file.engine.idempotency_ttl,
+            )?,
+            ..MemoryConfig::new(0)
+        },
+        inbox: InboxLimits {
+            deliveries_max: file.inbox.deliveries_max.get(),
+            bytes_max: file.inbox.bytes_max.get(),
+            requests_max: file.inbox.requests_max.get(),
+            orders_max: file.inbox.orders_max.get(),
+            marks_max: file.inbox.marks_max.get(),
+        },
+        log_level: file.log_level,
+        exposure: Exposure::of(file, is_dev),
+        running: Running::new(Settings::of(file)),
+        daemon,
+        live,
+    })
+}
+
+fn daemon(file: &File) -> Result<Config, Fault> {
+    let WebSocket {
+        max_message_bytes,
+        max_frame_bytes,
+        ..
+    } = file.websocket;
+    let max_frame_bytes = max_frame_bytes.unwrap_or(max_message_bytes);
+    if max_frame_bytes > max_message_bytes {
+        return Err(Fault::new(
+            ["websocket", "max_frame_bytes"],
+            format!("must be at most websocket.max_message_bytes, {max_message_bytes}"),
+        ));
+    }
+    let workers = match file.workers {
+        Some(workers) if workers > WORKERS_MAX => {
+            return Err(Fault::new(
+                ["workers"],
+                format!("must be at most {WORKERS_MAX}"),
+            ));
+        }
+        Some(workers) => workers,
+        None => parse::one_a_core().min(WORKERS_MAX),
+    };
+    Ok(Config {
+        listen: address(["listen"].into(), &file.listen)?,
+        workers,
+        max_connections: file.max_connections.map(|max| max.get()),
+        message_limits: Limits::DEFAULT
+            .with_max_frame_bytes(max_frame_bytes.get())
+            .with_max_message_bytes(max_message_bytes.get())
+            .with_max_fragments(file.websocket.max_fragments.get()),
+        output_bytes_max: file.websocket.max_output_bytes.get(),
+        timeouts: timeouts(file)?,
+    })
+}
+
+fn timeouts(file: &File) -> Result<Timeouts, Fault> {
+    let websocket = &file.websocket;
+    let positive = |name, value| seconds(["websocket", name].into(), value);
+    let ping_interval = seconds_or_zero(
+        ["websocket", "ping_interval"].into(),
+        websocket.ping_interval,
+    )?;
+    Ok(Timeouts {
+        handshake: positive("handshake_timeout", websocket.handshake_timeout)?,
+        ping_interval: (!ping_interval.is_zero()).then_some(ping_interval),
+        pong: positive("pong_timeout", websocket.pong_timeout)?,
+        send: positive("send_timeout", websocket.send_timeout)?,
+        close: positive("close_timeout", websocket.close_timeout)?,
+        drain: seconds(["drain_timeout"].into(), file.drain_timeout)?,
+    })
+}
+
+/// `main`: where everything else listens.
+fn api_listen(api: &Api, main: SocketAddr) -> Result<Option<SocketAddr>, Fault> {
+    let Some(text) = &api.listen else {
+        return Ok(None);
+    };
+    let key: Key = ["api", "listen"].into();
+    let listen = address(key.clone(), text)?;
+    let ips = [listen.ip().to_canonical(), main.ip().to_canonical()];
+    let meets = ips[0] == ips[1] || ips.iter().any(|ip| ip.is_unspecified());
+    if meets && listen.port() == main.port() && listen.port() != 0 {
+        return Err(Fault::new(
+            key,
+            format!("{listen} is taken by `listen`, {main}"),
+        ));
+    }
+    Ok(Some(listen))
+}
+
+fn live(file: &File, is_dev: bool) -> Result<Live, Fault> {
+    let mut origins = origins(&file.websocket)?;
+    let mut namespaces = namespaces(file)?;
+    let keys = api_keys(&file.api)?;
+    let api = if is_dev {
+        origins.admit_loopback();
+        namespaces
+            .set_any(everything())
+            .expect("the options of --dev are valid");
+        ApiAccess::Open
+    } else {
+        ApiAccess::Keys(keys)
+    };
+    Ok(Live {
+        namespaces,
+        origins,
+        subprotocols: subprotocols(&file.websocket)?,
+        response_headers: response_headers(&file.websocket)?,
+        api,
+        publication_bytes_max: file.publication.max_bytes.get(),
+    })
+}
+
+/// What every channel may and keeps under `--dev`, if its namespace is not in the config.
+fn everything() -> ChannelOptions {
+    ChannelOptions {
+        history_size: 100,
+        history_ttl: Duration::from_secs(300),
+        history_meta_ttl: Duration::from_secs(3600),
+        force_recovery: true,
+        presence: true,
+        join_leave: true,
+        allow_subscribe_for_client: true,
+        allow_subscribe_for_anonymous: true,
+        allow_publish_for_subscriber: true,
+        allow_publish_for_client: true,
+        allow_publish_for_anonymous: true,
+        allow_presence_for_subscriber: true,
+        allow_presence_for_client: true,
+        allow_presence_for_anonymous: true,
+        allow_history_for_subscriber: true,
+        allow_history_for_client: true,
+        allow_history_for_anonymous: true,
+        ..ChannelOptions::default()
+    }
+}
+
+fn namespaces(file: &File) -> Result<Namespaces, Fault> {
+    let mut namespaces = Namespaces::default();
+    if let Some(namespace) = &file.default_namespace {
+        let key: Key = ["default_namespace"].into();
+        let options = options(&key, namespace)?;
+        namespaces
+            .set_unnamed(options.clone())
+            .map_err(|error| refused(&key, &options, error))?;
+    }
+    for (name, namespace) in &file.namespaces {
+        let key: Key = ["namespaces", name].into();
+        let options = options(&key, namespace)?;
+        namespaces
+            .add(name, options.clone())
+            .map_err(|error| refused(&key, &options, error))?;
+    }
+    Ok(namespaces)
+}
+
+fn options(key: &Key, namespace: &Namespace) -> Result<ChannelOptions, Fault> {
+    let ttl = seconds_or_zero(key.join("history_ttl"), namespace.history_ttl)?;
+    let meta_ttl = match namespace.history_meta_ttl {
+        Some(meta_ttl) => seconds_or_zero(key.join("history_meta_ttl"), meta_ttl)?,
+        None if namespace.history_size == 0 => ttl,
+        None => ttl.max(HISTORY_META_TTL),
+    };
+    Ok(namespace.options(ttl, meta_ttl))
+}
+
+/// Which of the `options` the hub's `error` speaks of: one that is set.
+fn refused(namespace: &Key, options: &ChannelOptions, error: NamespaceError) -> Fault {
+    let NamespaceError::Options(contradiction) = error else {
+        return Fault::new(namespace.clone(), error.to_string());
+    };
+    let name = match contradiction {
+        OptionsError::HistoryTooLarge => "history_size",
+        OptionsError::HistoryHalfSet if options.has_history() => "history_size",
+        OptionsError::HistoryHalfSet => "history_ttl",
+        OptionsError::MetaTtlTooShort => "history_meta_ttl",
+        OptionsError::PositionsWithoutHistory if options.force_recovery => "force_recovery",
+        OptionsError::PositionsWithoutHistory => "force_positioning",
+        OptionsError::LossyWithHistory => "slow_reader",
+        OptionsError::PushWithoutJoinLeave => "force_push_join_leave",
+        _ => return Fault::new(namespace.clone(), error.to_string()),
+    };
+    Fault::new(namespace.join(name), error.to_string())
+}
+
+fn origins(websocket: &WebSocket) -> Result<OriginPolicy, Fault> {
+    let mut origins = OriginPolicy::default();
+    for (key, entry) in entries(["websocket", "allowed_origins"], &websocket.allowed_origins) {
+        origins.admit(entry).map_err(|_| {
+            let want = "want scheme://host or scheme://host:port, \"*\" or \"null\"";
+            Fault::new(key, format!("{want}, not {entry:?}"))
+        })?;
+    }
+    Ok(origins)
+}
+
+fn subprotocols(websocket: &WebSocket) -> Result<Vec<String>, Fault> {
+    let names = &websocket.subprotocols;
+    for (n, (key, name)) in entries(["websocket", "subprotocols"], names).enumerate() {
+        if Response::new(Status::OK).subprotocol(name).is_err() {
+            let why = format!("{name:?} is not a token (RFC 6455 §4.1)");
+            return Err(Fault::new(key, why));
+        }
+        if names[..n].contains(name) {
+            return Err(Fault::new(key, format!("{name:?} is there twice")));
+        }
+    }
+    Ok(names.clone())
+}
+
+fn response_headers(websocket: &WebSocket) -> Result<Vec<(String, String)>, Fault> {
+    let lines = entries(
+        ["websocket", "response_headers"],
+        &websocket.response_headers,
+    );
+    let mut headers = Vec::new();
+    for (key, line) in lines {
+        let Some((name, value)) = line.split_once(':') else {
+            return Err(Fault::new(key, format!("want `Name: value`, not {line:?}")));
+        };
+        let value = value.trim_matches([' ', '\t']);
+        if let Err(error) = Response::new(Status::OK).header(name, value) {
+            return Err(Fault::new(key, format!("{line:?}: {error}")));
+        }
+        if is_ours(name) {
+            return Err(Fault::new(key, format!("{name} is the server's to set")));
+        }
+        headers.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(headers)
+}
+
+/// Headers that make a 101 a 101, or say how long a body is, which it has not.
+fn is_ours(header: &str) -> bool {
+    let header = header.to_ascii_lowercase();
+    let framing = [
+        "connection",
+        "content-length",
+        "fanfare-position",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    framing.contains(&header.as_str()) || header.starts_with("sec-websocket-")
+}
+
+/// No message repeats a key.
+fn api_keys(api: &Api) -> Result<Vec<String>, Fault> {
+    for (at, key) in entries(["api", "keys"], &api.keys) {
+        if key.len() < API_KEY_BYTES_MIN {
+            let why = format!("must have at least {API_KEY_BYTES_MIN} characters");
+            return Err(Fault::new(at, why));
+        }
+        // Others do not get through an `Authorization` header unchanged.
+        if !key.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Fault::new(at, "must be of visible ASCII characters alone"));
+        }
+    }
+    Ok(api.keys.clone())
+}
+
+/// Each entry of a list, with its key.
+fn entries<'a>(
+    list: [&'a str; 2],
+    entries: &'a [String],
+) -> impl Iterator<Item = (Key, &'a String)> {
+    let key = Key::from(list);
+    let numbered = entries.iter().enumerate();
+    numbered.map(move |(n, entry)| (key.join(&n.to_string()), entry))
+}
+
+fn assert_loopback(key: Key, listen: SocketAddr) -> Result<(), Fault> {
+    if listen.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    let why = format!("{listen} is no loopback address, and --dev listens on no other");
+    Err(Fault::new(key, why))
+}
+
+fn address(key: Key, text: &str) -> Result<SocketAddr, Fault> {
+    parse::address(text).map_err(|why| Fault::new(key, format!("{text:?}: {why}")))
+}
+
+fn seconds(key: Key, value: f64) -> Result<Duration, Fault> {
+    parse::seconds(value).map_err(|why| Fault::new(key, why))
+}
+
+fn seconds_or_zero(key: Key, value: f64) -> Result<Duration, Fault> {
+    parse::seconds_or_zero(value).map_err(|why| Fault::new(key, why))
+}

@@ -1,0 +1,84 @@
+//! What clients publish. In: a message of a subscriber. Out: a request for the engine, or why there is none.
+//!
+//! Never: publishes to a channel that the sender is not subscribed to.
+
+use bytes::Bytes;
+use fanfare_codec::{CloseCode, Message};
+use fanfare_hub::{Asker, Payload, Publish, Request, Tags, Ticket};
+
+use super::{PUBLISH, Push, token};
+use crate::clock::Time;
+use crate::codes;
+use crate::slab::ConnId;
+
+/// Why a message was not published: what its sender is closed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotPublished {
+    pub(crate) code: CloseCode,
+    pub(crate) reason: &'static str,
+}
+
+impl NotPublished {
+    const NOT_ALLOWED: Self = Self {
+        code: codes::PERMISSION_DENIED,
+        reason: "permission denied: the channel takes no messages of clients",
+    };
+    const TOO_LARGE: Self = Self {
+        code: CloseCode::MESSAGE_TOO_BIG,
+        reason: "the message is larger than a publication may be",
+    };
+    const TOO_MANY: Self = Self {
+        code: codes::TOO_MANY_REQUESTS,
+        reason: "too many requests wait for the engine",
+    };
+}
+
+impl Push {
+    /// Publishes a data message of `conn` to its channel. [`News::Failed`](super::News::Failed) comes if the
+    /// engine can't.
+    pub(crate) fn publish(
+        &mut self,
+        conn: ConnId,
+        message: Message<'_>,
+        now: Time,
+    ) -> Result<(), NotPublished> {
+        let subscription = self.table.any_of(token(conn));
+        let Some((channel, _)) = subscription.and_then(|id| self.table.subscription(id)) else {
+            return Err(NotPublished::NOT_ALLOWED);
+        };
+        let live = self.link.live.load();
+        let asker = Asker {
+            is_anonymous: true,
+            is_subscribed: true,
+        };
+        let Ok(options) = live.namespaces.resolve(channel) else {
+            return Err(NotPublished::NOT_ALLOWED); // a reload took the namespace away
+        };
+        if !options.allows_publish(asker) {
+            return Err(NotPublished::NOT_ALLOWED);
+        }
+        let (len, payload) = match message {
+            Message::Text(text) => (text.len(), Payload::text(text.to_owned())),
+            Message::Binary(bytes) => (bytes.len(), Payload::binary(Bytes::copy_from_slice(bytes))),
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => return Ok(()),
+        };
+        if len > live.publication_bytes_max {
+            return Err(NotPublished::TOO_LARGE);
+        }
+        let request = Request::Publish(Publish {
+            channel: channel.clone(),
+            payload,
+            tags: Tags::default(),
+            info: Some(self.link.client_ids.info(conn)),
+            retention: options.retention(),
+            idempotency_key: None,
+        });
+        let ticket = Ticket {
+            token: token(conn).0,
+            generation: PUBLISH,
+        };
+        self.published += 1;
+        let busy = self.request(Some(ticket), request, now);
+        busy.map_err(|_| NotPublished::TOO_MANY)
+    }
+}

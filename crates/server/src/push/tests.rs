@@ -1,0 +1,336 @@
+//! A worker's part, with a real engine and no sockets. In: subscribes, publishes. Out: what would be sent.
+//!
+//! Never: opens a socket.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use fanfare_codec::Message;
+use fanfare_hub::{
+    CatchUp, InboxLimits, MemoryConfig, MemoryEngine, Namespaces, Origins, PresenceStats, Since,
+    Target, UserId, Wake,
+};
+
+use super::*;
+use crate::config::{ApiAccess, Live};
+use crate::slab::Slab;
+
+#[derive(Debug)]
+struct NobodySleeps;
+
+impl Wake for NobodySleeps {
+    fn wake(&self) {}
+}
+
+/// What a connection was told: the frames, and which allocation they came from.
+type Told = (ConnId, Vec<u8>, *const Segment);
+
+struct World {
+    workers: Vec<Push>,
+    conns: Slab<()>,
+    now: Time,
+}
+
+impl World {
+    fn new(workers: u64, limits: InboxLimits) -> Self {
+        let mut namespaces = Namespaces::default();
+        let open = ChannelOptions {
+            allow_publish_for_subscriber: true,
+            allow_publish_for_anonymous: true,
+            presence: true,
+            ..ChannelOptions::default()
+        };
+        namespaces.set_unnamed(open.clone()).unwrap();
+        let kept = ChannelOptions {
+            history_size: 10,
+            history_ttl: std::time::Duration::from_secs(60),
+            history_meta_ttl: std::time::Duration::from_secs(60),
+            ..open
+        };
+        namespaces.add("kept", kept).unwrap();
+        namespaces.add("quiet", ChannelOptions::default()).unwrap();
+        let live: SharedLive = Arc::new(ArcSwap::from_pointee(Live {
+            namespaces,
+            origins: crate::config::OriginPolicy::default(),
+            subprotocols: Vec::new(),
+            response_headers: Vec::new(),
+            api: ApiAccess::Keys(Vec::new()),
+            publication_bytes_max: 100_000,
+        }));
+        let mut origins = Origins::default();
+        let inbox = |_| Arc::new(Inbox::new(limits, NobodySleeps));
+        let inboxes: Vec<Arc<Inbox>> = (0..workers).map(inbox).collect();
+        let posts: Vec<_> = inboxes
+            .into_iter()
+            .map(|inbox| (origins.add_worker(Arc::clone(&inbox)), inbox))
+            .collect();
+        let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new(MemoryConfig::new(1), origins));
+        let worker = |(number, (origin, inbox))| {
+            Push::new(Link {
+                engine: Arc::clone(&engine),
+                origin,
+                inbox,
+                live: Arc::clone(&live),
+                clock: Clock::start(),
+                client_ids: ClientIds::new(1, number),
+                gateway: crate::http::Gateway::closed(),
+                has_echo: false,
+            })
+        };
+        Self {
+            workers: (0..).zip(posts).map(worker).collect(),
+            conns: Slab::new(),
+            now: Time::from_millis(1),
+        }
+    }
+
+    fn options(&self, channel: &Channel) -> Arc<ChannelOptions> {
+        let live = self.workers[0].link.live.load_full();
+        Arc::clone(live.namespaces.resolve(channel).unwrap())
+    }
+
+    /// Requests a subscription of a new connection.
+    fn ask(&mut self, worker: usize, channel: &str, cohort: Cohort, catch_up: CatchUp) -> ConnId {
+        let conn = self.conns.insert(());
+        let channel = Channel::parse(channel).unwrap();
+        let options = self.options(&channel);
+        let wishes = Wishes { catch_up, cohort };
+        assert!(self.workers[worker].subscribe(conn, &channel, &options, wishes, self.now));
+        conn
+    }
+
+    fn subscribe(&mut self, worker: usize, channel: &str, cohort: Cohort) -> ConnId {
+        let conn = self.ask(worker, channel, cohort, CatchUp::Now);
+        let (_, news) = self.turn(worker);
+        assert!(matches!(news[..], [News::Welcome(who, _)] if who == conn));
+        conn
+    }
+
+    fn publish(&mut self, worker: usize, conn: ConnId, text: &str) {
+        let message = Message::Text(text);
+        assert_eq!(
+            self.workers[worker].publish(conn, message, self.now),
+            Ok(())
+        );
+    }
+
+    /// A worker's turn: what subscribers are told, and the news.
+    fn turn(&mut self, worker: usize) -> (Vec<Told>, Vec<News>) {
+        let push = &mut self.workers[worker];
+        let (mut told, mut news) = (Vec::new(), Vec::new());
+        let mut batch = Batch::default();
+        while push.drain(&mut batch) {
+            for delivery in &mut batch {
+                match push.take(delivery, self.now) {
+                    Some(News::TickIsFull) => fan_out(push, &mut told),
+                    other => news.extend(other),
+                }
+            }
+            fan_out(push, &mut told);
+        }
+        (told, news)
+    }
+}
+
+fn fan_out(push: &mut Push, told: &mut Vec<Told>) {
+    push.fan_out(|conn, segment, range, _| {
+        let bytes = &segment.bytes()[range.start as usize..range.end as usize];
+        told.push((conn, bytes.to_vec(), Arc::as_ptr(segment)));
+    });
+}
+
+#[test]
+fn a_tick_is_encoded_once_for_each_worker_and_cohort() {
+    let mut world = World::new(2, InboxLimits::default());
+    let a = world.subscribe(0, "kept:x", Cohort::Bare);
+    let b = world.subscribe(0, "kept:x", Cohort::Bare);
+    let c = world.subscribe(0, "kept:x", Cohort::Positioned);
+    let d = world.subscribe(1, "kept:x", Cohort::Bare);
+    for text in ["1", "22"] {
+        world.publish(1, d, text);
+    }
+    let (told, _) = world.turn(0);
+    let bare = b"\x81\x011\x81\x0222".to_vec();
+    let frames = |who| &told.iter().find(|told| told.0 == who).unwrap().1;
+    assert_eq!((frames(a), frames(b)), (&bare, &bare));
+    let positioned = frames(c);
+    assert!(positioned.ends_with(b" 22") && positioned.starts_with(b"\x81"));
+    let segment = |who| told.iter().find(|told| told.0 == who).unwrap().2;
+    assert_eq!(segment(a), segment(b));
+    assert_ne!(segment(a), segment(c));
+    let (told, _) = world.turn(1);
+    assert_eq!(told.len(), 1, "each once: {told:?}");
+    assert_eq!((told[0].0, &told[0].1), (d, &bare));
+}
+
+#[test]
+fn who_joins_within_a_tick_gets_what_comes_behind_its_answer() {
+    for channel in ["x", "kept:x"] {
+        let mut world = World::new(1, InboxLimits::default());
+        let first = world.subscribe(0, channel, Cohort::Bare);
+        world.publish(0, first, "1");
+        let late = world.ask(0, channel, Cohort::Bare, CatchUp::Now);
+        world.publish(0, first, "2");
+        let (told, news) = world.turn(0);
+        let welcomed = news
+            .iter()
+            .any(|n| matches!(n, News::Welcome(who, _) if *who == late));
+        assert!(welcomed, "{news:?}");
+        let frames = |who| {
+            told.iter()
+                .find(|told| told.0 == who)
+                .map(|told| &told.1[..])
+        };
+        assert_eq!(frames(first), Some(&b"\x81\x011\x81\x012"[..]));
+        assert_eq!(frames(late), Some(&b"\x81\x012"[..]));
+        // In the next tick it is like any other.
+        world.publish(0, first, "3");
+        let (told, _) = world.turn(0);
+        assert_eq!(told.len(), 2);
+        assert!(told.iter().all(|told| told.1 == b"\x81\x013"));
+    }
+}
+
+#[test]
+fn a_full_tick_is_told_before_the_next_delivery() {
+    let mut world = World::new(1, InboxLimits::default());
+    let conn = world.subscribe(0, "x", Cohort::Bare);
+    let text = "x".repeat(SEGMENT_BYTES_MAX / 2);
+    for _ in 0..5 {
+        world.publish(0, conn, &text);
+    }
+    let (told, _) = world.turn(0);
+    let lens: Vec<usize> = told.iter().map(|told| told.1.len() / text.len()).collect();
+    assert_eq!(lens, [2, 2, 1]);
+}
+
+#[test]
+fn who_comes_back_gets_what_it_missed_or_is_told() {
+    let mut world = World::new(1, InboxLimits::default());
+    let first = world.subscribe(0, "kept:x", Cohort::Bare);
+    for text in ["1", "2", "3"] {
+        world.publish(0, first, text);
+    }
+    let _ = world.turn(0);
+    let mut back = |offset| {
+        let since = Since {
+            offset,
+            epoch: None,
+        };
+        world.ask(0, "kept:x", Cohort::Bare, CatchUp::Since(since));
+        let (_, mut news) = world.turn(0);
+        let Some(News::Welcome(_, welcome)) = news.pop() else {
+            panic!("no welcome");
+        };
+        welcome
+    };
+    assert!(back(9).is_insufficient());
+    let welcome = back(1);
+    assert_eq!(welcome.position().unwrap().offset, 3);
+    let (mut replies, mut outbound) = (Vec::new(), crate::outbound::Outbound::default());
+    welcome.queue(&mut replies, &mut outbound);
+    assert_eq!(replies, b"\x81\x012\x81\x013");
+}
+
+#[test]
+fn an_inbox_that_overflows_tells_those_who_follow_positions() {
+    let limits = InboxLimits {
+        deliveries_max: 2,
+        ..InboxLimits::default()
+    };
+    let mut world = World::new(1, limits);
+    let kept = world.subscribe(0, "kept:x", Cohort::Bare);
+    let bare = world.subscribe(0, "x", Cohort::Bare);
+    for conn in [kept, bare] {
+        for text in ["1", "2", "3"] {
+            world.publish(0, conn, text);
+        }
+    }
+    let (told, _) = world.turn(0);
+    assert!(
+        told.iter().all(|told| told.0 != kept || told.1.is_empty()),
+        "{told:?}"
+    );
+    let push = &mut world.workers[0];
+    assert_eq!(push.next_insufficient(), Some(kept));
+    assert_eq!(push.next_insufficient(), None);
+}
+
+#[test]
+fn who_leaves_is_told_nothing_and_is_present_no_more() {
+    let mut world = World::new(1, InboxLimits::default());
+    let (a, b) = (
+        world.subscribe(0, "x", Cohort::Bare),
+        world.subscribe(0, "x", Cohort::Bare),
+    );
+    let mut present = |world: &mut World| {
+        let push = &world.workers[0];
+        let ticket = Ticket {
+            token: 0,
+            generation: 0,
+        };
+        let request = Request::PresenceStats(Channel::parse("x").unwrap());
+        push.request(Some(ticket), request, world.now).unwrap();
+        let mut batch = Batch::default();
+        assert!(world.workers[0].drain(&mut batch));
+        match batch.last() {
+            Some(Delivery::Answer(answer)) => match answer.outcome.unwrap() {
+                Response::PresenceStats(PresenceStats { clients, .. }) => clients,
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(present(&mut world), 2);
+    world.workers[0].leave(a, world.now);
+    world.publish(0, b, "1");
+    let (told, _) = world.turn(0);
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].0, b);
+    assert_eq!(present(&mut world), 1);
+    world.workers[0].leave(b, world.now);
+    assert!(world.workers[0].table.is_empty());
+}
+
+#[test]
+fn only_subscribers_publish_and_only_where_they_may() {
+    let mut world = World::new(1, InboxLimits::default());
+    let stranger = world.conns.insert(());
+    let conn = world.subscribe(0, "x", Cohort::Bare);
+    let quiet = world.subscribe(0, "quiet:x", Cohort::Bare);
+    let push = &mut world.workers[0];
+    let long = "x".repeat(100_001);
+    let mut code = |conn, text: &str| {
+        let refused = push.publish(conn, Message::Text(text), world.now);
+        refused.map_err(|refused| refused.code.0)
+    };
+    assert_eq!(code(conn, &long[1..]), Ok(()));
+    assert_eq!(code(conn, &long), Err(1009));
+    assert_eq!(code(quiet, "a"), Err(3507));
+    assert_eq!(code(stranger, "a"), Err(3507));
+}
+
+#[test]
+fn orders_are_for_anonymous_clients_or_one_of_them() {
+    let mut world = World::new(1, InboxLimits::default());
+    let (a, b) = (
+        world.subscribe(0, "x", Cohort::Bare),
+        world.subscribe(0, "y", Cohort::Bare),
+    );
+    let push = &world.workers[0];
+    let order = |user: &str, client| Order {
+        target: Target {
+            user: UserId::from(user),
+            client,
+        },
+        action: fanfare_hub::Action::Refresh { expire_at: None },
+    };
+    let meant = |order: &Order| [push.is_meant(order, a), push.is_meant(order, b)];
+    assert_eq!(meant(&order("", None)), [true, true]);
+    assert_eq!(meant(&order("u", None)), [false, false]);
+    let only_b = Some(push.link.client_ids.id(b));
+    assert_eq!(meant(&order("", only_b)), [false, true]);
+    let channel = Channel::parse("x").unwrap();
+    assert!(push.is_subscribed(a, Some(&channel)) && !push.is_subscribed(b, Some(&channel)));
+    assert!(push.is_subscribed(b, None));
+}

@@ -1,0 +1,162 @@
+//! Which requests open a WebSocket of the push server. In: a request. Out: a verdict, and for a subscriber a
+//! request to the engine.
+//!
+//! Everything is decided in front of the upgrade, where a status can say why (RFC 6455 §4.2.2, §10.2).
+//!
+//! Never: answers plain HTTP but where a WebSocket endpoint is.
+
+use std::fmt::Display;
+
+use fanfare_codec::handshake::{Request, Response, Status, Upgrade};
+use fanfare_hub::{Asker, CatchUp, Channel, ChannelOptions};
+use percent_encoding::percent_decode_str;
+
+use super::{Push, Wishes};
+use crate::clock::Time;
+use crate::config::Live;
+use crate::conn::Admitted;
+use crate::echo;
+use crate::service::Verdict;
+use crate::slab::ConnId;
+
+/// Where raw subscribers connect; their channel's name follows.
+const RAW: &str = "/raw/";
+const ECHO: &str = "/echo";
+
+/// A client without credentials, once it is subscribed.
+const ANONYMOUS: Asker = Asker {
+    is_anonymous: true,
+    is_subscribed: true,
+};
+
+impl Push {
+    /// Judges a request.
+    pub(crate) fn judge(
+        &mut self,
+        request: &Request<'_>,
+        admitted: Admitted,
+        conn: ConnId,
+        now: Time,
+    ) -> Verdict {
+        let path = request.path();
+        let channel = path.strip_prefix(RAW);
+        let is_echo = path == ECHO && self.link.has_echo;
+        if channel.is_none() && !is_echo {
+            return if request.wants_websocket() {
+                refuse(Status::NOT_FOUND, &"no such endpoint")
+            } else {
+                Verdict::HandOver
+            };
+        }
+        let upgrade = match request.upgrade() {
+            Ok(upgrade) => upgrade,
+            Err(error) => return Verdict::Refuse(Response::from(&error)),
+        };
+        if admitted == Admitted::Refused {
+            return Verdict::Refuse(echo::unavailable(&"too many connections"));
+        }
+        let live = self.link.live.load_full();
+        if !is_welcome(&live, &upgrade) {
+            return refuse(Status::FORBIDDEN, &"pages of this origin may not connect");
+        }
+        let response = accept(&live, &upgrade);
+        match channel {
+            None => Verdict::Echo(response),
+            Some(channel) => {
+                let query = request.query().unwrap_or_default();
+                match self.begin(&live, channel, query, conn, now) {
+                    Ok(()) => Verdict::Subscribe(Box::new(response)),
+                    Err(refusal) => Verdict::Refuse(refusal),
+                }
+            }
+        }
+    }
+
+    /// Asks the engine for the subscription that the URL names.
+    fn begin(
+        &mut self,
+        live: &Live,
+        channel: &str,
+        query: &str,
+        conn: ConnId,
+        now: Time,
+    ) -> Result<(), Response> {
+        let bad = |why: &dyn Display| Response::refusal(Status::BAD_REQUEST, why);
+        let name = percent_decode_str(channel).decode_utf8();
+        let name = name.map_err(|_| bad(&"a channel name is printable ASCII"))?;
+        let channel = Channel::parse(&name).map_err(|error| bad(&error))?;
+        let wishes = Wishes::parse(query).map_err(|error| bad(&error))?;
+        let options = live.namespaces.resolve(&channel);
+        let options = options.map_err(|error| Response::refusal(Status::NOT_FOUND, &error))?;
+        check(&channel, options, wishes)
+            .map_err(|(status, why)| Response::refusal(status, &why))?;
+        if self.subscribe(conn, &channel, options, wishes, now) {
+            Ok(())
+        } else {
+            Err(echo::unavailable(&"too many subscriptions are under way"))
+        }
+    }
+}
+
+/// Whether a client without credentials may subscribe as it wishes.
+fn check(
+    channel: &Channel,
+    options: &ChannelOptions,
+    wishes: Wishes,
+) -> Result<(), (Status, &'static str)> {
+    let forbidden = |why| Err((Status::FORBIDDEN, why));
+    if channel.is_private() {
+        return forbidden("the channel is private: it needs a token");
+    }
+    if !channel.is_for_user("") {
+        return forbidden("the channel is for certain users");
+    }
+    if !options.allows_subscribe(ANONYMOUS) {
+        return forbidden("the channel is not for anonymous clients");
+    }
+    if wishes.need_history() && !options.has_history() {
+        return Err((
+            Status::BAD_REQUEST,
+            "since, history, meta: the channel keeps no history",
+        ));
+    }
+    let reads_history = options.allows_history(ANONYMOUS);
+    match wishes.catch_up {
+        CatchUp::Last(_) if !reads_history => {
+            forbidden("history: not for anonymous clients of the channel")
+        }
+        CatchUp::Since(_) if !reads_history && !options.force_recovery => {
+            forbidden("since: not for anonymous clients of the channel")
+        }
+        CatchUp::Now | CatchUp::Since(_) | CatchUp::Last(_) => Ok(()),
+    }
+}
+
+/// Whether the page that a browser's script came from may connect; whoever names none is no browser.
+fn is_welcome(live: &Live, upgrade: &Upgrade<'_>) -> bool {
+    let host = upgrade.headers().first("Host").unwrap_or_default();
+    upgrade
+        .origin()
+        .is_none_or(|origin| live.origins.admits(origin, host))
+}
+
+/// The 101, with what the config adds to it.
+fn accept(live: &Live, upgrade: &Upgrade<'_>) -> Response {
+    let mut response = Response::switching_protocols(upgrade);
+    let is_known = |offered: &&str| live.subprotocols.iter().any(|known| known == offered);
+    if let Some(protocol) = upgrade.protocols().find(is_known) {
+        response = response
+            .subprotocol(protocol)
+            .expect("an upgrade offers tokens");
+    }
+    for (name, value) in &live.response_headers {
+        response = response
+            .header(name, value)
+            .expect("the config was checked");
+    }
+    response
+}
+
+fn refuse(status: Status, why: &dyn Display) -> Verdict {
+    Verdict::Refuse(Response::refusal(status, why))
+}

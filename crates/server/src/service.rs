@@ -1,0 +1,70 @@
+//! What a worker serves: the echo daemon's one endpoint, or the push server's. In: requests and messages of
+//! connections. Out: verdicts on requests; what becomes of messages.
+//!
+//! Never: touches a socket.
+
+use fanfare_codec::Message;
+use fanfare_codec::handshake::{Request, Response};
+
+use crate::clock::Time;
+use crate::conn::Admitted;
+use crate::echo;
+use crate::push::{NotPublished, Push};
+use crate::slab::ConnId;
+
+/// What a worker serves.
+#[derive(Debug)]
+pub(crate) enum Service {
+    /// Every upgrade is an echo.
+    Echo,
+    Push(Box<Push>),
+}
+
+/// What becomes of a connection with a request.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// It is answered, and ends.
+    Refuse(Response),
+    /// It is answered, and every message is echoed.
+    Echo(Response),
+    /// It is answered once its subscription is in place.
+    Subscribe(Box<Response>),
+    /// It is plain HTTP.
+    HandOver,
+}
+
+impl Service {
+    /// Judges a request; may ask the engine for a subscription of `conn`.
+    pub(crate) fn judge(
+        &mut self,
+        request: &Request<'_>,
+        admitted: Admitted,
+        conn: ConnId,
+        now: Time,
+    ) -> Verdict {
+        match self {
+            Self::Echo => echo::upgrade(request, admitted),
+            Self::Push(push) => push.judge(request, admitted, conn, now),
+        }
+    }
+
+    /// A data message of a subscriber.
+    pub(crate) fn publish(
+        &mut self,
+        conn: ConnId,
+        message: Message<'_>,
+        now: Time,
+    ) -> Result<(), NotPublished> {
+        match self {
+            Self::Echo => Ok(()), // it has no subscribers
+            Self::Push(push) => push.publish(conn, message, now),
+        }
+    }
+
+    /// `conn` subscribes to nothing any more.
+    pub(crate) fn leave(&mut self, conn: ConnId, now: Time) {
+        if let Self::Push(push) = self {
+            push.leave(conn, now);
+        }
+    }
+}
