@@ -7,10 +7,11 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{self, ExitCode};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use fanfare_hub::{Engine, Inbox, MemoryConfig, MemoryEngine, Origins, Wake};
@@ -19,8 +20,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::clock::Clock;
 use crate::config::{self, Config, ServeConfig, SharedLive, Sources};
-use crate::http::Gateway;
-use crate::limits::reserved_descriptors;
+use crate::http;
+use crate::limits::{HTTP_DESCRIPTORS, reserved_descriptors};
 use crate::listener::Listener;
 use crate::push::{ClientIds, Link, Push};
 use crate::reactor::{Admission, Parts, Reactor, WAKER};
@@ -94,9 +95,11 @@ struct Post {
 
 impl Ground {
     /// Signals, descriptors, sockets that listen; nobody accepts yet.
-    fn prepare(config: &Config) -> Result<Self, Failure> {
+    ///
+    /// `descriptors` are those that are needed beside workers and their connections.
+    fn prepare(config: &Config, descriptors: u64) -> Result<Self, Failure> {
         let signals = Signals::install().during(&"cannot handle signals")?;
-        let capacity = connection_capacity(config)?;
+        let capacity = connection_capacity(config, descriptors)?;
         let (listeners, addr) = Listener::bind_many(config.listen, config.workers.get())
             .during(&format_args!("cannot listen on {}", config.listen))?;
         let post = |listener| {
@@ -172,7 +175,7 @@ impl Ground {
 
 /// `fanfare echo`, until SIGTERM or SIGINT, and until every connection is closed or the drain timeout ends.
 pub(crate) fn echo(config: &Config) -> Result<(), Failure> {
-    let ground = Ground::prepare(config)?;
+    let ground = Ground::prepare(config, 0)?;
     let services = ground.posts.iter().map(|_| Service::Echo).collect();
     ground.run(config, services)?;
     tracing::info!("stopped");
@@ -182,23 +185,44 @@ pub(crate) fn echo(config: &Config) -> Result<(), Failure> {
 /// `fanfare serve`, as long; on SIGHUP, what `sources` say then.
 pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure> {
     let config = serve.daemon;
-    let ground = Ground::prepare(&config)?;
+    let ground = Ground::prepare(&config, HTTP_DESCRIPTORS)?;
+    let api_listener = serve.api_listen.map(bind_api).transpose()?;
     let seed = getrandom::u64()
         .map_err(io::Error::from)
         .during(&"cannot draw a random number")?;
     let live: SharedLive = Arc::new(ArcSwap::from_pointee(serve.live));
+
     let mut origins = Origins::default();
-    let mut links = Vec::new();
+    let mut posts = Vec::new();
     for post in &ground.posts {
         let bell = Bell(Arc::clone(&post.waker));
         let inbox = Arc::new(Inbox::new(serve.inbox, bell));
-        links.push((origins.add_worker(Arc::clone(&inbox)), inbox));
+        posts.push((origins.add_worker(Arc::clone(&inbox)), inbox));
     }
+    let mailbox = http::Mailbox::new(serve.inbox);
+    let api_origin = origins.add_caller(mailbox.inbox());
     let engine_config = MemoryConfig {
         seed,
         ..serve.engine
     };
     let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new(engine_config, origins));
+
+    let reloaded = Arc::clone(&live);
+    let running = serve.running;
+    let http = http::start(http::Setup {
+        mailbox,
+        engine: Arc::clone(&engine),
+        origin: api_origin,
+        clock: ground.clock,
+        live: Arc::clone(&live),
+        listener: api_listener,
+        admission: Arc::clone(&ground.admission),
+        workers: config.workers.get(),
+        body_bytes_max: serve.api_body_bytes_max,
+        stopping: ground.signals.requested(),
+        on_hangup: Box::new(move || config::reload(&sources, &running, &reloaded)),
+    })
+    .during(&"cannot start the HTTP thread")?;
     let service = |(worker, (origin, inbox))| {
         Service::Push(Box::new(Push::new(Link {
             engine: Arc::clone(&engine),
@@ -207,14 +231,26 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
             live: Arc::clone(&live),
             clock: ground.clock,
             client_ids: ClientIds::new(seed, worker),
-            gateway: Gateway,
+            gateway: http.gateway(),
             has_echo: serve.echo,
         })))
     };
-    let services = (0..).zip(links).map(service).collect();
+    let services = (0..).zip(posts).map(service).collect();
     ground.run(&config, services)?;
+    http.stop(HTTP_DRAIN);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What is under way when the last worker has ended is bounded work: it gets a moment.
+const HTTP_DRAIN: Duration = Duration::from_secs(1);
+
+fn bind_api(addr: SocketAddr) -> Result<TcpListener, Failure> {
+    let what = format_args!("cannot listen on {addr} (api.listen)");
+    let listener = TcpListener::bind(addr).during(&what)?;
+    let addr = listener.local_addr().during(&what)?;
+    tracing::info!("the API listens on http://{addr}");
+    Ok(listener)
 }
 
 /// Wakes a worker for its inbox.
@@ -250,7 +286,7 @@ fn spawn(number: usize, reactor: Reactor) -> Result<JoinHandle<()>, Failure> {
 }
 
 /// Raises the descriptor limit as far as it goes; gives how many connections fit under it.
-fn connection_capacity(config: &Config) -> Result<usize, Failure> {
+fn connection_capacity(config: &Config, others: u64) -> Result<usize, Failure> {
     let Rlimit { maximum, current } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: maximum,
@@ -260,7 +296,7 @@ fn connection_capacity(config: &Config) -> Result<usize, Failure> {
         Ok(()) => maximum,
         Err(_) => current,
     };
-    let reserved = reserved_descriptors(config.workers);
+    let reserved = reserved_descriptors(config.workers) + others;
     let fitting = limit.map_or(usize::MAX, |limit| {
         usize::try_from(limit.saturating_sub(reserved)).unwrap_or(usize::MAX)
     });

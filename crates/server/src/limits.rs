@@ -3,6 +3,7 @@
 //! Never: a limit that nothing enforces.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use fanfare_codec::UNCONSUMED_BYTES_MAX;
 use fanfare_codec::handshake::HeadLimits;
@@ -62,3 +63,60 @@ pub(crate) const API_KEY_BYTES_MIN: usize = 8;
 
 /// Events taken from the kernel at once.
 pub(crate) const EVENTS_PER_POLL: usize = 1024;
+
+/// Sockets that workers have handed over and the HTTP thread has not taken yet; past it the worker
+/// answers 503.
+pub(crate) const HANDOVERS_WAITING_MAX: usize = 256;
+
+/// Sockets handed over that the HTTP thread serves at once, one request each.
+pub(crate) const HANDOVERS_SERVED_MAX: usize = 1024;
+
+/// Connections of the API's own listener, one request at a time each; the kernel's backlog holds the rest.
+pub(crate) const API_CONNECTIONS_MAX: usize = 256;
+
+/// Descriptors of the HTTP thread but for sockets handed over, which count as connections already: a
+/// poller, its duplicate and its waker, signals, the API's listener and its connections, and one that is
+/// accepted past them.
+pub(crate) const HTTP_DESCRIPTORS: u64 = 8 + API_CONNECTIONS_MAX as u64;
+
+/// What hyper reads ahead: the longest head on the API's own listener.
+pub(crate) const HTTP_BUFFER_BYTES: usize = 64 << 10;
+
+/// Bodies under way, all together. A single one always fits.
+pub(crate) const BODIES_BYTES_MAX: usize = 256 << 20;
+
+/// An answer of the API.
+pub(crate) const ANSWER_BYTES_MAX: usize = 128 << 20;
+
+/// A refusal's line, which may quote the peer.
+pub(crate) const REFUSAL_BYTES_MAX: usize = 512;
+
+/// Channels of one broadcast.
+pub(crate) const BROADCAST_CHANNELS_MAX: usize = 10_000;
+
+/// Of them, those that the engine is asked about before it is waited for.
+pub(crate) const BROADCAST_ASKED_MAX: usize = 256;
+
+/// Commands of one batch.
+pub(crate) const BATCH_COMMANDS_MAX: usize = 1000;
+
+/// From the first byte of a head to its last, and silence before it on a connection that is kept.
+pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// From a head to the end of its body.
+pub(crate) const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// From a request to the engine to its answer.
+pub(crate) const ENGINE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// From a body to its answer, whatever it asks of the engine.
+pub(crate) const CALL_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Without the peer taking a byte of an answer.
+pub(crate) const HTTP_SEND_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// After the last answer, for a peer that still sends: closed at once, the answer would be lost on it.
+pub(crate) const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// What such a peer may still send.
+pub(crate) const LINGER_BYTES_MAX: usize = 64 << 20;

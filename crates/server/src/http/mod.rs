@@ -1,17 +1,63 @@
 //! Plain HTTP: everything that is no upgrade. In: sockets that workers hand over, and those of
 //! `api.listen`. Out: answers of the API.
 //!
+//! One thread with an event loop of its own (tokio, hyper, axum): what it does is rare beside what workers
+//! do, and a well-kept library does it better than we would.
+//!
+//! ```text
+//! worker ── Gateway::hand_over ──┐                       ┌─ /health, /ready
+//!                                ├─ Socket ─ connection ─┤
+//! api.listen ── accept ──────────┘                       └─ /api/… ── Caller ── engine
+//!                                                                        ↑
+//!                                                             Mailbox ── answers
+//! ```
+//!
 //! Never: upgrades a connection; holds up a worker.
 
-use std::net::TcpStream;
+mod access;
+mod api;
+mod body;
+mod caller;
+mod connection;
+mod error;
+#[cfg(test)]
+mod fixture;
+mod json;
+mod service;
+mod socket;
 
-use crate::reactor::Place;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener as StdTcpListener, TcpStream as StdTcpStream};
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use fanfare_hub::{Engine, OriginId};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::config::SharedLive;
+use crate::echo;
+use crate::limits::{HANDOVERS_SERVED_MAX, HANDOVERS_WAITING_MAX};
+use crate::reactor::{Admission, Place};
+
+use api::{Api, Node};
+use caller::Caller;
+use service::Service;
+
+pub(crate) use caller::Mailbox;
 
 /// A connection whose request is not the reactor's business.
 #[derive(Debug)]
 pub(crate) struct Handover {
     /// In no poller any more; it does not block.
-    pub(crate) socket: TcpStream,
+    pub(crate) socket: StdTcpStream,
     /// What was read from it: a whole request head, and what came with it.
     pub(crate) received: Vec<u8>,
     /// Counts it as open until it is dropped.
@@ -19,27 +65,128 @@ pub(crate) struct Handover {
 }
 
 impl Handover {
-    /// Answers 503 as far as the socket takes it at once.
+    /// Answers 503, as far as the socket takes it at once: nobody waits for it.
     pub(crate) fn refuse(self) {
-        use std::io::Write;
         let mut answer = Vec::new();
-        crate::echo::unavailable(&"too many requests are under way").encode(&mut answer);
-        let _ = (&self.socket).write(&answer); // a peer that does not take it learns from the end
+        echo::unavailable(&"too many requests are under way").encode(&mut answer);
+        let _ = (&self.socket).write(&answer); // a peer that does not take it sees the end
     }
 }
 
-/// Where workers hand connections over.
+/// What the HTTP thread works with.
+pub(crate) struct Setup {
+    /// Its inbox is `origin`'s.
+    pub(crate) mailbox: Mailbox,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) origin: OriginId,
+    pub(crate) clock: Clock,
+    pub(crate) live: SharedLive,
+    /// `api.listen`. With it `/api` is there alone, and 404 on sockets that are handed over.
+    pub(crate) listener: Option<StdTcpListener>,
+    /// For `info`, as is the number of workers.
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) workers: usize,
+    pub(crate) body_bytes_max: usize,
+    /// `/ready` says so.
+    pub(crate) stopping: Arc<AtomicBool>,
+    /// On SIGHUP, on the HTTP thread: it may take the time that it takes to read a file.
+    pub(crate) on_hangup: Box<dyn Fn() + Send>,
+}
+
+/// The HTTP thread.
+pub(crate) struct Server {
+    gateway: Gateway,
+    stop: oneshot::Sender<Duration>,
+    thread: JoinHandle<()>,
+    /// Where the API's own listener is bound.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the daemon has bound it"))]
+    listens_on: Option<SocketAddr>,
+}
+
+/// The way of a socket from a worker to the HTTP thread.
 #[derive(Clone, Debug)]
-pub(crate) struct Gateway;
+pub(crate) struct Gateway(mpsc::Sender<Handover>);
 
 impl Gateway {
     /// Nobody is behind it.
     #[cfg(test)]
     pub(crate) fn closed() -> Self {
-        Self
+        Self(mpsc::channel(1).0)
     }
 
+    /// Hands a connection over, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// It comes back if [`HANDOVERS_WAITING_MAX`] wait already, or the thread stops: 503 to the peer.
     pub(crate) fn hand_over(&self, handover: Handover) -> Result<(), Handover> {
-        Err(handover)
+        self.0.try_send(handover).map_err(|refused| match refused {
+            TrySendError::Full(handover) | TrySendError::Closed(handover) => handover,
+        })
     }
 }
+
+/// Starts the thread. SIGHUP is handled from here on, and nobody waits for the listener.
+///
+/// # Errors
+///
+/// The operating system's: no thread, no poller, no signal handler, or the listener is none.
+pub(crate) fn start(setup: Setup) -> io::Result<Server> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let (listener, hangups) = {
+        let _within = runtime.enter();
+        let listener = setup.listener.map(from_std).transpose()?;
+        (listener, signal(SignalKind::hangup())?)
+    };
+    let listens_on = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let served = Arc::new(Semaphore::new(HANDOVERS_SERVED_MAX));
+    let (caller, answers) = Caller::new(setup.mailbox, setup.engine, setup.origin, setup.clock);
+    let node = Node::new(setup.workers, setup.admission, Arc::clone(&served));
+    let api = Arc::new(Api::new(caller, setup.live, node, setup.body_bytes_max));
+    let (gateway, handovers) = mpsc::channel(HANDOVERS_WAITING_MAX);
+    let (stop, stops) = oneshot::channel();
+    let service = Service::new(&api, &setup.stopping, served, listener, handovers);
+    let on_hangup = setup.on_hangup;
+    let thread = thread::Builder::new()
+        .name("http".to_owned())
+        .spawn(move || {
+            run_or_end_process(runtime, service.run(answers, hangups, on_hangup, stops));
+        })?;
+    Ok(Server {
+        gateway: Gateway(gateway),
+        stop,
+        thread,
+        listens_on,
+    })
+}
+
+impl Server {
+    pub(crate) fn gateway(&self) -> Gateway {
+        self.gateway.clone()
+    }
+
+    /// Accepts nothing more, lets what is under way end within `drain`, and ends the thread. What workers
+    /// hand over from now on comes back to them.
+    pub(crate) fn stop(self, drain: Duration) {
+        let _ = self.stop.send(drain); // a thread that has failed has ended the process
+        self.thread
+            .join()
+            .expect("a thread that panics ends the process");
+    }
+}
+
+fn from_std(listener: StdTcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// If this thread fails, so does the process: workers would go on handing it connections.
+fn run_or_end_process(runtime: Runtime, service: impl Future<Output = ()>) {
+    let run = std::panic::AssertUnwindSafe(|| runtime.block_on(service));
+    if std::panic::catch_unwind(run).is_err() {
+        process::exit(1); // the panic hook has said where
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ impl World {
                 live: Arc::clone(&live),
                 clock: Clock::start(),
                 client_ids: ClientIds::new(1, number),
-                gateway: crate::http::Gateway::closed(),
+                gateway: Gateway::closed(),
                 has_echo: false,
             })
         };
@@ -263,7 +263,7 @@ fn who_leaves_is_told_nothing_and_is_present_no_more() {
         world.subscribe(0, "x", Cohort::Bare),
         world.subscribe(0, "x", Cohort::Bare),
     );
-    let mut present = |world: &mut World| {
+    let present = |world: &mut World| {
         let push = &world.workers[0];
         let ticket = Ticket {
             token: 0,

@@ -1,0 +1,226 @@
+//! The loop of the HTTP thread. In: sockets, answers, signals, a stop. Out: a task for each connection.
+//!
+//! Never: serves a connection itself; has more of them than the caps in `limits.rs`.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::Signal;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::time::{sleep, timeout};
+
+use super::Handover;
+use super::api::{self, Api};
+use super::connection::{self, Requests};
+use super::error::Refusal;
+use super::socket::Socket;
+use crate::limits::API_CONNECTIONS_MAX;
+
+/// How long accepting pauses when descriptors have run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the HTTP thread runs.
+pub(super) struct Service {
+    handovers: Handovers,
+    own: Option<Own>,
+    /// Each connection has a receiver: they tell it to end, and that it has not yet.
+    stopping: watch::Sender<bool>,
+}
+
+/// Sockets that come from workers.
+struct Handovers {
+    waiting: mpsc::Receiver<Handover>,
+    served: Arc<Semaphore>,
+    router: Router,
+}
+
+/// The API's own listener.
+struct Own {
+    listener: TcpListener,
+    served: Arc<Semaphore>,
+    router: Router,
+}
+
+impl Service {
+    pub(super) fn new(
+        api: &Arc<Api>,
+        stopping: &Arc<AtomicBool>,
+        served: Arc<Semaphore>,
+        listener: Option<TcpListener>,
+        waiting: mpsc::Receiver<Handover>,
+    ) -> Self {
+        let without_api = listener.is_some();
+        let own = listener.map(|listener| Own {
+            listener,
+            served: Arc::new(Semaphore::new(API_CONNECTIONS_MAX)),
+            router: router(Some(api), stopping),
+        });
+        Self {
+            handovers: Handovers {
+                waiting,
+                served,
+                router: router((!without_api).then_some(api), stopping),
+            },
+            own,
+            stopping: watch::Sender::new(false),
+        }
+    }
+
+    /// Serves until `stops` says how long what is under way may still take, and then that long at most.
+    /// `answers` brings the engine's answers for as long.
+    pub(super) async fn run(
+        mut self,
+        answers: impl Future<Output = ()>,
+        mut hangups: Signal,
+        on_hangup: Box<dyn Fn() + Send>,
+        stops: oneshot::Receiver<Duration>,
+    ) {
+        let mut answers = std::pin::pin!(answers);
+        let reloads = async {
+            while hangups.recv().await.is_some() {
+                on_hangup();
+            }
+            std::future::pending().await
+        };
+        let drain = tokio::select! {
+            drain = stops => drain.unwrap_or_default(), // nobody is left who could stop it
+            () = &mut answers => return,
+            () = reloads => return,
+            () = self.handovers.take_all(&self.stopping) => return,
+            () = accept_all(self.own.as_ref(), &self.stopping) => return,
+        };
+        self.own = None;
+        self.handovers.waiting.close();
+        let ends = async {
+            self.handovers.take_rest(&self.stopping).await;
+            self.stopping.send_replace(true);
+            self.stopping.closed().await;
+        };
+        tokio::select! {
+            ended = timeout(drain, ends) => if ended.is_err() {
+                tracing::info!("HTTP: {} connections are cut off", self.stopping.receiver_count());
+            },
+            () = &mut answers => {}
+        }
+    }
+}
+
+impl Handovers {
+    /// Takes sockets for ever.
+    async fn take_all(&mut self, stopping: &watch::Sender<bool>) {
+        self.take_rest(stopping).await;
+        std::future::pending().await
+    }
+
+    /// Takes sockets until no more can come.
+    async fn take_rest(&mut self, stopping: &watch::Sender<bool>) {
+        loop {
+            // Given back at once: a socket that is not there yet is not being served.
+            drop(self.served.acquire().await.expect("nobody closes it"));
+            let Some(handover) = self.waiting.recv().await else {
+                return;
+            };
+            let served = Arc::clone(&self.served).try_acquire_owned();
+            let served = served.expect("there was room, and nobody else takes it");
+            let Handover {
+                socket,
+                received,
+                place,
+            } = handover;
+            let socket = match TcpStream::from_std(socket) {
+                Ok(socket) => Socket::new(socket, received.into()),
+                Err(error) => {
+                    tracing::warn!("cannot poll a connection: {error}");
+                    continue;
+                }
+            };
+            let router = self.router.clone();
+            let stopping = stopping.subscribe();
+            tokio::spawn(async move {
+                connection::serve(socket, router, Requests::One, stopping).await;
+                drop((place, served)); // the socket is closed
+            });
+        }
+    }
+}
+
+/// Accepts for ever.
+async fn accept_all(own: Option<&Own>, stopping: &watch::Sender<bool>) {
+    let Some(own) = own else {
+        return std::future::pending().await;
+    };
+    let mut is_warned = false;
+    loop {
+        let served = Arc::clone(&own.served).acquire_owned().await;
+        let served = served.expect("nobody closes it");
+        let socket = match own.listener.accept().await {
+            Ok((socket, peer)) => {
+                tracing::debug!(%peer, "accepted for the API");
+                socket
+            }
+            // Its peer has gone already.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+            Err(error) => {
+                if !is_warned {
+                    tracing::warn!("the API does not accept for a moment: {error}");
+                }
+                is_warned = true;
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        is_warned = false;
+        // Without it an answer in two pieces would wait for the peer's acknowledgement.
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!("no TCP_NODELAY: {error}");
+        }
+        let socket = Socket::new(socket, bytes::Bytes::new());
+        let router = own.router.clone();
+        let stopping = stopping.subscribe();
+        tokio::spawn(async move {
+            connection::serve(socket, router, Requests::Any, stopping).await;
+            drop(served);
+        });
+    }
+}
+
+/// What is where. Without `api` there is none.
+pub(super) fn router(api: Option<&Arc<Api>>, stopping: &Arc<AtomicBool>) -> Router {
+    let probe = || Refusal::NotAllowed { allow: "GET, HEAD" };
+    let router = Router::new()
+        .route(
+            "/health",
+            get(|| async { "ok\n" }).fallback(move || async move { probe() }),
+        )
+        .route(
+            "/ready",
+            get(ready).fallback(move || async move { probe() }),
+        )
+        .with_state(Arc::clone(stopping))
+        .fallback(|| async { Refusal::NotFound });
+    match api {
+        None => router,
+        Some(api) => {
+            let methods = Router::new()
+                .route("/api/{method}", any(api::serve))
+                .with_state(Arc::clone(api));
+            router.merge(methods)
+        }
+    }
+}
+
+/// Whether new connections are wanted.
+async fn ready(State(stopping): State<Arc<AtomicBool>>) -> Response {
+    if stopping.load(Ordering::SeqCst) {
+        Refusal::Stopping.into_response()
+    } else {
+        "ok\n".into_response()
+    }
+}

@@ -1,0 +1,162 @@
+//! What the inbox brings. In: batches of deliveries. Out: turns for connections that are meant alone, and a
+//! `send` for each subscriber of a channel that has news.
+//!
+//! Never: encodes; keeps a delivery for later.
+
+use std::time::Duration;
+
+use fanfare_codec::CloseCode;
+use fanfare_hub::{Action, Batch, Order};
+
+use super::Reactor;
+use crate::clock::Time;
+use crate::codes;
+use crate::conn::{Conn, Fate, Told, Why};
+use crate::limits::BATCHES_PER_TURN_MAX;
+use crate::push::News;
+use crate::service::Service;
+use crate::slab::ConnId;
+
+/// How often the first worker lets the engine forget what is past its time.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What comes through the inbox.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    batch: Batch,
+    /// More may wait, and nothing will wake the worker for it.
+    pub(super) are_left: bool,
+    /// Subscribers that a tick has found to be too slow, or gone.
+    troubled: Vec<(ConnId, Trouble)>,
+    /// When the engine gets its next tick; never, from this worker, if it is not the first.
+    pub(super) upkeep_at: Option<Time>,
+}
+
+impl Deliveries {
+    /// `upkeep_at`: when the engine gets its first tick from this worker; none: from another.
+    pub(super) fn new(upkeep_at: Option<Time>) -> Self {
+        Self {
+            upkeep_at,
+            ..Self::default()
+        }
+    }
+}
+
+enum Trouble {
+    TooSlow,
+    Gone(Why),
+}
+
+impl Reactor {
+    /// Takes what the inbox holds, tells subscribers, and does what it says of single connections.
+    pub(super) fn deliver(&mut self) {
+        self.deliveries.are_left = false;
+        for _ in 0..BATCHES_PER_TURN_MAX {
+            let Service::Push(push) = &mut self.service else {
+                return;
+            };
+            if let Some(at) = self.deliveries.upkeep_at
+                && at <= self.now
+            {
+                push.tick_engine(self.now);
+                self.deliveries.upkeep_at = Some(self.now + UPKEEP_INTERVAL);
+            }
+            if !push.drain(&mut self.deliveries.batch) {
+                return;
+            }
+            self.hand_out();
+        }
+        self.deliveries.are_left = true;
+    }
+
+    /// Before a flood of its own connections fills the inbox: they are read no faster than they are told.
+    #[inline]
+    pub(super) fn deliver_if_crowded(&mut self) {
+        if let Service::Push(push) = &mut self.service
+            && push.is_crowded()
+            && push.drain(&mut self.deliveries.batch)
+        {
+            push.rouse();
+            self.hand_out();
+        }
+    }
+
+    fn hand_out(&mut self) {
+        while let Some(delivery) = self.deliveries.batch.next() {
+            let Service::Push(push) = &mut self.service else {
+                return;
+            };
+            match push.take(delivery, self.now) {
+                None => {}
+                Some(News::Welcome(id, welcome)) => {
+                    self.turn(id, |conn, cx| conn.on_welcome(welcome, cx));
+                }
+                Some(News::Failed(id, error)) => {
+                    self.turn(id, |conn, cx| conn.on_failed(error, cx))
+                }
+                Some(News::Order(order)) => self.obey(&order),
+                Some(News::TickIsFull) => self.fan_out(),
+            }
+        }
+        while let Service::Push(push) = &mut self.service
+            && let Some(id) = push.next_insufficient()
+        {
+            self.turn(id, Conn::on_insufficient);
+        }
+        self.fan_out();
+    }
+
+    /// Ends a tick: one `send` for each subscriber that is not behind.
+    fn fan_out(&mut self) {
+        let Service::Push(push) = &mut self.service else {
+            return;
+        };
+        let (conns, wheel, config) = (&mut self.conns, &mut self.wheel, &self.config);
+        let troubled = &mut self.deliveries.troubled;
+        let now = self.now;
+        push.fan_out(|id, segment, range, excess| {
+            let Some(conn) = conns.get_mut(id) else {
+                return;
+            };
+            match conn.tell(segment, range, excess, config, now) {
+                Told::All => {}
+                Told::Later => {
+                    if let Some(at) = conn.nearer_deadline(config) {
+                        wheel.arm(id.slot(), at);
+                    }
+                }
+                Told::TooSlow => troubled.push((id, Trouble::TooSlow)),
+                Told::Gone(why) => troubled.push((id, Trouble::Gone(why))),
+            }
+        });
+        while let Some((id, trouble)) = self.deliveries.troubled.pop() {
+            self.turn(id, |conn, cx| match trouble {
+                Trouble::TooSlow => conn.on_too_slow(cx),
+                Trouble::Gone(why) => Fate::Gone(why),
+            });
+        }
+    }
+
+    /// Does what the API wants to the connections that it means.
+    fn obey(&mut self, order: &Order) {
+        for id in self.conns.ids().collect::<Vec<_>>() {
+            let (Some(conn), Service::Push(push)) = (self.conns.get_mut(id), &self.service) else {
+                continue;
+            };
+            if !conn.is_subscriber() || !push.is_meant(order, id) {
+                continue;
+            }
+            match &order.action {
+                Action::Disconnect { code, reason } => {
+                    self.turn(id, |conn, cx| conn.close(CloseCode(*code), reason, cx));
+                }
+                // Its channel is all that a raw client is here for.
+                Action::Unsubscribe { channel, .. } if push.is_subscribed(id, channel.as_ref()) => {
+                    let code = codes::FORCE_DISCONNECT;
+                    self.turn(id, |conn, cx| conn.close(code, "unsubscribed", cx));
+                }
+                Action::Unsubscribe { .. } | Action::Subscribe { .. } | Action::Refresh { .. } => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! A worker: one thread, one poller, its own connections. In: readiness, deadlines, deliveries of its
+//! inbox, a request to stop. Out: turns for connections, and publications for their subscribers.
+//!
+//! A turn ends in a [`Fate`]: the connection waits for its next edge or deadline, wants another turn
+//! without either (the ready list), is handed over, or is gone.
+//!
+//! Never: touches a payload; blocks anywhere but in `poll`; holds a connection of another worker.
+
+mod accept;
+mod deliver;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::{Events, Poll, Token};
+
+use crate::clock::{Clock, Time};
+use crate::config::Config;
+use crate::conn::{Conn, Context, Fate, Readiness, Why};
+use crate::http::Handover;
+use crate::limits::{EVENTS_PER_POLL, RECEIVE_BUFFER_BYTES};
+use crate::listener::Listener;
+use crate::service::Service;
+use crate::shutdown::Stop;
+use crate::slab::{ConnId, Slab};
+use crate::timers::Wheel;
+
+pub(crate) use accept::{Admission, Place};
+
+use accept::{AcceptState, Accepting};
+use deliver::Deliveries;
+
+pub(crate) const WAKER: Token = Token(usize::MAX);
+const LISTENER: Token = Token(usize::MAX - 1);
+
+pub(crate) struct Reactor {
+    poll: Poll,
+    clock: Clock,
+    now: Time,
+    config: Config,
+    accepting: Accepting,
+    admission: Arc<Admission>,
+    service: Service,
+    stop: Stop,
+    /// Set once the stop is under way: when to give up on those who have not closed.
+    ends_at: Option<Time>,
+    conns: Slab<Conn>,
+    wheel: Wheel,
+    /// Connections whose next turn waits for nothing: their edge is used up, their socket is not.
+    ready: Vec<ConnId>,
+    receive_buffer: Box<[u8]>,
+    replies: Vec<u8>,
+    deliveries: Deliveries,
+}
+
+/// What a reactor is made of, beside its poller.
+pub(crate) struct Parts {
+    pub(crate) listener: Listener,
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) service: Service,
+    pub(crate) stop: Stop,
+    /// Of all workers one, if the service has an engine.
+    pub(crate) keeps_engine: bool,
+}
+
+impl Reactor {
+    pub(crate) fn new(poll: Poll, parts: Parts) -> io::Result<Self> {
+        let mut listener = parts.listener;
+        listener.register(poll.registry(), LISTENER)?;
+        let now = parts.clock.read();
+        Ok(Self {
+            now,
+            poll,
+            clock: parts.clock,
+            config: parts.config,
+            accepting: Accepting::new(listener),
+            admission: parts.admission,
+            service: parts.service,
+            stop: parts.stop,
+            ends_at: None,
+            conns: Slab::new(),
+            wheel: Wheel::new(),
+            ready: Vec::new(),
+            receive_buffer: vec![0; RECEIVE_BUFFER_BYTES].into(),
+            replies: Vec::new(),
+            deliveries: Deliveries::new(parts.keeps_engine.then_some(now)),
+        })
+    }
+
+    /// Serves until a stop is requested and every connection is gone.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_PER_POLL);
+        let (mut turns, mut expired) = (Vec::new(), Vec::new());
+        while !self.is_finished() {
+            match self.wait(&mut events) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                polled => polled?,
+            }
+            self.now = self.clock.read();
+            if let Service::Push(push) = &self.service {
+                push.rouse();
+            }
+            for event in &events {
+                match event.token() {
+                    WAKER => self.stop_if_requested(),
+                    LISTENER => self.accepting.on_edge(),
+                    token => {
+                        let readiness = Readiness {
+                            readable: event.is_readable(),
+                            writable: event.is_writable(),
+                            peer_closed: event.is_read_closed() || event.is_error(),
+                        };
+                        self.turn(token.into(), |conn, cx| conn.on_event(readiness, cx));
+                        self.deliver_if_crowded();
+                    }
+                }
+            }
+            std::mem::swap(&mut self.ready, &mut turns);
+            for id in turns.drain(..) {
+                self.turn(id, Conn::on_ready);
+                self.deliver_if_crowded();
+            }
+            self.wheel.expire(self.now, &mut expired);
+            for slot in expired.drain(..) {
+                if let Some(id) = self.conns.id_at(slot) {
+                    self.turn(id, Conn::on_deadline);
+                }
+            }
+            self.accept();
+            self.deliver();
+        }
+        Ok(())
+    }
+
+    fn is_finished(&self) -> bool {
+        self.ends_at
+            .is_some_and(|end| self.conns.len() == 0 || self.now >= end)
+    }
+
+    /// Waits for news, or for the next deadline; not at all if a turn is due.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let is_due = !self.ready.is_empty() || self.deliveries.are_left;
+        if is_due || self.accepting.state == AcceptState::Ready {
+            return self.poll.poll(events, Some(Duration::ZERO));
+        }
+        let accept = match self.accepting.state {
+            AcceptState::PausedUntil(at) => at,
+            AcceptState::Ready | AcceptState::WaitsForEdge => Time::NEVER,
+        };
+        let end = self.ends_at.unwrap_or(Time::NEVER);
+        let upkeep = self.deliveries.upkeep_at.unwrap_or(Time::NEVER);
+        let next = self.wheel.next().min(accept).min(end).min(upkeep);
+        let wait = (next != Time::NEVER).then(|| next.since(self.now));
+        self.poll.poll(events, wait)
+    }
+
+    /// Gives a connection its turn and does what it says.
+    #[inline]
+    fn turn(&mut self, id: ConnId, turn: impl FnOnce(&mut Conn, &mut Context<'_>) -> Fate) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return; // an event for one that went earlier in this batch
+        };
+        debug_assert!(self.replies.is_empty(), "the last turn left replies behind");
+        let mut cx = Context {
+            receive_buffer: &mut self.receive_buffer,
+            replies: &mut self.replies,
+            service: &mut self.service,
+            config: &self.config,
+            id,
+            now: self.now,
+        };
+        match turn(conn, &mut cx) {
+            Fate::Wait => {}
+            Fate::Again => self.ready.push(id),
+            Fate::Gone(why) => return self.remove(id, &why),
+            Fate::HandOver => return self.hand_over(id),
+        }
+        if let Some(at) = conn.nearer_deadline(&self.config) {
+            self.wheel.arm(id.slot(), at);
+        }
+    }
+
+    fn remove(&mut self, id: ConnId, why: &Why) {
+        tracing::debug!(conn = %id, "closed: {why}");
+        self.wheel.disarm(id.slot());
+        // Closing the descriptor takes it out of the poller.
+        if let Some(conn) = self.conns.remove(id)
+            && conn.is_subscriber()
+        {
+            self.service.leave(id, self.now);
+        }
+        self.admission.leave();
+        self.resume_accepting();
+    }
+
+    /// A connection whose request is plain HTTP.
+    fn hand_over(&mut self, id: ConnId) {
+        let (Service::Push(push), Some(conn)) = (&self.service, self.conns.remove(id)) else {
+            return;
+        };
+        self.wheel.disarm(id.slot());
+        let place = Place::of_admitted(&self.admission);
+        let (transport, received) = conn.into_parts();
+        let refused = match transport.into_socket(self.poll.registry()) {
+            Ok(socket) => push.hand_over(Handover {
+                socket,
+                received,
+                place,
+            }),
+            Err(error) => return tracing::debug!(conn = %id, "not handed over: {error}"),
+        };
+        match refused {
+            Ok(()) => tracing::debug!(conn = %id, "handed over"),
+            Err(handover) => handover.refuse(),
+        }
+        self.resume_accepting();
+    }
+
+    fn stop_if_requested(&mut self) {
+        if self.ends_at.is_some() || !self.stop.is_requested() {
+            return;
+        }
+        self.accepting.listener = None;
+        self.ends_at = Some(self.now + self.config.timeouts.drain);
+        for id in self.conns.ids().collect::<Vec<_>>() {
+            self.turn(id, Conn::on_stop);
+        }
+    }
+}
