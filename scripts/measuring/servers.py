@@ -61,6 +61,12 @@ def descriptors_limited(limit: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
 
+def byte_fields(pid: int, file: str) -> dict[str, int]:
+    """The lines `Name: 123 kB` of a file of a process in /proc, in bytes."""
+    lines = (line.split() for line in Path(f"/proc/{pid}/{file}").read_text().splitlines())
+    return {f[0].rstrip(":"): int(f[1]) * 1024 for f in lines if len(f) == 3 and f[2] == "kB"}
+
+
 def end(process: subprocess.Popen[str]) -> None:
     """Ends a process: asked first, then killed."""
     process.terminate()
