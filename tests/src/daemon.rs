@@ -1,12 +1,16 @@
-//! The `fanfare` daemon as a child process. In: its flags. Out: its address, its memory, its end.
+//! The `fanfare` daemon as a child process. In: its flags and config. Out: its addresses, its log, its
+//! memory, its end.
 //!
-//! Never: leaves a child behind.
+//! Never: leaves a child or a file behind.
 
+use crate::log::Log;
 use crate::{binaries, clock};
 use rustix::process::Signal;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// How long a daemon may take to listen or to end.
@@ -19,6 +23,9 @@ const POLL: Duration = Duration::from_millis(5);
 pub struct Daemon {
     child: Child,
     addr: SocketAddr,
+    api: SocketAddr,
+    log: Option<Log>,
+    config: Option<ConfigFile>,
 }
 
 impl Daemon {
@@ -28,27 +35,98 @@ impl Daemon {
     ///
     /// When it does not start or does not listen in time.
     pub fn echo(flags: &[&str]) -> io::Result<Self> {
-        // The port is free when we ask; should another process take it meanwhile, the daemon ends
-        // and the next port is tried.
-        let mut last = io::Error::other("no daemon was started");
-        for _ in 0..3 {
-            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-                .local_addr()?
-                .port();
-            let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self::started(|addr| {
             let mut command = Command::new(binaries::fanfare());
             command
                 .arg("echo")
                 .args(["--listen", &addr.to_string()])
-                .args(flags);
-            command
+                .args(flags)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .env("RUST_LOG", "error");
-            let mut daemon = Self {
+            Ok(Self {
                 child: command.spawn()?,
                 addr,
+                api: addr,
+                log: None,
+                config: None,
+            })
+        })
+    }
+
+    /// `fanfare serve` with this config and these further flags, listening on a free port of the loopback.
+    ///
+    /// `{api}` in the config becomes a second free address, which is where [`Self::api`] then points.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start or does not listen in time.
+    pub fn serve(config: &str, flags: &[&str]) -> io::Result<Self> {
+        Self::serve_in(config, flags, &[])
+    }
+
+    /// [`Self::serve`] with these variables in its environment, and no others of its own.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start or does not listen in time.
+    pub fn serve_in(
+        config: &str,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> io::Result<Self> {
+        Self::started(|addr| {
+            let api = if config.contains("{api}") {
+                free_address()?
+            } else {
+                addr
             };
+            let config = ConfigFile::new(&config.replace("{api}", &api.to_string()))?;
+            let mut command = fanfare();
+            command
+                .arg("serve")
+                .arg("--config")
+                .arg(config.path())
+                .args(["--listen", &addr.to_string()])
+                .args(flags)
+                .envs(environment.iter().copied());
+            let mut daemon = Self::spawned(command, addr)?;
+            daemon.api = api;
+            daemon.config = Some(config);
+            Ok(daemon)
+        })
+    }
+
+    /// What `command` starts, listening on `addr`, which it was told.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start or does not listen in time.
+    pub fn run(command: Command, addr: SocketAddr) -> io::Result<Self> {
+        let mut daemon = Self::spawned(command, addr)?;
+        daemon.listening()?;
+        Ok(daemon)
+    }
+
+    fn spawned(mut command: Command, addr: SocketAddr) -> io::Result<Self> {
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let log = child.stderr.take().map(Log::follow);
+        Ok(Self {
+            child,
+            addr,
+            api: addr,
+            log,
+            config: None,
+        })
+    }
+
+    /// The port is free when we ask; should another process take it meanwhile, the daemon ends and the
+    /// next port is tried.
+    fn started(start: impl Fn(SocketAddr) -> io::Result<Self>) -> io::Result<Self> {
+        let mut last = io::Error::other("no daemon was started");
+        for _ in 0..3 {
+            let mut daemon = start(free_address()?)?;
             match daemon.listening() {
                 Ok(()) => return Ok(daemon),
                 Err(error) => last = error,
@@ -65,7 +143,8 @@ impl Daemon {
                     "the daemon ended at once: {status}"
                 )));
             }
-            match TcpStream::connect(self.addr) {
+            let both = TcpStream::connect(self.addr).and_then(|_| TcpStream::connect(self.api));
+            match both {
                 Ok(_) => return Ok(()),
                 Err(error) if clock::now() > deadline => return Err(error),
                 Err(_) => std::thread::sleep(POLL), // a port that opens gives no event
@@ -77,6 +156,28 @@ impl Daemon {
     #[must_use]
     pub const fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where its API listens.
+    #[must_use]
+    pub const fn api(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// What it logs; only of `serve`.
+    #[must_use]
+    pub const fn log(&self) -> &Log {
+        self.log.as_ref().expect("the log of `serve` is followed")
+    }
+
+    /// Puts another config in the place of its config file; `{api}` is what it was.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn rewrite_config(&self, config: &str) -> io::Result<()> {
+        let file = self.config.as_ref().expect("`serve` has a config file");
+        file.write(&config.replace("{api}", &self.api.to_string()))
     }
 
     /// Its process.
@@ -147,5 +248,86 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The `fanfare` command, without input and without a setting that it could inherit.
+#[must_use]
+pub fn fanfare() -> Command {
+    let mut command = Command::new(binaries::fanfare());
+    command.stdin(Stdio::null()).env_remove("RUST_LOG");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("FANFARE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// What a command that ends by itself says; killed if it does not.
+///
+/// # Errors
+///
+/// When it does not start or end.
+pub fn output_of(mut command: Command) -> io::Result<Output> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let deadline = clock::now() + PATIENCE;
+    while child.try_wait()?.is_none() {
+        if clock::now() > deadline {
+            child.kill()?;
+            child.wait()?;
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        std::thread::sleep(POLL); // std has no wait with a deadline
+    }
+    child.wait_with_output()
+}
+
+/// An address of the loopback on which nobody listens.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// A file that is removed when dropped.
+#[derive(Debug)]
+pub struct ConfigFile(PathBuf);
+
+impl ConfigFile {
+    /// A file with this content.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn new(content: &str) -> io::Result<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("fanfare-tests-{}-{number}.toml", std::process::id());
+        let file = Self(std::env::temp_dir().join(name));
+        file.write(content)?;
+        Ok(file)
+    }
+
+    /// Whoever reads it meanwhile sees the old content or the new.
+    fn write(&self, content: &str) -> io::Result<()> {
+        let new = self.0.with_extension("new");
+        std::fs::write(&new, content)?;
+        std::fs::rename(new, &self.0)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for ConfigFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
     }
 }

@@ -8,12 +8,17 @@
     reason = "test code: a panic is a failed test and names its place"
 )]
 
+pub mod api;
 pub mod binaries;
 pub mod catalogue;
+pub mod client;
 pub mod clock;
 pub mod daemon;
 pub mod drivers;
+pub mod http;
 pub mod hub;
+pub mod log;
+pub mod push;
 pub mod report;
 pub mod texts;
 pub mod wire;

@@ -240,11 +240,13 @@ pub fn read_frame(bytes: &[u8], sender: Sender) -> Result<Option<(Received, usiz
     let Some(payload) = rest.get(..len) else {
         return Ok(None);
     };
-    let payload = payload
-        .iter()
-        .zip(key.iter().cycle())
-        .map(|(byte, key)| byte ^ key)
-        .collect();
+    let payload = match sender {
+        Sender::Server => payload.to_vec(),
+        Sender::Client => {
+            let pairs = payload.iter().zip(key.iter().cycle());
+            pairs.map(|(byte, key)| byte ^ key).collect()
+        }
+    };
     let frame = Received {
         opcode: first & 0x0F,
         fin: first & 0x80 != 0,

@@ -6,7 +6,7 @@
     reason = "a panic is a failed test and names its place"
 )]
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -14,100 +14,11 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use fanfare_tests::binaries::fanfare;
+use fanfare_tests::client::{Client, PATIENCE};
 use fanfare_tests::clock;
 use fanfare_tests::daemon::Daemon;
 use fanfare_tests::drivers::live_server::upgrade_request;
-use fanfare_tests::wire::{self, CLOSE, Frame, Head, PING, Received, Sender};
-
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A client that reads frames one at a time.
-struct Client {
-    socket: TcpStream,
-    received: Vec<u8>,
-}
-
-impl Client {
-    fn connect(addr: SocketAddr) -> Self {
-        let socket = TcpStream::connect(addr).unwrap();
-        socket.set_nodelay(true).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self {
-            socket,
-            received: Vec::new(),
-        }
-    }
-
-    fn open(addr: SocketAddr) -> Self {
-        let mut client = Self::connect(addr);
-        client.send(upgrade_request().as_bytes());
-        assert_eq!(client.head().unwrap().status(), Some(101));
-        client
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        self.socket.write_all(bytes).unwrap();
-    }
-
-    fn say(&mut self, frame: &Frame) {
-        self.send(&frame.encode(Sender::Client));
-    }
-
-    /// More bytes; `None` at the end of the stream, however it ended.
-    fn more(&mut self) -> Option<()> {
-        let mut buffer = [0; 64 << 10];
-        match self.socket.read(&mut buffer) {
-            Ok(0) => None,
-            Ok(n) => {
-                self.received.extend_from_slice(&buffer[..n]);
-                Some(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => None,
-            Err(error) => panic!("no end and no bytes: {error}"),
-        }
-    }
-
-    fn head(&mut self) -> Option<Head> {
-        loop {
-            if let Some(head) = wire::read_head(&self.received) {
-                self.received.drain(..head.len);
-                return Some(head);
-            }
-            self.more()?;
-        }
-    }
-
-    fn frame(&mut self) -> Option<Received> {
-        loop {
-            if let Some((frame, len)) = wire::read_frame(&self.received, Sender::Server).unwrap() {
-                self.received.drain(..len);
-                return Some(frame);
-            }
-            self.more()?;
-        }
-    }
-
-    #[track_caller]
-    fn expect_close(&mut self, code: u16) {
-        let frame = self.frame().expect("a close frame");
-        assert_eq!(
-            (frame.opcode, &frame.payload[..2]),
-            (CLOSE, &code.to_be_bytes()[..])
-        );
-    }
-
-    #[track_caller]
-    fn expect_end(&mut self) {
-        while self.more().is_some() {}
-        assert_eq!(self.received, b"", "more than was expected");
-    }
-
-    #[track_caller]
-    fn expect_echo(&mut self, text: &str) {
-        self.say(&Frame::text(text));
-        assert_eq!(self.frame().unwrap().payload, text.as_bytes());
-    }
-}
+use fanfare_tests::wire::{Frame, PING, Sender};
 
 fn run(args: &[&str]) -> Output {
     let mut command = Command::new(fanfare());

@@ -2,7 +2,7 @@
 //! Out: batches, and one wake-up for each sleep.
 //!
 //! An engine fills it under the channel's lock, so that what it holds of a channel is in the channel's
-//! order, and wakes its owner when the lock is free. Publications, joins and leaves are bounded by number
+//! order, and wakes its owner when the lock is free. Publications are bounded by number
 //! and bytes. One that does not fit leaves a [`Missed`] in its place: it says that whoever was subscribed
 //! there, and follows the offsets, has missed something, and it says nothing of those whose answer stands
 //! behind it. Answers always fit: their number is bounded by the requests that the owner may have open.
@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::channel::Channel;
 use crate::engine::{Answer, Busy, EngineError, Response};
 use crate::limits::{
-    INBOX_BYTES_MAX, INBOX_DELIVERIES_MAX, INBOX_MARKS_MAX, INBOX_ORDERS_MAX, INBOX_REQUESTS_MAX,
+    INBOX_BYTES_MAX, INBOX_DELIVERIES_MAX, INBOX_EVENTS_MAX, INBOX_MARKS_MAX, INBOX_ORDERS_MAX,
+    INBOX_REQUESTS_MAX,
 };
 use crate::order::Order;
 use crate::presence::ClientInfo;
@@ -76,12 +77,14 @@ pub trait Wake: Send + Sync + fmt::Debug {
 /// The caps of an inbox.
 #[derive(Clone, Copy, Debug)]
 pub struct InboxLimits {
-    /// Publications, joins and leaves that wait.
+    /// Publications that wait.
     pub deliveries_max: usize,
     /// Their payload bytes. One publication always fits if no other waits.
     pub bytes_max: usize,
     /// Requests whose answers the owner has not taken.
     pub requests_max: usize,
+    /// Joins and leaves that wait: their number is no reason to miss a publication.
+    pub events_max: usize,
     /// Orders that wait.
     pub orders_max: usize,
     /// Channels that are marked by name.
@@ -92,6 +95,7 @@ impl Default for InboxLimits {
     fn default() -> Self {
         Self {
             deliveries_max: INBOX_DELIVERIES_MAX,
+            events_max: INBOX_EVENTS_MAX,
             bytes_max: INBOX_BYTES_MAX,
             requests_max: INBOX_REQUESTS_MAX,
             orders_max: INBOX_ORDERS_MAX,
@@ -143,8 +147,8 @@ impl ExactSizeIterator for Batch {}
 #[derive(Debug, Default)]
 struct Queue {
     deliveries: VecDeque<Delivery>,
-    /// Of them publications, joins and leaves.
-    bounded: usize,
+    publications: usize,
+    events: usize,
     bytes: usize,
     answers: usize,
     orders: usize,
@@ -167,7 +171,7 @@ impl Queue {
 
     fn takes(&self, bytes: usize, limits: &InboxLimits) -> bool {
         let bytes_fit = self.bytes == 0 || self.bytes.saturating_add(bytes) <= limits.bytes_max;
-        self.bounded < limits.deliveries_max && bytes_fit
+        self.publications < limits.deliveries_max && bytes_fit
     }
 
     /// Marks `channel` here, unless a mark already stands behind everyone who is subscribed.
@@ -228,7 +232,8 @@ impl Inbox {
             batch.deliveries.append(&mut queue.deliveries);
         }
         let answers = std::mem::take(&mut queue.answers);
-        queue.bounded = 0;
+        queue.publications = 0;
+        queue.events = 0;
         queue.bytes = 0;
         queue.orders = 0;
         if !queue.marked.is_empty() {
@@ -279,7 +284,7 @@ impl Inbox {
         if !queue.takes(bytes, &self.limits) {
             return queue.mark(channel, &self.limits);
         }
-        queue.bounded += 1;
+        queue.publications += 1;
         queue.bytes += bytes;
         queue.push(Delivery::Publication {
             channel: channel.clone(),
@@ -294,11 +299,11 @@ impl Inbox {
             Delivery::Join { .. } | Delivery::Leave { .. }
         ));
         let mut queue = self.lock();
-        if !queue.takes(0, &self.limits) {
+        if queue.events >= self.limits.events_max {
             queue.events_lost += 1;
             return Owner::Awake;
         }
-        queue.bounded += 1;
+        queue.events += 1;
         queue.push(event)
     }
 
@@ -504,7 +509,10 @@ mod tests {
 
     #[test]
     fn events_that_do_not_fit_are_counted() {
-        let inbox = inbox(|limits| limits.deliveries_max = 2);
+        let inbox = inbox(|limits| {
+            limits.events_max = 2;
+            limits.deliveries_max = 0; // is not theirs
+        });
         for is_join in [true, false, true] {
             let _ = inbox.push_event(event("a", is_join));
         }

@@ -56,8 +56,11 @@ pub const IDEMPOTENCY_KEYS_MAX: usize = 1 << 20;
 /// How long an idempotency key is remembered, by default.
 pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(300);
 
-/// Publications, joins and leaves that wait in one inbox, by default.
+/// Publications that wait in one inbox, by default.
 pub const INBOX_DELIVERIES_MAX: usize = 1 << 16;
+
+/// Joins and leaves that wait in one inbox, by default.
+pub const INBOX_EVENTS_MAX: usize = 1 << 14;
 
 /// Payload bytes that wait in one inbox, by default. A single publication always fits an empty one.
 pub const INBOX_BYTES_MAX: usize = 64 << 20;

@@ -1,7 +1,7 @@
 //! The life of the process. In: a config. Out: workers that run, and all end.
 //!
-//! The main thread is the first worker, and with one worker the only thread: the kernel spares a
-//! process with one thread the reference count of every descriptor it is handed.
+//! The main thread is the first worker. With one worker `fanfare echo` has no other thread: the kernel spares
+//! such a process the reference count of every descriptor it is handed. `fanfare serve` has one more, for HTTP.
 //!
 //! Never: waits for a peer longer than the drain timeout.
 
@@ -55,7 +55,7 @@ impl fmt::Display for Failure {
                 descriptors,
             } => write!(
                 f,
-                "--max-connections {wanted} needs {descriptors} descriptors; raise the limit \
+                "max_connections {wanted} (--max-connections) needs {descriptors} descriptors; raise the limit \
                  first: ulimit -n {descriptors}"
             ),
         }
@@ -122,7 +122,9 @@ impl Ground {
     }
 
     /// Runs a worker at each post, until all have ended.
-    fn run(self, config: &Config, services: Vec<Service>) -> Result<(), Failure> {
+    ///
+    /// Out: how long what is left may take to end.
+    fn run(self, config: &Config, services: Vec<Service>) -> Result<Duration, Failure> {
         let Self {
             signals,
             clock,
@@ -162,14 +164,14 @@ impl Ground {
             "listening on ws://{}",
             self.addr
         );
-        reactor.run().during(&"cannot poll")?;
+        let ends_at = reactor.run().during(&"cannot poll")?;
         for thread in threads {
             thread
                 .join()
                 .expect("a worker that panics ends the process");
         }
         drop((wakers, own.waker));
-        Ok(())
+        Ok(ends_at.since(clock.read()))
     }
 }
 
@@ -187,9 +189,12 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
     let config = serve.daemon;
     let ground = Ground::prepare(&config, HTTP_DESCRIPTORS)?;
     let api_listener = serve.api_listen.map(bind_api).transpose()?;
-    let seed = getrandom::u64()
-        .map_err(io::Error::from)
-        .during(&"cannot draw a random number")?;
+    let random = || {
+        let number = getrandom::u64().map_err(io::Error::from);
+        number.during(&"cannot draw a random number")
+    };
+    // Epochs are public, and tell their seed: nothing else may come from it.
+    let client_seed = random()?;
     let live: SharedLive = Arc::new(ArcSwap::from_pointee(serve.live));
 
     let mut origins = Origins::default();
@@ -202,7 +207,8 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
     let mailbox = http::Mailbox::new(serve.inbox);
     let api_origin = origins.add_caller(mailbox.inbox());
     let engine_config = MemoryConfig {
-        seed,
+        seed: random()?,
+        shard_seed: random()?,
         ..serve.engine
     };
     let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new(engine_config, origins));
@@ -230,20 +236,17 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
             inbox,
             live: Arc::clone(&live),
             clock: ground.clock,
-            client_ids: ClientIds::new(seed, worker),
+            client_ids: ClientIds::new(client_seed, worker),
             gateway: http.gateway(),
             has_echo: serve.echo,
         })))
     };
     let services = (0..).zip(posts).map(service).collect();
-    ground.run(&config, services)?;
-    http.stop(HTTP_DRAIN);
+    let left = ground.run(&config, services)?;
+    http.stop(left);
     tracing::info!("stopped");
     Ok(())
 }
-
-/// What is under way when the last worker has ended is bounded work: it gets a moment.
-const HTTP_DRAIN: Duration = Duration::from_secs(1);
 
 fn bind_api(addr: SocketAddr) -> Result<TcpListener, Failure> {
     let what = format_args!("cannot listen on {addr} (api.listen)");
@@ -271,7 +274,7 @@ fn spawn(number: usize, reactor: Reactor) -> Result<JoinHandle<()>, Failure> {
     let work = move || {
         let run = std::panic::AssertUnwindSafe(|| reactor.run());
         match std::panic::catch_unwind(run) {
-            Ok(Ok(())) => {}
+            Ok(Ok(_)) => {}
             Ok(Err(error)) => {
                 tracing::error!("cannot poll: {error}");
                 process::exit(1);

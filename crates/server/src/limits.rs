@@ -36,8 +36,11 @@ pub(crate) const LISTEN_BACKLOG: i32 = 4096;
 /// taken from the inbox. A segment is at most that and one publication long.
 pub(crate) const SEGMENT_BYTES_MAX: usize = 64 << 10;
 
-/// Publishes of a worker's own connections before it drains its inbox: an inbox holds many more.
+/// Publishes of a worker's own connections, and their bytes, before it drains its inbox and reads on: an inbox
+/// holds many more.
 pub(crate) const PUBLISHES_PER_TICK_MAX: usize = 1024;
+/// See [`PUBLISHES_PER_TICK_MAX`].
+pub(crate) const PUBLISHED_BYTES_PER_TICK_MAX: usize = 4 << 20;
 
 /// Batches taken from the inbox before connections get their turn.
 pub(crate) const BATCHES_PER_TURN_MAX: usize = 8;
@@ -69,7 +72,7 @@ pub(crate) const EVENTS_PER_POLL: usize = 1024;
 pub(crate) const HANDOVERS_WAITING_MAX: usize = 256;
 
 /// Sockets handed over that the HTTP thread serves at once, one request each.
-pub(crate) const HANDOVERS_SERVED_MAX: usize = 1024;
+pub(crate) const HANDOVERS_SERVED_MAX: usize = 4096;
 
 /// Connections of the API's own listener, one request at a time each; the kernel's backlog holds the rest.
 pub(crate) const API_CONNECTIONS_MAX: usize = 256;
@@ -116,7 +119,7 @@ pub(crate) const CALL_TIME_MAX: Duration = Duration::from_secs(30);
 pub(crate) const HTTP_SEND_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// After the last answer, for a peer that still sends: closed at once, the answer would be lost on it.
-pub(crate) const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
+pub(crate) const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// What such a peer may still send.
 pub(crate) const LINGER_BYTES_MAX: usize = 64 << 20;

@@ -48,6 +48,14 @@ impl Service {
         }
     }
 
+    /// Whether publications are to be told before more are taken.
+    pub(crate) fn is_crowded(&self) -> bool {
+        match self {
+            Self::Echo => false,
+            Self::Push(push) => push.is_crowded(),
+        }
+    }
+
     /// A data message of a subscriber.
     pub(crate) fn publish(
         &mut self,
@@ -58,6 +66,14 @@ impl Service {
         match self {
             Self::Echo => Ok(()), // it has no subscribers
             Self::Push(push) => push.publish(conn, message, now),
+        }
+    }
+
+    /// The largest message that a subscriber may publish.
+    pub(crate) fn publication_bytes_max(&self) -> u64 {
+        match self {
+            Self::Echo => u64::MAX,
+            Self::Push(push) => push.publication_bytes_max(),
         }
     }
 

@@ -2,12 +2,17 @@
 //!
 //! Never: opens a socket or a file.
 
+use std::str::FromStr;
+
 use clap::Args;
 
 use super::DialArgs;
 use super::Usage;
 use super::args::{OutputArgs, RunArgs, count, rate};
-use crate::payload::{SERIES_MAX, STAMP_BYTES, Sizes};
+use super::cuts::CutArgs;
+use super::publish::PublishArgs;
+use crate::payload::{Envelope, SERIES_MAX, STAMP_BYTES, Sizes};
+use crate::scenario::fanout::Layout;
 
 /// Publishes to the channels of a server that broadcasts, and follows every publication to every
 /// subscriber
@@ -15,21 +20,48 @@ use crate::payload::{SERIES_MAX, STAMP_BYTES, Sizes};
 #[command(after_help = "Examples:
   loadgen fanout ws://127.0.0.1:9001/{channel} --subscribers 20 --rate 100 --duration 1 --warmup 0.3
   loadgen fanout ws://127.0.0.1:9001/{channel} --subscribers 20 --channels 4 --publishers 4 --threads 2 --rate 100 --poisson --duration 1 --warmup 0.3
+  loadgen fanout 'ws://127.0.0.1:9001/{channel}?meta=1' --delivery '{position} {payload}' --burst 5 --subscribers 20 --rate 100 --duration 1 --warmup 0.3
+  loadgen fanout ws://127.0.0.1:9001/{channel} --cut-rate 20 --cut-pause 0.1 --subscribers 20 --rate 100 --duration 1 --warmup 0.3
+  loadgen fanout 'ws://127.0.0.1:9001/{channel}?meta=1' --delivery '{position} {payload}' --cut-rate 20 --resume 'since={position}' --subscribers 20 --rate 100 --duration 1 --warmup 0.3
+  loadgen fanout ws://127.0.0.1:9001/{channel} --stalled 10% --subscribers 20 --rate 100 --duration 1 --warmup 0.3
 
 With a push server that publishes over HTTP (/connection is the server's WebSocket):
   $ loadgen fanout ws://HOST/connection/{channel} --channels 10 --publish-http http://HOST/api/publish \\
       --publish-header 'X-API-Key: KEY' --publish-json '{\"channel\":\"{channel}\",\"data\":\"{payload}\"}'
+
+  Where it takes base64 (b64data) and gives bytes: --publish-json '{\"channel\":\"{channel}\",\"b64data\":\"{b64payload}\"}'
 
 The URL is the subscription: each subscriber gets what is published to the channel in its URL.
 Publishers are WebSockets of the same URL, each on one channel, beside the subscribers; what the
 server sends back to them is not looked at. With --publish-http they are HTTP clients, each with one
 connection, that reach every channel.
 
+With --delivery the server may tell more than the payload: '\"{payload}\"' is a payload that is told as a
+JSON string. '{position} {payload}' also tells where in the channel a publication stands; a position, of
+64 bytes at most, ends where the text behind it begins. A message that is a position alone, as servers
+greet with, is no fault.
+
 Open loop: publications have their times, whatever the server does. The latency of a delivery runs
 from there to just after the receive call of the subscriber. For each publication that reached all
 subscribers of its channel, the first, the median, the 99th percentile and the last of its deliveries
 are told; printed is the median over the publications. The first publication leaves 0.2 s after the
 last connection is open, or at the end of the warm-up: some servers subscribe after the upgrade.
+
+With --cut-rate subscribers are cut, by a reset or without a close frame, while the load is on. With
+--resume one that knows its position comes back there and is owed all that was published across the cut,
+once and in order; what it had not read before the cut has to come again. The latency of what it gets late
+has the time in it that it was away. Else it comes back as a new one, and is owed what is published from
+its 101 on. Told is how long it took from when it was to connect again to its 101. At the end those that
+are on their way back are waited for, --timeout at most.
+
+A server that cannot bring all may end the connection with a code of --told, at any time. That is counted
+as told and is no fault; what was to come is no gap, what was left out before a later one is. The
+subscriber comes back as a new one.
+
+With --stalled some subscribers, spread evenly over the channels, connect with a small receive buffer and
+never read: what is published to them has to wait at the server. They count for nothing; that the server
+ends them is no fault, and is told with the close codes. In the end they read what is there, for 0.2 s,
+since a close may wait behind it.
 
 A run that lost anything exits 1. What can be lost, each counted once, in the whole run:
   gap                  a subscriber did not get a publication before --timeout was over
@@ -39,7 +71,8 @@ A run that lost anything exits 1. What can be lost, each counted once, in the wh
   refused              the HTTP endpoint did not take a publication; nobody is to get it then
   connect, handshake   connections that were not made, or not upgraded
   protocol, closed     connections that broke RFC 6455, or that the server ended: what is published
-                       after that is no gap")]
+                       after that is no gap; a subscriber that cannot connect again stays away
+  timeout              a cut subscriber was not back when --timeout was over; it has no gaps beside that")]
 pub(crate) struct FanoutArgs {
     /// Where the server is: ws://HOST:PORT/PATH, in which {channel} stands for the channel
     #[arg(value_name = "URL")]
@@ -69,6 +102,11 @@ pub(crate) struct FanoutArgs {
     #[arg(long)]
     pub(crate) poisson: bool,
 
+    /// Publications at each arrival, back to back: one send of so many messages, or so many POSTs; the
+    /// rate stays that of publications
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count(1 << 16))]
+    pub(crate) burst: u32,
+
     /// Payload bytes of each publication, 24 at least: 64, 24..1024 (uniform), lognormal:MEDIAN,SIGMA
     /// or @FILE (a size a line); all of it is letters, digits, - and _
     #[arg(long, value_name = "BYTES", default_value = "64", value_parser = str::parse::<Sizes>)]
@@ -78,22 +116,20 @@ pub(crate) struct FanoutArgs {
     #[arg(long)]
     pub(crate) binary: bool,
 
-    /// Publish with POST requests to this URL: http://HOST:PORT/PATH, {channel} stands for the channel
-    #[arg(long, value_name = "URL")]
-    pub(crate) publish_http: Option<String>,
+    /// How the server tells a publication to a subscriber: a text with {payload} in it once, and in front
+    /// of that once {position} if the server says where in the channel it stands
+    #[arg(long, value_name = "TEMPLATE", default_value = "{payload}", value_parser = envelope)]
+    pub(crate) delivery: Envelope,
 
-    /// Add a header to these requests
-    #[arg(long, value_name = "NAME: VALUE", requires = "publish_http")]
-    publish_header: Vec<String>,
+    /// So many of the subscribers, or N% of them, connect and never read
+    #[arg(long, value_name = "N", default_value = "0", value_parser = str::parse::<Stalled>)]
+    stalled: Stalled,
 
-    /// Send this body, in which {channel} and {payload} stand for both, instead of the payload
-    #[arg(
-        long,
-        value_name = "TEMPLATE",
-        requires = "publish_http",
-        conflicts_with = "binary"
-    )]
-    pub(crate) publish_json: Option<String>,
+    #[command(flatten)]
+    pub(crate) publish: PublishArgs,
+
+    #[command(flatten)]
+    pub(crate) cuts: CutArgs,
 
     #[command(flatten)]
     pub(crate) dial: DialArgs,
@@ -105,38 +141,72 @@ pub(crate) struct FanoutArgs {
     pub(crate) output: OutputArgs,
 }
 
-/// Publishers over HTTP are threads.
-const POSTERS_MAX: u32 = 1024;
+/// What one burst may hold of payload.
+const BURST_BYTES_MAX: u64 = 1 << 28;
+
+fn envelope(template: &str) -> Result<Envelope, String> {
+    Envelope::parse(template).map_err(|error| error.to_string())
+}
+
+/// How many subscribers never read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stalled {
+    Count(u32),
+    /// Of all subscribers, 0 to 1.
+    Share(f64),
+}
+
+impl FromStr for Stalled {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some(percent) = text.strip_suffix('%') else {
+            let count = text.parse().map(Self::Count);
+            return count.map_err(|_| "neither a number nor one with %".to_owned());
+        };
+        match percent.parse::<f64>() {
+            Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(Self::Share(percent / 100.0)),
+            Ok(_) => Err("must be from 0% to 100%".to_owned()),
+            Err(_) => Err("not a number before the %".to_owned()),
+        }
+    }
+}
+
+impl Stalled {
+    /// Of so many.
+    const fn of(self, subscribers: u32) -> usize {
+        match self {
+            Self::Count(count) => count as usize,
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "from 0 to the number of subscribers"
+            )]
+            Self::Share(share) => (share * subscribers as f64).round() as usize,
+        }
+    }
+}
 
 impl FanoutArgs {
+    /// How many there are of everything.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout {
+            subscribers: self.subscribers as usize,
+            stalled: self.stalled.of(self.subscribers),
+            channels: self.channels as usize,
+            publishers: self.publishers() as usize,
+            is_posting: self.publish.publish_http.is_some(),
+        }
+    }
+
     /// How many publishers.
     pub(crate) fn publishers(&self) -> u32 {
-        let default = if self.publish_http.is_some() {
+        let default = if self.publish.publish_http.is_some() {
             1
         } else {
             self.channels
         };
         self.publishers.unwrap_or(default)
-    }
-
-    /// The headers of POST requests, names and values.
-    pub(crate) fn publish_headers(&self) -> Vec<(String, String)> {
-        let mut headers: Vec<(String, String)> = self
-            .publish_header
-            .iter()
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
-            .collect();
-        let is_type = |(name, _): &(String, String)| name.eq_ignore_ascii_case("content-type");
-        if !headers.iter().any(is_type) {
-            let value = match (&self.publish_json, self.binary) {
-                (Some(_), _) => "application/json",
-                (None, true) => "application/octet-stream",
-                (None, false) => "text/plain",
-            };
-            headers.push(("Content-Type".to_owned(), value.to_owned()));
-        }
-        headers
     }
 
     /// Rules that more than one flag can break.
@@ -145,6 +215,14 @@ impl FanoutArgs {
         if channels > subscribers {
             return Err(Usage(format!(
                 "--subscribers {subscribers} is less than --channels {channels}: some would have none"
+            )));
+        }
+        let layout = self.layout();
+        if layout.stalled > layout.subscribers || layout.deaf_channel().is_some() {
+            return Err(Usage(format!(
+                "--stalled {} of --subscribers {subscribers} leaves a channel of {channels} with nobody \
+                 who reads",
+                layout.stalled
             )));
         }
         if channels > 1 && !self.url.contains("{channel}") {
@@ -162,8 +240,9 @@ impl FanoutArgs {
             check_size_min(size)?;
         }
         self.run.check_backlog("--rate", self.rate)?;
-        match &self.publish_http {
-            Some(url) => self.check_http(url)?,
+        self.cuts.check(&self.delivery)?;
+        match &self.publish.publish_http {
+            Some(url) => self.publish.check(url, channels, self.publishers())?,
             None if self.publishers() < channels => {
                 return Err(Usage(format!(
                     "--publishers {} is less than --channels {channels}: a publisher is on one \
@@ -173,53 +252,28 @@ impl FanoutArgs {
             }
             None => {}
         }
-        let connections = match self.publish_http {
+        let connections = match self.publish.publish_http {
             Some(_) => subscribers,
             None => subscribers + self.publishers(),
         };
         self.run
             .check("--subscribers and --publishers", connections)
     }
+}
 
-    fn check_http(&self, url: &str) -> Result<(), Usage> {
-        let wrong = |why: &dyn std::fmt::Display| Usage(format!("--publish-http '{url}': {why}"));
-        let plain = url.replace("{channel}", "channel");
-        let uri: ureq::http::Uri = plain.parse().map_err(|error| wrong(&error))?;
-        if uri.scheme_str() != Some("http") || uri.host().is_none_or(str::is_empty) {
-            return Err(wrong(&"it must be http://HOST:PORT/PATH"));
-        }
-        let template = self.publish_json.as_deref();
-        let names_channel = |text: &str| text.contains("{channel}");
-        if self.channels > 1 && !names_channel(url) && !template.is_some_and(names_channel) {
-            return Err(wrong(&format_args!(
-                "with --channels {} it or --publish-json must have {{channel}} in it",
-                self.channels
-            )));
-        }
-        if self.publishers() > POSTERS_MAX {
-            return Err(Usage(format!(
-                "--publishers {} over HTTP: {POSTERS_MAX} at most",
-                self.publishers()
-            )));
-        }
-        if template.is_some_and(|text| text.matches("{payload}").count() != 1) {
-            return Err(Usage(
-                "--publish-json must have {payload} in it, once".to_owned(),
-            ));
-        }
-        for line in &self.publish_header {
-            let is_header = line.split_once(':').is_some_and(|(name, value)| {
-                ureq::http::HeaderName::from_bytes(name.trim().as_bytes()).is_ok()
-                    && ureq::http::HeaderValue::from_str(value.trim()).is_ok()
-            });
-            if !is_header {
-                return Err(Usage(format!(
-                    "--publish-header '{line}' is no NAME: VALUE"
-                )));
-            }
-        }
-        Ok(())
+/// The rule for the largest publication, which is known late, too.
+///
+/// # Errors
+///
+/// [`Usage`] when a burst of them would be more than this process should hold.
+pub(crate) fn check_burst(burst: u32, size_max: u32) -> Result<(), Usage> {
+    if u64::from(burst) * u64::from(size_max) > BURST_BYTES_MAX {
+        return Err(Usage(format!(
+            "--burst {burst} times --size {size_max} is more than {} MiB",
+            BURST_BYTES_MAX >> 20
+        )));
     }
+    Ok(())
 }
 
 /// The rule for the smallest publication, which of some distributions is known late.

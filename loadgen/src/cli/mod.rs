@@ -5,11 +5,13 @@
 
 mod args;
 mod churn;
+mod cuts;
 mod dial;
 mod echo;
 mod fanout;
 mod idle;
 mod ping;
+mod publish;
 mod receive;
 mod slow;
 mod storm;
@@ -24,7 +26,7 @@ pub(crate) use args::{MessageArgs, OutputArgs, RunArgs};
 pub(crate) use churn::ChurnArgs;
 pub(crate) use dial::DialArgs;
 pub(crate) use echo::EchoArgs;
-pub(crate) use fanout::{FanoutArgs, check_size_min};
+pub(crate) use fanout::{FanoutArgs, check_burst, check_size_min};
 pub(crate) use idle::IdleArgs;
 pub(crate) use ping::PingArgs;
 pub(crate) use receive::ReceiveArgs;
@@ -144,6 +146,39 @@ mod tests {
             ("loadgen fanout", "<URL>"),
             ("loadgen fanout ws://h --rate 0", "--rate"),
             ("loadgen fanout ws://h --size 23", "--size"),
+            ("loadgen fanout ws://h --burst 0", "--burst"),
+            ("loadgen fanout ws://h --cut-rate 0", "--cut-rate"),
+            ("loadgen fanout ws://h --cut-rate 1e6", "--cut-rate"),
+            ("loadgen fanout ws://h --cut-pause 1", "--cut-rate"),
+            ("loadgen fanout ws://h --resume s={position}", "--cut-rate"),
+            (
+                "loadgen fanout ws://h --cut-rate 1 --resume s={position}",
+                "--delivery",
+            ),
+            (
+                "loadgen fanout ws://h --cut-rate 1 --resume s=1",
+                "--resume",
+            ),
+            ("loadgen fanout ws://h --stalled 101%", "--stalled"),
+            ("loadgen fanout ws://h --stalled x", "--stalled"),
+            (
+                "loadgen fanout ws://h --subscribers 9 --stalled 9",
+                "--stalled",
+            ),
+            (
+                "loadgen fanout ws://h/{channel} --subscribers 4 --channels 2 --stalled 3",
+                "--stalled",
+            ),
+            ("loadgen fanout ws://h --told 3010,x", "--told"),
+            ("loadgen fanout ws://h --delivery {position}", "--delivery"),
+            (
+                "loadgen fanout ws://h --delivery {payload}:{position}",
+                "--delivery",
+            ),
+            (
+                "loadgen fanout ws://h --delivery {position}{payload}",
+                "--delivery",
+            ),
             ("loadgen fanout ws://h --channels 2", "{channel}"),
             (
                 "loadgen fanout ws://h/{channel} --channels 9 --subscribers 8",
@@ -171,6 +206,10 @@ mod tests {
             ),
             (
                 "loadgen fanout ws://h --publish-http http://h/ --publish-json {}",
+                "--publish-json",
+            ),
+            (
+                "loadgen fanout ws://h --publish-http http://h/ --publish-json {payload}{b64payload}",
                 "--publish-json",
             ),
             (

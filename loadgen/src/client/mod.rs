@@ -8,6 +8,7 @@
 //! Never: looks at a payload, counts, knows a scenario.
 
 mod conn;
+mod deadlines;
 mod dial;
 mod handler;
 mod inbound;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use crate::clock::{Clock, Nanos};
 use crate::fault::Fault;
 use conn::{Connection, End, Io, Wake};
+use deadlines::Deadline;
 pub(crate) use dial::{Dial, DialOptions, Route};
 pub(crate) use handler::{Handler, Opening, Piece};
 pub(crate) use outbox::Outbox;
@@ -61,21 +63,6 @@ pub(crate) struct Clients<'d> {
     opening: usize,
     /// When the last turn did.
     turn_ended: Nanos,
-}
-
-/// Something that a socket should have done a while after `since`.
-#[derive(Clone, Copy, Debug)]
-struct Deadline {
-    id: ConnId,
-    since: Nanos,
-}
-
-/// The front of `queue`, if it has waited for `timeout`.
-fn pop_overdue(queue: &mut VecDeque<Deadline>, now: Nanos, timeout: Duration) -> Option<ConnId> {
-    let is_overdue = |d: &&Deadline| now.duration_since(d.since) >= timeout;
-    let id = queue.front().filter(is_overdue)?.id;
-    queue.pop_front();
-    Some(id)
 }
 
 impl<'d> Clients<'d> {
@@ -147,8 +134,19 @@ impl<'d> Clients<'d> {
     /// Starts to make connection `conn`, for the first time or again; the handler hears how it ends.
     /// One that is still there under this number is cut.
     pub(crate) fn connect(&mut self, conn: usize, route: &Route, handler: &mut impl Handler) {
+        self.connect_with(conn, route, None, handler);
+    }
+
+    /// The same, with a receive buffer of its own size in the kernel, in bytes.
+    pub(crate) fn connect_with(
+        &mut self,
+        conn: usize,
+        route: &Route,
+        receive_bytes: Option<usize>,
+        handler: &mut impl Handler,
+    ) {
         self.cut(conn);
-        match self.start(conn, route) {
+        match self.start(conn, route, receive_bytes) {
             Ok(connection) => {
                 self.connections[conn] = Some(connection);
                 self.live += 1;
@@ -158,14 +156,19 @@ impl<'d> Clients<'d> {
         }
     }
 
-    fn start(&mut self, conn: usize, route: &Route) -> Result<Connection, Fault> {
+    fn start(
+        &mut self,
+        conn: usize,
+        route: &Route,
+        receive_bytes: Option<usize>,
+    ) -> Result<Connection, Fault> {
         let since = self.io.clock.now();
         let number = self.first + conn;
         // Threads begin apart, so that they do not all take the same source.
         let attempt = self.first + self.attempts;
         self.attempts += 1;
         let handshake = self.dial.handshake(route, number, self.io.out.keys())?;
-        let transport = self.dial.transport(attempt, self.io.clock)?;
+        let transport = self.dial.transport(attempt, receive_bytes, self.io.clock)?;
         #[expect(
             clippy::cast_possible_truncation,
             reason = "only neighbours must differ"
@@ -337,24 +340,10 @@ impl<'d> Clients<'d> {
         self.remove(conn).map(Connection::cut).is_some()
     }
 
-    /// Gives up connections that have been opening, or closing, for `timeout`.
-    pub(crate) fn expire(&mut self, now: Nanos, timeout: Duration, handler: &mut impl Handler) {
-        while let Some(id) = pop_overdue(&mut self.opens, now, timeout) {
-            let end = self.current(id).and_then(|c| c.overdue_opening(timeout));
-            self.end_if_any(id, end, handler);
-        }
-        while let Some(id) = pop_overdue(&mut self.closes, now, timeout) {
-            let end = self
-                .current(id)
-                .and_then(|c| c.overdue_closing(now, timeout));
-            self.end_if_any(id, end, handler);
-        }
-    }
-
-    fn end_if_any(&mut self, id: ConnId, end: Option<End>, handler: &mut impl Handler) {
-        if let Some(end) = end {
-            self.end(id.conn as usize, end, handler);
-        }
+    /// Closes the socket of connection `conn` without a close frame; the handler hears nothing. What it
+    /// has not received is lost, and if there is some, the peer gets a reset all the same.
+    pub(crate) fn hang_up(&mut self, conn: usize) {
+        drop(self.remove(conn));
     }
 
     #[cold]

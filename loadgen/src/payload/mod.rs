@@ -11,12 +11,14 @@
 //! Never: masks, frames, remembers what was sent.
 
 mod comparison;
+mod envelope;
 mod sizes;
 mod stamp;
 
 use fanfare_codec::MessageKind;
 
 pub(crate) use comparison::Comparison;
+pub(crate) use envelope::{Content, Envelope, Letter, POSITION_BYTES_MAX, Unsealing};
 pub(crate) use sizes::Sizes;
 pub(crate) use stamp::{Reading, SERIES_MAX, STAMP_BYTES, Stamp, Stamps};
 

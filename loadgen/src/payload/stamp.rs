@@ -82,6 +82,12 @@ impl Stamps {
         (self.write(stamp), self.filler(stamp))
     }
 
+    /// Bytes of a publication.
+    #[inline]
+    pub(crate) fn len(&self, stamp: Stamp) -> u64 {
+        (STAMP_BYTES + self.filler(stamp).len()) as u64
+    }
+
     /// What comes behind the stamp.
     #[inline]
     pub(crate) fn filler(&self, stamp: Stamp) -> &[u8] {
@@ -117,6 +123,17 @@ impl Stamps {
         let has_length = self.sizes.iter().all(|&size| u64::from(size) == len);
         let is_digit = |&byte: &u8| VALUES[usize::from(byte)] != NO_DIGIT;
         has_length && !front.iter().take(STAMP_BYTES).all(is_digit)
+    }
+
+    /// Whether a stamp of this run is somewhere in `bytes`.
+    #[cold]
+    pub(super) fn is_within(&self, bytes: &[u8]) -> bool {
+        let mut windows = bytes.windows(STAMP_BYTES);
+        windows.any(|bytes| {
+            bytes
+                .try_into()
+                .is_ok_and(|bytes| self.read(bytes).is_some())
+        })
     }
 
     fn write(&self, stamp: Stamp) -> [u8; STAMP_BYTES] {
@@ -249,11 +266,15 @@ impl Reading {
         &self.front
     }
 
+    /// How long the publication is, once its stamp is known.
+    pub(super) fn publication_len(&self, stamps: &Stamps) -> Option<u64> {
+        self.stamp.map(|stamp| stamps.len(stamp))
+    }
+
     /// The message is whole and `len` bytes long: which publication it is, if it is one, unchanged.
     pub(crate) fn finish(&self, stamps: &Stamps, len: u64) -> Option<Stamp> {
         let stamp = self.stamp?;
-        let is_whole = len == (STAMP_BYTES + stamps.filler(stamp).len()) as u64;
-        (self.is_plausible && is_whole).then_some(stamp)
+        (self.is_plausible && len == stamps.len(stamp)).then_some(stamp)
     }
 }
 

@@ -6,14 +6,16 @@ use std::fmt::{self, Write};
 
 use serde::Serialize;
 
-use super::json::Spread;
+use super::json::{CloseCodes, Spread};
 use super::text::{thousands, time, write_quantiles};
-use super::{Headline, Report};
+use super::{Headline, Report, lines};
 use crate::fault::FaultClass;
 use crate::stats::{Counter, Measure, Quantiles};
 
 /// What came of the publications of a run.
 pub(super) struct Deliveries {
+    burst: u32,
+    stalled: usize,
     sent: u64,
     complete: u64,
     count: u64,
@@ -24,8 +26,13 @@ pub(super) struct Deliveries {
 impl Deliveries {
     /// `None` in scenarios without publications.
     pub(super) fn of(report: &Report<'_>) -> Option<Self> {
+        let Headline::Deliveries { burst, stalled } = report.subject.headline else {
+            return None;
+        };
         let tally = &report.outcome.tally;
-        (report.subject.headline == Headline::Deliveries).then(|| Self {
+        Some(Self {
+            burst,
+            stalled,
             sent: tally.count(Counter::Publications),
             complete: tally.count(Counter::PublicationsComplete),
             count: tally.count(Counter::Messages),
@@ -74,15 +81,45 @@ pub(super) fn write(report: &Report<'_>, deliveries: &Deliveries, out: &mut Stri
             thousands(deliveries.sent as f64),
         )?;
     }
-    match tally.quantiles(Measure::SendLag) {
-        Some(lag) => write_quantiles("send lag", &lag, out),
-        None => Ok(()),
+    if deliveries.stalled > 0 {
+        write!(
+            out,
+            "  stalled      {} of the subscribers never read: {} closed by the server",
+            thousands(deliveries.stalled as f64),
+            thousands(tally.count(Counter::StalledClosed) as f64),
+        )?;
+        for (code, count) in &tally.close_codes {
+            write!(out, ", code {code}: {count}")?;
+        }
+        writeln!(out)?;
     }
+    let [cuts, resumes, told] = comings(report);
+    if cuts + told > 0 {
+        writeln!(
+            out,
+            "  cuts         {} subscribers cut, {} resumed, {} told by the server that they missed something",
+            thousands(cuts as f64),
+            thousands(resumes as f64),
+            thousands(told as f64),
+        )?;
+    }
+    let measures = [
+        ("back after", Measure::Reconnect),
+        ("send lag", Measure::SendLag),
+    ];
+    lines::write_measures(report, &measures, out)
+}
+
+/// Cut, resumed and told.
+fn comings(report: &Report<'_>) -> [u64; 3] {
+    let count = |counter| report.outcome.tally.count(counter);
+    [Counter::Cuts, Counter::Resumes, Counter::Told].map(count)
 }
 
 /// The keys, all of them null in other scenarios.
 #[derive(Default, Serialize)]
 pub(super) struct FanoutJson {
+    burst: Option<u32>,
     publications: Option<u64>,
     publications_per_second: Option<f64>,
     publications_complete: Option<u64>,
@@ -94,6 +131,14 @@ pub(super) struct FanoutJson {
     duplicates: Option<u64>,
     disordered: Option<u64>,
     refused: Option<u64>,
+    cuts: Option<u64>,
+    resumes: Option<u64>,
+    told: Option<u64>,
+    reconnect_microseconds: Spread,
+    stalled: Option<usize>,
+    stalled_closed: Option<u64>,
+    stalled_close_codes: Vec<CloseCodes>,
+    server_cpu_microseconds_per_delivery: Option<f64>,
 }
 
 /// Of each publication.
@@ -123,8 +168,11 @@ impl FanoutJson {
         let Some(deliveries) = Deliveries::of(report) else {
             return Self::default();
         };
+        let [cuts, resumes, told] = comings(report).map(Some);
+        let server = report.outcome.server;
         let count = |class| Some(report.outcome.tally.faults.count(class));
         Self {
+            burst: Some(deliveries.burst),
             publications: Some(deliveries.sent),
             publications_per_second: Some(report.per_second(Counter::Publications)),
             publications_complete: Some(deliveries.complete),
@@ -136,6 +184,15 @@ impl FanoutJson {
             duplicates: count(FaultClass::Duplicate),
             disordered: count(FaultClass::Disorder),
             refused: count(FaultClass::Refused),
+            cuts,
+            resumes,
+            told,
+            reconnect_microseconds: Spread::of(report.outcome.tally.quantiles(Measure::Reconnect)),
+            stalled: Some(deliveries.stalled),
+            stalled_closed: Some(report.outcome.tally.count(Counter::StalledClosed)),
+            stalled_close_codes: CloseCodes::of(report),
+            server_cpu_microseconds_per_delivery: server
+                .and_then(|server| report.cpu_micros_each(server.cpu)),
         }
     }
 }

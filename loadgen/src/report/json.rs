@@ -110,9 +110,17 @@ impl StormRound {
 
 /// How many slow connections the server ended with a code.
 #[derive(Serialize)]
-struct CloseCodes {
+pub(super) struct CloseCodes {
     code: u16,
     count: u64,
+}
+
+impl CloseCodes {
+    /// Of each code that was counted.
+    pub(super) fn of(report: &Report<'_>) -> Vec<Self> {
+        let codes = report.outcome.tally.close_codes.iter();
+        codes.map(|(&code, &count)| Self { code, count }).collect()
+    }
 }
 
 #[derive(Serialize)]
@@ -164,9 +172,10 @@ pub(super) fn write(report: &Report<'_>, out: &mut impl Write) -> io::Result<()>
         slow_connections: subject.slow_connections,
         slow_messages: of_slow(Counter::SlowMessages),
         slow_closed: of_slow(Counter::SlowClosed),
-        slow_close_codes: (tally.close_codes.iter())
-            .map(|(&code, &count)| CloseCodes { code, count })
-            .collect(),
+        slow_close_codes: subject
+            .slow_connections
+            .map(|_| CloseCodes::of(report))
+            .unwrap_or_default(),
         slow_closed_after_microseconds: spread(Measure::SlowClosed),
         client_bytes_per_connection: report.weight.client,
         server_user_bytes_per_connection: report.weight.server,

@@ -97,8 +97,8 @@ pub(crate) enum Headline {
     Handshakes,
     /// Connections that came back, in so many rounds if there was time.
     Returns { rounds: usize },
-    /// Publications that were delivered.
-    Deliveries,
+    /// Publications that were delivered, sent so many at a time; so many subscribers never read.
+    Deliveries { burst: u32, stalled: usize },
 }
 
 impl Headline {
@@ -108,7 +108,7 @@ impl Headline {
             Self::Messages | Self::Received | Self::Held => (Counter::Messages, "message"),
             Self::Pings => (Counter::Messages, "pong"),
             Self::Handshakes | Self::Returns { .. } => (Counter::Handshakes, "handshake"),
-            Self::Deliveries => (Counter::Messages, "delivery"),
+            Self::Deliveries { .. } => (Counter::Messages, "delivery"),
         }
     }
 
@@ -117,7 +117,7 @@ impl Headline {
         match self {
             Self::Handshakes | Self::Returns { .. } => Measure::Handshake,
             Self::Received => Measure::Gap,
-            Self::Messages | Self::Pings | Self::Held | Self::Deliveries => Measure::Latency,
+            Self::Messages | Self::Pings | Self::Held | Self::Deliveries { .. } => Measure::Latency,
         }
     }
 

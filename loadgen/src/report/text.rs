@@ -46,7 +46,7 @@ fn write_summary(report: &Report<'_>, out: &mut String) -> fmt::Result {
         }
         Headline::Handshakes => lines::write_handshakes(report, out)?,
         Headline::Returns { .. } => lines::write_rounds(report, out)?,
-        Headline::Deliveries => {
+        Headline::Deliveries { .. } => {
             if let Some(deliveries) = Deliveries::of(report) {
                 fanout::write(report, &deliveries, out)?;
             }

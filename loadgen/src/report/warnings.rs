@@ -65,9 +65,13 @@ pub(super) fn warnings(report: &Report<'_>) -> Vec<String> {
         let sent = tally
             .spectrum(Measure::SendLag)
             .map_or(0, |lag| lag.count());
+        let at_once = match report.subject.headline {
+            Headline::Deliveries { burst, .. } => f64::from(burst),
+            _ => 1.0,
+        };
         // The first of each thread comes within an interval.
         let expected =
-            asked * report.outcome.measured.as_secs_f64() - report.subject.threads as f64;
+            asked * report.outcome.measured.as_secs_f64() - report.subject.threads as f64 * at_once;
         let share = sent as f64 / expected;
         if share < RATE_SHARE_MIN && expected > 0.0 {
             warnings.push(format!(

@@ -4,22 +4,17 @@
 
 use fanfare_codec::MessageKind;
 
-use crate::cli::{FanoutArgs, Usage, check_size_min};
+use crate::cli::{FanoutArgs, Usage, check_burst, check_size_min};
 use crate::payload::{SERIES_MAX, Stamps};
 use crate::report::{Headline, Subject, plural};
 use crate::scenario::echo::Arrivals;
-use crate::scenario::fanout::{Fanout, Layout, Plan, Post};
+use crate::scenario::fanout::{Fanout, Plan, Post};
 use crate::scenario::os_seeded;
 use crate::{Failure, descriptors, run, timing};
 
 /// `loadgen fanout`.
 pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
-    let layout = Layout {
-        subscribers: args.subscribers as usize,
-        channels: args.channels as usize,
-        publishers: args.publishers() as usize,
-        is_posting: args.publish_http.is_some(),
-    };
+    let layout = args.layout();
     let (arrivals, name) = if args.poisson {
         (Arrivals::Poisson, "Poisson")
     } else {
@@ -44,10 +39,13 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
         kind,
         arrivals,
         per_second: args.rate,
-        post: args.publish_http.as_ref().map(|url| Post {
+        burst: args.burst,
+        delivery: args.delivery.clone(),
+        cuts: args.cuts.plan(),
+        post: args.publish.publish_http.as_ref().map(|url| Post {
             url: url.clone(),
-            headers: args.publish_headers(),
-            template: args.publish_json.clone(),
+            headers: args.publish.headers(args.binary),
+            template: args.publish.publish_json.clone(),
             timeout: timing.timeout,
         }),
         threads: args.run.threads as usize,
@@ -59,15 +57,29 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
         connections: layout.connections(),
         threads: args.run.threads as usize,
         detail: format!(
-            "{}, {}, {}{}, {} publications/s, {name}, {} {kind_name}",
-            plural(layout.subscribers, "subscriber"),
+            "{}, {}, {}{}, {} publications/s, {name}{}, {} {kind_name}{}",
+            match layout.stalled {
+                0 => plural(layout.subscribers, "subscriber"),
+                stalled => format!(
+                    "{} ({stalled} stalled)",
+                    plural(layout.subscribers, "subscriber")
+                ),
+            },
             plural(layout.channels, "channel"),
             plural(layout.publishers, "publisher"),
             if layout.is_posting { " over HTTP" } else { "" },
             args.rate,
+            match args.burst {
+                1 => String::new(),
+                burst => format!(" bursts of {burst}"),
+            },
             args.size,
+            args.cuts.describe(),
         ),
-        headline: Headline::Deliveries,
+        headline: Headline::Deliveries {
+            burst: args.burst,
+            stalled: layout.stalled,
+        },
         slow_connections: None,
         rate_per_second: Some(args.rate),
         compared_one_in: 1,
@@ -84,5 +96,6 @@ fn stamps(args: &FanoutArgs) -> Result<Stamps, Failure> {
         .table(&mut random)
         .map_err(|error| Usage(format!("--size: {error}")))?;
     check_size_min(sizes.iter().copied().min().unwrap_or_default())?;
+    check_burst(args.burst, sizes.iter().copied().max().unwrap_or_default())?;
     Ok(Stamps::new(sizes, &mut random))
 }

@@ -36,6 +36,14 @@ pub(crate) enum Counter {
     SlowMessages,
     /// Of those connections, the ones that the server ended.
     SlowClosed,
+    /// Subscribers cut, in the whole run.
+    Cuts,
+    /// Of those, the ones that were upgraded again where they stood.
+    Resumes,
+    /// Subscribers that the server told that they missed something, in the whole run.
+    Told,
+    /// Subscribers that never read and that the server ended, in the whole run.
+    StalledClosed,
 }
 
 /// Durations that are recorded while a run is measured.
@@ -70,14 +78,16 @@ pub(crate) enum Measure {
     Gap,
     /// From when a connection began to read slowly to when the server had ended it.
     SlowClosed,
+    /// From when a subscriber was to connect again to when the 101 was there.
+    Reconnect,
 }
 
 impl Counter {
-    const COUNT: usize = Self::SlowClosed as usize + 1;
+    const COUNT: usize = Self::StalledClosed as usize + 1;
 }
 
 impl Measure {
-    const COUNT: usize = Self::SlowClosed as usize + 1;
+    const COUNT: usize = Self::Reconnect as usize + 1;
 }
 
 /// What one thread counts.

@@ -1,6 +1,6 @@
 //! A small broadcast server on tokio-tungstenite, which can misbehave: what a client sends goes to all
-//! others on the path; what is posted to `/publish/CHANNEL`, or in JSON to `/api/publish`, to all on
-//! the path `/CHANNEL`. In: what to do wrong. Out: two URLs, and how often it was done.
+//! others on the path; what is posted to `/publish/CHANNEL`, or in JSON to `/api/publish` (`data`, or
+//! `b64data` in base64), to all on the path `/CHANNEL`. In: what to do wrong. Out: two URLs, and how often it was done.
 //!
 //! Never: does wrong to a client that has sent something: loadgen does not look at what such a one gets.
 
@@ -11,10 +11,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt, StreamExt};
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
 use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
@@ -50,6 +55,8 @@ pub(crate) enum Conduct {
     Linger(Duration),
     /// Each publication to one subscriber this much later.
     Delay(Duration),
+    /// Ends each connection that takes nothing for so long, of what is sent to it.
+    Impatient(Duration),
 }
 
 /// Misdeeds begin with this publication; by then every publisher of a test has published.
@@ -190,7 +197,8 @@ impl Room {
         if let Some(publisher) = clients.get_mut(sender) {
             publisher.has_published = true;
         }
-        let is_chosen = number.is_multiple_of(MISDEED_ONE_IN)
+        let is_chosen = !matches!(self.conduct, Conduct::Impatient(_))
+            && number.is_multiple_of(MISDEED_ONE_IN)
             && self.misdeeds.load(Ordering::SeqCst) < MISDEEDS;
         let is_misdeed = number >= MISDEED_FROM && (is_chosen || self.conduct == Conduct::Mute);
         let victim = clients.iter().position(|client| !client.has_published);
@@ -256,9 +264,11 @@ impl Room {
                     let _ = outbox.send(message);
                 });
             }
-            Conduct::Honest | Conduct::Leak | Conduct::Refuse | Conduct::Linger(_) => {
-                send(message.clone())
-            }
+            Conduct::Honest
+            | Conduct::Leak
+            | Conduct::Refuse
+            | Conduct::Linger(_)
+            | Conduct::Impatient(_) => send(message.clone()),
         }
     }
 
@@ -277,6 +287,10 @@ impl Room {
 /// Serves one WebSocket to its end.
 async fn serve(stream: TcpStream, room: Arc<Room>) {
     stream.set_nodelay(true).expect("it is a TCP socket");
+    if let Conduct::Impatient(_) = room.conduct {
+        let size = 16 << 10;
+        set_socket_send_buffer_size(&stream, size).expect("it is a TCP socket");
+    }
     let mut joined = None;
     // It gets what is published from before it hears of the upgrade.
     #[expect(clippy::result_large_err, reason = "the library says so")]
@@ -290,16 +304,34 @@ async fn serve(stream: TcpStream, room: Arc<Room>) {
     };
     let ((number, mut messages), path) = joined.expect("the request was seen");
     let (mut sink, mut stream) = socket.split();
+    let end = Arc::new(Notify::new());
+    let (is_over, theirs) = (Arc::clone(&end), Arc::clone(&room));
     tokio::spawn(async move {
+        let patience = match theirs.conduct {
+            Conduct::Impatient(patience) => patience,
+            _ => Duration::MAX,
+        };
         while let Some(message) = messages.recv().await {
-            if sink.send(message).await.is_err() {
-                return;
+            match timeout(patience, sink.send(message)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return,
+                Err(_) => {
+                    theirs.misdeeds.fetch_add(1, Ordering::SeqCst);
+                    return is_over.notify_one();
+                }
             }
         }
     });
-    while let Some(Ok(message)) = stream.next().await {
-        if message.is_text() || message.is_binary() {
-            room.publish(&path, number, &message);
+    loop {
+        tokio::select! {
+            () = end.notified() => return,
+            received = stream.next() => match received {
+                Some(Ok(message)) if message.is_text() || message.is_binary() => {
+                    room.publish(&path, number, &message);
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return,
+            }
         }
     }
 }
@@ -329,7 +361,13 @@ async fn answer_posts(mut stream: TcpStream, room: Arc<Room>) {
             let json: serde_json::Value = serde_json::from_str(&body).expect("it is JSON");
             let text = |key: &str| json[key].as_str().expect("a string").to_owned();
             let path = format!("/{}", text("channel"));
-            room.publish(&path, POSTED, &Message::text(text("data")));
+            let message = if json["data"].is_string() {
+                Message::text(text("data"))
+            } else {
+                let bytes = STANDARD.decode(text("b64data")).expect("it is base64");
+                Message::binary(bytes)
+            };
+            room.publish(&path, POSTED, &message);
             "200 OK"
         } else {
             "403 Forbidden"

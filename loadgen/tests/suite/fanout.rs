@@ -176,6 +176,14 @@ fn publications_go_over_http_as_they_are_or_in_json() {
             ),
             2,
         ),
+        (
+            format!(
+                "--publish-http {http}api/publish --publish-header X-API-Key:secret --size 24..80 \
+                 --publish-json {{\"channel\":\"{{channel}}\",\"b64data\":\"{{b64payload}}\"}} \
+                 --burst 4"
+            ),
+            1,
+        ),
     ] {
         let before = server.published();
         let output = output(&format!(
@@ -227,6 +235,69 @@ fn what_a_slow_http_endpoint_leaves_unposted_is_counted_as_refused() {
 }
 
 #[test]
+fn a_burst_is_of_one_time_and_the_rate_stays() {
+    let server = Broadcast::start(Conduct::Honest);
+    for threads in [1, 2] {
+        let output = output(&format!(
+            "fanout {}{{channel}} --subscribers 4 --channels 2 --threads {threads} --burst 10 \
+             --rate 200 --duration 1 --warmup 0.3 --timeout 2 --json",
+            server.url
+        ));
+        let report = report(&output, 0);
+        check_whole(&report, 2);
+        assert_eq!(number(&report, "burst"), 10);
+        let publications = number(&report, "publications");
+        assert_eq!(publications % 10, 0);
+        assert!((180..=220).contains(&publications), "{publications}");
+    }
+}
+
+#[test]
+fn stalled_subscribers_are_no_part_of_the_figures() {
+    let server = Broadcast::start(Conduct::Honest);
+    for (flags, stalled, readers_of_channel) in [
+        ("--subscribers 10 --stalled 3", 3, 7),
+        (
+            "--subscribers 20 --channels 5 --stalled 25% --threads 3",
+            5,
+            3,
+        ),
+        (
+            "--subscribers 12 --channels 4 --stalled 8 --threads 6 --cut-rate 20",
+            8,
+            1,
+        ),
+    ] {
+        let url = &server.url;
+        let output = output(&format!(
+            "fanout {url}{{channel}} {flags} --size 3000 {TIMES}"
+        ));
+        let report = report(&output, 0);
+        assert_eq!(number(&report, "stalled"), stalled, "{flags}");
+        assert_eq!(number(&report, "stalled_closed"), 0, "{flags}");
+        if !flags.contains("--cut-rate") {
+            check_whole(&report, readers_of_channel);
+        }
+    }
+}
+
+#[test]
+fn stalled_subscribers_that_the_server_ends_are_counted_and_no_fault() {
+    let server = Broadcast::start(Conduct::Impatient(Duration::from_millis(100)));
+    let url = &server.url;
+    let output = output(&format!(
+        "fanout {url}{{channel}} --subscribers 12 --channels 3 --stalled 6 --threads 2 --size 3000 {TIMES}"
+    ));
+    let report = report(&output, 0);
+    check_whole(&report, 2);
+    assert_eq!(server.misdeeds(), 6, "all that do not read");
+    assert_eq!(number(&report, "stalled_closed"), 6);
+    let code = serde_json::json!([{ "code": 1006, "count": 6 }]);
+    assert_eq!(report["stalled_close_codes"], code);
+    assert_eq!(report["slow_close_codes"], serde_json::json!([]));
+}
+
+#[test]
 fn ctrl_c_tells_what_was_delivered_so_far() {
     let server = Broadcast::start(Conduct::Honest);
     let child = loadgen(&format!(
@@ -256,7 +327,15 @@ fn other_scenarios_have_the_keys_without_a_value() {
         server.url
     ));
     let report = report(&output, 0);
-    for key in ["publications", "deliveries", "gaps", "refused"] {
+    for key in [
+        "burst",
+        "publications",
+        "deliveries",
+        "gaps",
+        "refused",
+        "cuts",
+        "told",
+    ] {
         assert_eq!(report[key], Value::Null, "{key}");
     }
     assert_eq!(report["delivery_microseconds"]["last"], Value::Null);

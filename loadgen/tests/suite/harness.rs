@@ -91,11 +91,27 @@ pub(crate) fn errors(report: &Value) -> [u64; 6] {
     .map(|class| report["errors"][class].as_u64().expect("a count"))
 }
 
+/// Runs loadgen with arguments that a shell takes apart.
+pub(crate) fn shell(args: &str) -> Output {
+    shell_command(args).output().expect("sh starts")
+}
+
+/// The same, to be started; the process is loadgen's in the end.
+pub(crate) fn shell_command(args: &str) -> Command {
+    in_shell("", args)
+}
+
 /// Runs loadgen in a shell that has set its limits.
 pub(crate) fn limited(ulimit: &str, args: &str) -> Output {
+    let before = format!("ulimit {ulimit};");
+    in_shell(&before, args).output().expect("sh starts")
+}
+
+fn in_shell(before: &str, args: &str) -> Command {
     let program = env!("CARGO_BIN_EXE_loadgen");
-    Command::new("sh")
-        .args(["-c", &format!("ulimit {ulimit}; exec {program} {args}")])
-        .output()
-        .expect("sh starts")
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("{before} exec {program} {args}")])
+        .stdin(Stdio::null());
+    command
 }

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::broadcast::{self, Broadcast};
-use super::harness::{output, stderr};
+use super::harness::{output, shell, stderr};
 use super::peer;
 use super::server::{Conduct, Server};
+use super::stream::{self, Stream};
 
 #[test]
 fn every_help_shows_an_example_that_works() {
     let server = Server::start(Conduct::Honest);
     let broadcast = Broadcast::start(broadcast::Conduct::Honest);
+    let stream = Stream::start(stream::Conduct::Honest);
     let pusher = peer::start(
         |_| Conduct::Honest,
         |_, peer| {
@@ -46,13 +48,14 @@ fn every_help_shows_an_example_that_works() {
             }
             // As printed, but for the port: another server may have it.
             let url = match example.split(' ').next() {
+                Some("fanout") if example.contains("{position}") => &stream.url,
                 Some("fanout") => &broadcast.url,
                 Some("receive") => &pusher,
                 _ => &server.url,
             };
             let ours = example.replace("ws://127.0.0.1:9001/", url);
             assert_ne!(ours, example, "it names the port that `fanfare echo` takes");
-            let run = output(&ours);
+            let run = shell(&ours);
             assert_eq!(run.status.code(), Some(0), "{example}: {}", stderr(&run));
         }
     }

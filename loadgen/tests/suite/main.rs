@@ -3,6 +3,7 @@
 mod broadcast;
 mod churn;
 mod clock;
+mod cuts;
 mod echo;
 mod fanout;
 mod harness;
@@ -10,7 +11,9 @@ mod help;
 mod interrupt;
 mod peer;
 mod ping;
+mod positions;
 mod receive;
 mod server;
 mod slow;
+mod stream;
 mod truth;

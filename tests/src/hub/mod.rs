@@ -99,6 +99,7 @@ struct Asking {
     /// Publications, joins and leaves in the inbox, and their bytes.
     waiting: usize,
     waiting_bytes: usize,
+    waiting_events: usize,
     next_ticket: u64,
 }
 
@@ -144,6 +145,7 @@ impl World {
         let is_tight = rng.bool();
         let limits = InboxLimits {
             deliveries_max: if is_tight { rng.usize(1..12) } else { 1 << 20 },
+            events_max: if is_tight { rng.usize(1..12) } else { 1 << 20 },
             bytes_max: if is_tight { rng.usize(8..60) } else { 1 << 20 },
             requests_max: if rng.u8(..4) == 0 {
                 rng.usize(1..6)
@@ -168,6 +170,7 @@ impl World {
                 open_count: 0,
                 waiting: 0,
                 waiting_bytes: 0,
+                waiting_events: 0,
                 next_ticket: 0,
             }
         };

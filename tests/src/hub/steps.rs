@@ -387,7 +387,9 @@ impl World {
     fn announce(&mut self, is_join: bool, channel: usize, client: &str) {
         let listening: Vec<usize> = self.channels[channel].listening.keys().copied().collect();
         for worker in listening {
-            if self.inbox_takes(worker, 0) {
+            let asking = &mut self.workers[worker].asking;
+            if asking.waiting_events < self.limits.events_max {
+                asking.waiting_events += 1;
                 let event = (is_join, channel, client.to_owned());
                 self.workers[worker].events.push_back(event);
             } else {

@@ -371,6 +371,7 @@ fn drain(asking: &mut Asking) -> bool {
     asking.open_count = 0;
     asking.waiting = 0;
     asking.waiting_bytes = 0;
+    asking.waiting_events = 0;
     any
 }
 

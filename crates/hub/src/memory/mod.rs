@@ -37,8 +37,11 @@ use shard::{Room, Shard};
 /// The settings of a [`MemoryEngine`].
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryConfig {
-    /// A random number, drawn anew for each process: epochs come from it, and which shard a channel is in.
+    /// A random number, drawn anew for each process: epochs come from it, and whoever knows two of them can
+    /// work it out.
     pub seed: u64,
+    /// Another, which nobody can work out: which shard a channel is in.
+    pub shard_seed: u64,
     /// Channels of which anything is remembered.
     pub channels_max: usize,
     /// Idempotency keys that are remembered.
@@ -48,11 +51,12 @@ pub struct MemoryConfig {
 }
 
 impl MemoryConfig {
-    /// The defaults of [`limits`](crate::limits).
+    /// The defaults of [`limits`](crate::limits), and one number for both seeds.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self {
             seed,
+            shard_seed: seed,
             channels_max: CHANNELS_MAX,
             idempotency_keys_max: IDEMPOTENCY_KEYS_MAX,
             idempotency_ttl: IDEMPOTENCY_TTL,
@@ -67,7 +71,7 @@ pub struct MemoryEngine {
     shards: Box<[Mutex<Shard>]>,
     epochs: EpochSource,
     room: Room,
-    seed: u64,
+    shard_seed: u64,
     /// Where the next tick begins.
     next_shard: AtomicUsize,
 }
@@ -105,7 +109,7 @@ impl MemoryEngine {
             shards: (0..SHARDS).map(|_| shard()).collect(),
             epochs: EpochSource::new(config.seed),
             room: Room::new(config.channels_max),
-            seed: config.seed,
+            shard_seed: config.shard_seed,
             next_shard: AtomicUsize::new(0),
         }
     }
@@ -118,7 +122,7 @@ impl MemoryEngine {
 
     fn shard(&self, channel: &Channel) -> MutexGuard<'_, Shard> {
         let mut hasher = DefaultHasher::new();
-        self.seed.hash(&mut hasher);
+        self.shard_seed.hash(&mut hasher);
         channel.hash(&mut hasher);
         let shards = self.shards.len() as u64;
         let index = usize::try_from(hasher.finish() % shards).expect("there is such a shard");

@@ -49,6 +49,7 @@ pub(super) fn check(file: &File, is_dev: bool) -> Result<ServeConfig, Fault> {
         },
         inbox: InboxLimits {
             deliveries_max: file.inbox.deliveries_max.get(),
+            events_max: file.inbox.events_max.get(),
             bytes_max: file.inbox.bytes_max.get(),
             requests_max: file.inbox.requests_max.get(),
             orders_max: file.inbox.orders_max.get(),

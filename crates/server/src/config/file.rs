@@ -144,6 +144,7 @@ impl Default for Engine {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Inbox {
     pub(super) deliveries_max: NonZeroUsize,
+    pub(super) events_max: NonZeroUsize,
     pub(super) bytes_max: NonZeroUsize,
     pub(super) requests_max: NonZeroUsize,
     pub(super) orders_max: NonZeroUsize,
@@ -154,6 +155,7 @@ impl Default for Inbox {
     fn default() -> Self {
         Self {
             deliveries_max: const { NonZeroUsize::new(hub::INBOX_DELIVERIES_MAX).unwrap() },
+            events_max: const { NonZeroUsize::new(hub::INBOX_EVENTS_MAX).unwrap() },
             bytes_max: const { NonZeroUsize::new(hub::INBOX_BYTES_MAX).unwrap() },
             requests_max: const { NonZeroUsize::new(hub::INBOX_REQUESTS_MAX).unwrap() },
             orders_max: const { NonZeroUsize::new(hub::INBOX_ORDERS_MAX).unwrap() },

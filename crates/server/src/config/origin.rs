@@ -37,7 +37,8 @@ impl OriginPolicy {
         Ok(())
     }
 
-    /// Adds every page that this machine itself serves: `--dev`.
+    /// Admits pages that this machine itself serves, and not those of any other name that it is called by,
+    /// which may be a foreign page's that was made to lead here (DNS rebinding): `--dev`.
     pub(super) const fn admit_loopback(&mut self) {
         self.admits_loopback = true;
     }
@@ -51,8 +52,11 @@ impl OriginPolicy {
             return false;
         };
         self.admits_any
-            || origin.is_of(host)
-            || (self.admits_loopback && origin.is_loopback())
+            || if self.admits_loopback {
+                origin.is_loopback()
+            } else {
+                origin.is_of(host)
+            }
             || self.listed.contains(&origin)
     }
 }
@@ -299,6 +303,7 @@ mod tests {
             ("http://[::2]", "localhost:8000", false),
             ("null", "localhost:8000", false),
             ("http://evil.test", "localhost:8000", false),
+            ("http://rebound.test:8000", "rebound.test:8000", false),
         ];
         check(&dev, &cases);
     }

@@ -36,7 +36,12 @@ impl Conn {
             Ok(Some(request)) => {
                 let target = request.target();
                 tracing::debug!(method = request.method(), target, "request");
-                let verdict = cx.service.judge(&request, *admitted, cx.id, cx.now);
+                let verdict = match cx.service.judge(&request, *admitted, cx.id, cx.now) {
+                    Verdict::Refuse(response) if request.method() == "HEAD" => {
+                        Verdict::Refuse(response.without_body())
+                    }
+                    verdict => verdict,
+                };
                 (verdict, request.head_len())
             }
             Err(error) => {
@@ -54,7 +59,7 @@ impl Conn {
             }
             Verdict::Echo(response) => {
                 response.encode(cx.replies);
-                self.phase = Phase::open(Endpoint::Echo, cx.config);
+                self.phase = Phase::open(Endpoint::Echo, cx.config.message_limits);
                 self.spill = Vec::new();
                 cx.receive_buffer.copy_within(follows_at..len, 0);
                 len - follows_at

@@ -18,8 +18,8 @@ mod write;
 use std::fmt;
 use std::io;
 
-use fanfare_codec::handshake::{RequestDecoder, Response};
-use fanfare_codec::{CloseCode, CloseFrame, Encoder, MessageDecoder, ProtocolError, Role};
+use fanfare_codec::handshake::{RequestDecoder, Response, Status};
+use fanfare_codec::{CloseCode, CloseFrame, Encoder, Limits, MessageDecoder, ProtocolError, Role};
 use mio::{Registry, Token};
 
 use crate::clock::Time;
@@ -94,6 +94,8 @@ enum Stop {
     TurnOver,
     /// The peer does not take our replies: the write that drains them ([`Conn::write`]).
     OutputFull,
+    /// Its publications wait to be told, and what was received with them is not decoded yet: the ready list.
+    Crowded,
     /// The engine has been asked: its answer ([`Conn::on_welcome`], [`Conn::on_failed`]).
     Pending,
     /// Its request is plain HTTP: the thread that it is handed over to.
@@ -219,10 +221,11 @@ impl Conn {
 
     /// Its turn on the ready list.
     pub(crate) fn on_ready(&mut self, cx: &mut Context<'_>) -> Fate {
-        if self.stop == Stop::TurnOver {
-            return self.read(cx);
+        match self.stop {
+            Stop::TurnOver => self.read(cx),
+            Stop::Crowded => self.resume(cx),
+            _ => Fate::Wait,
         }
-        Fate::Wait
     }
 
     /// When to call [`on_deadline`](Self::on_deadline), if that is earlier than what was said before.
@@ -237,7 +240,7 @@ impl Conn {
             }
         ) && self.outbound.is_empty();
         if is_quiet && self.armed_at != Time::NEVER {
-            return None; // armed for a silence that began no later than this one
+            return None; // armed already, and if for something longer that has ended, looked at then
         }
         let deadline = self.deadline(config);
         if deadline >= self.armed_at {
@@ -314,6 +317,16 @@ impl Conn {
                 }
                 say_close(code, reason, cx);
             }
+            subscribing @ Phase::Subscribing { .. } => {
+                self.phase = subscribing;
+                Response::refusal(Status::FORBIDDEN, &reason).encode(cx.replies);
+                self.linger(cx);
+                self.stop = Stop::TurnOver; // its FIN is to be read
+                return match self.flush(cx) {
+                    Fate::Wait => Fate::Again,
+                    fate => fate,
+                };
+            }
             other => self.phase = other,
         }
         self.flush(cx)
@@ -338,10 +351,10 @@ impl Conn {
 
 impl Phase {
     /// Open from now on.
-    fn open(endpoint: Endpoint, config: &Config) -> Self {
+    fn open(endpoint: Endpoint, limits: Limits) -> Self {
         Self::Open {
             endpoint,
-            decoder: MessageDecoder::new(Role::Server, config.message_limits),
+            decoder: MessageDecoder::new(Role::Server, limits),
             pinged_at: None,
         }
     }

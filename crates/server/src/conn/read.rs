@@ -41,6 +41,7 @@ impl Conn {
             match self.stop {
                 Stop::Pending => return Fate::Wait,
                 Stop::HandedOver => return Fate::HandOver,
+                Stop::Crowded => return Fate::Again,
                 _ => {}
             }
             if matches!(self.phase, Phase::Open { .. })
@@ -57,6 +58,18 @@ impl Conn {
         }
         self.stop = Stop::TurnOver;
         Fate::Again
+    }
+
+    /// Goes on with what was received and not decoded: the engine was asked, or publications were to be told.
+    pub(super) fn resume(&mut self, cx: &mut Context<'_>) -> Fate {
+        let received = std::mem::take(&mut self.spill);
+        cx.receive_buffer[..received.len()].copy_from_slice(&received);
+        self.stop = Stop::TurnOver;
+        let in_place = self.take(received.len(), cx);
+        match self.flush_in_place(in_place, cx) {
+            gone @ Fate::Gone(_) => gone,
+            _ => Fate::Again,
+        }
     }
 
     /// Bytes of a cut frame that go in front of what is read next. A head that is cut stays in the
@@ -134,7 +147,7 @@ impl Conn {
         0
     }
 
-    /// Publishes messages of a subscriber; one that can't be closes it.
+    /// Publishes messages of a subscriber, as many as may be before they are told; one that can't be closes it.
     fn take_publications(&mut self, len: usize, cx: &mut Context<'_>) {
         let Phase::Open {
             decoder, pinged_at, ..
@@ -151,6 +164,10 @@ impl Conn {
                     if let Err(refusal) = cx.service.publish(cx.id, message, cx.now) {
                         say_close(refusal.code, refusal.reason, cx);
                         return self.linger(cx);
+                    }
+                    if cx.service.is_crowded() {
+                        self.stop = Stop::Crowded;
+                        break;
                     }
                 }
                 Ok(Some(message)) => {

@@ -1,7 +1,7 @@
-//! A connection's life as a subscriber. In: what came of its subscription, orders. Out: its 101 and first
-//! messages, or why there are none; a close.
+//! A connection's life as a subscriber. In: what came of its subscription. Out: its 101 and first messages, or
+//! why there are none; a close that says what it is closed for.
 //!
-//! Never: asks the engine; decides who may subscribe.
+//! Never: decides who may subscribe, or who is too slow.
 
 use fanfare_hub::EngineError;
 
@@ -25,7 +25,12 @@ impl Conn {
 
     /// Its subscription is in place: everything from here on reaches it.
     pub(crate) fn on_welcome(&mut self, welcome: Welcome, cx: &mut Context<'_>) -> Fate {
-        let open = Phase::open(Endpoint::Raw, cx.config);
+        let limits = cx.config.message_limits;
+        let message_bytes_max = limits
+            .max_message_bytes
+            .min(cx.service.publication_bytes_max());
+        let limits = limits.with_max_message_bytes(message_bytes_max);
+        let open = Phase::open(Endpoint::Raw, limits);
         let Phase::Subscribing { response, .. } = std::mem::replace(&mut self.phase, open) else {
             unreachable!("a subscriber is answered once: its table says so");
         };
@@ -38,34 +43,26 @@ impl Conn {
         response.encode(cx.replies);
         if welcome.is_insufficient() {
             let reason = "insufficient state: what follows that position is gone";
-            let fate = self.close(codes::INSUFFICIENT_STATE, reason, cx);
-            return self.resume(fate, cx);
+            return match self.close(codes::INSUFFICIENT_STATE, reason, cx) {
+                gone @ Fate::Gone(_) => gone,
+                _ => self.resume(cx),
+            };
         }
         welcome.queue(cx.replies, &mut self.outbound);
         self.took_at = cx.now;
-        let fate = match self.flush(cx) {
-            Fate::Wait if !self.outbound.is_empty() => self.write(cx),
-            fate => fate,
-        };
-        self.resume(fate, cx)
+        let fate = self.flush(cx);
+        self.outbound.allow();
+        match fate {
+            Fate::Wait if !self.outbound.is_empty() => match self.write(cx) {
+                gone @ Fate::Gone(_) => gone,
+                _ => self.resume(cx),
+            },
+            gone @ Fate::Gone(_) => gone,
+            _ => self.resume(cx),
+        }
     }
 
-    /// Goes on with what was received while the engine was asked.
-    fn resume(&mut self, fate: Fate, cx: &mut Context<'_>) -> Fate {
-        if let Fate::Gone(_) = fate {
-            return fate;
-        }
-        let received = std::mem::take(&mut self.spill);
-        cx.receive_buffer[..received.len()].copy_from_slice(&received);
-        let in_place = self.take(received.len(), cx);
-        if let gone @ Fate::Gone(_) = self.flush_in_place(in_place, cx) {
-            return gone;
-        }
-        self.stop = Stop::TurnOver;
-        Fate::Again
-    }
-
-    /// Its subscription, or what it published, came to nothing; the worker's table has forgotten it.
+    /// Its subscription, or what it published, came to nothing.
     pub(crate) fn on_failed(&mut self, error: EngineError, cx: &mut Context<'_>) -> Fate {
         match self.phase {
             Phase::Subscribing { .. } => {

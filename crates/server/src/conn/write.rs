@@ -117,12 +117,11 @@ impl Conn {
         if let Phase::Closing { until, .. } = &mut self.phase {
             *until = cx.now + cx.config.timeouts.close; // our close has left only now
         }
-        match self.stop {
-            Stop::OutputFull => self.read(cx),
-            Stop::Finished => Fate::Gone(Why::PeerLeft),
-            Stop::Drained | Stop::TurnOver | Stop::Pending | Stop::HandedOver => {
-                self.finish_if_said(cx)
-            }
+        match (self.finish_if_said(cx), self.stop) {
+            (gone @ Fate::Gone(_), _) => gone,
+            (_, Stop::OutputFull) => self.read(cx),
+            (_, Stop::Finished) => Fate::Gone(Why::PeerLeft),
+            (fate, _) => fate,
         }
     }
 

@@ -71,7 +71,8 @@ impl Refusal {
         let (name, value) = match self {
             Self::NotAllowed { allow } => (header::ALLOW, *allow),
             Self::Unauthorized => (header::WWW_AUTHENTICATE, "apikey"),
-            Self::Full | Self::Unanswered => (header::RETRY_AFTER, "1"),
+            // Not of what may be done already: to repeat it would do it twice.
+            Self::Full => (header::RETRY_AFTER, "1"),
             // The rest of the body is not read.
             Self::TooSlow | Self::TooLarge { .. } => (header::CONNECTION, "close"),
             _ => return None,
@@ -266,7 +267,7 @@ mod tests {
                 Some(("connection", "close")),
             ),
             (Refusal::Full, 503, Some(("retry-after", "1"))),
-            (Refusal::Unanswered, 503, Some(("retry-after", "1"))),
+            (Refusal::Unanswered, 503, None),
             (Refusal::Stopping, 503, None),
         ];
         for (refusal, status, header) in cases {

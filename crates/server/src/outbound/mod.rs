@@ -30,7 +30,8 @@ struct Queue {
     unsent: usize,
     /// Memory that the chunks keep.
     pinned: usize,
-    /// What a peer may have over the cap until the queue is empty once: its history.
+    /// How much of that may be over the cap: the history that a subscriber asked for. It is in front of
+    /// everything else, so what leaves is its first.
     allowance: usize,
 }
 
@@ -72,12 +73,14 @@ pub(crate) enum Fit {
 }
 
 impl Chunk {
+    /// The memory that it keeps, its own place included.
     fn pinned(&self) -> usize {
-        match self {
+        let bytes = match self {
             Self::Own { bytes, .. } => bytes.len(),
             Self::Payload { head, payload, .. } => head.len() + payload.len(),
-            Self::Shared { segment, .. } => segment.len(),
-        }
+            Self::Shared { segment, .. } => segment.memory_bytes(),
+        };
+        bytes + size_of::<Self>()
     }
 
     fn unsent(&self) -> usize {
@@ -165,10 +168,10 @@ impl Outbound {
             return;
         }
         let queue = self.0.get_or_insert_default();
-        queue.unsent += bytes.len();
-        queue.pinned += bytes.len();
         if let Some(Chunk::Own { bytes: last, .. }) = queue.chunks.back_mut() {
             last.extend_from_slice(bytes);
+            queue.unsent += bytes.len();
+            queue.pinned += bytes.len();
         } else {
             queue.push(Chunk::Own {
                 bytes: bytes.to_vec(),
@@ -182,10 +185,7 @@ impl Outbound {
         let left = replies.len() - sent;
         if left > 0 && self.is_empty() && left >= replies.capacity() / 2 {
             // Mostly payload that waits: the allocation itself changes hands.
-            let queue = self.0.get_or_insert_default();
-            queue.unsent = left;
-            queue.pinned = replies.len();
-            queue.push(Chunk::Own {
+            self.0.get_or_insert_default().push(Chunk::Own {
                 bytes: std::mem::take(replies),
                 sent,
             });
@@ -197,15 +197,11 @@ impl Outbound {
 
     /// Queues a publication of history, which may be over the cap: its payload is shared with the history.
     pub(crate) fn push_history(&mut self, head: &[u8], payload: Bytes) {
-        let queue = self.0.get_or_insert_default();
-        let chunk = Chunk::Payload {
+        self.0.get_or_insert_default().push(Chunk::Payload {
             head: head.into(),
             payload,
             sent: 0,
-        };
-        queue.unsent += chunk.unsent();
-        queue.pinned += chunk.pinned();
-        queue.push(chunk);
+        });
     }
 
     /// All that waits now may be over the cap, until it has left.
@@ -230,10 +226,7 @@ impl Outbound {
             queue.keep_latest(segment, range);
             return Fit::Fits;
         }
-        let chunk = Chunk::Shared { segment, range };
-        queue.unsent += chunk.unsent();
-        queue.pinned += chunk.pinned();
-        queue.push(chunk);
+        queue.push(Chunk::Shared { segment, range });
         if excess == Excess::DropOldest {
             queue.drop_oldest(cap);
         } else if !is_first && queue.pinned > cap.saturating_add(queue.allowance) {
@@ -273,6 +266,8 @@ impl Outbound {
 impl Queue {
     /// A connection that falls behind rarely has more than a few chunks: no room for more at first.
     fn push(&mut self, chunk: Chunk) {
+        self.unsent += chunk.unsent();
+        self.pinned += chunk.pinned();
         if self.chunks.len() == self.chunks.capacity() {
             self.chunks.reserve_exact(self.chunks.len().max(1));
         }
@@ -285,14 +280,21 @@ impl Queue {
             let len = chunk.unsent();
             if sent < len {
                 chunk.advance(sent);
-                self.pinned -= reclaim(chunk);
+                let freed = reclaim(chunk);
+                self.free(freed);
                 return;
             }
             sent -= len;
-            self.pinned -= chunk.pinned();
+            let freed = chunk.pinned();
+            self.free(freed);
             self.chunks.pop_front();
         }
         debug_assert!(sent == 0, "more sent than queued");
+    }
+
+    fn free(&mut self, pinned: usize) {
+        self.pinned -= pinned;
+        self.allowance = self.allowance.saturating_sub(pinned);
     }
 
     /// The frame that has begun to leave is the last of its chunk.
@@ -347,13 +349,10 @@ impl Queue {
             if range.is_empty() {
                 continue;
             }
-            let chunk = Chunk::Shared {
+            self.push(Chunk::Shared {
                 segment: Arc::clone(&segment),
                 range,
-            };
-            self.unsent += chunk.unsent();
-            self.pinned += chunk.pinned();
-            self.push(chunk);
+            });
         }
     }
 }

@@ -31,12 +31,19 @@ fn take(outbound: &mut Outbound, mut len: usize) -> Vec<u8> {
 }
 
 fn whole(segment: &Arc<Segment>) -> Range<u32> {
-    0..u32::try_from(segment.len()).unwrap()
+    0..u32::try_from(segment.bytes().len()).unwrap()
 }
 
 fn push(outbound: &mut Outbound, texts: &[&str], excess: Excess, cap: usize) -> Fit {
     let segment = segment(texts);
     outbound.push_shared(Arc::clone(&segment), whole(&segment), excess, cap)
+}
+
+/// What one segment of these texts counts.
+fn cost(texts: &[&str]) -> usize {
+    let segment = segment(texts);
+    let range = whole(&segment);
+    Chunk::Shared { segment, range }.pinned()
 }
 
 #[test]
@@ -85,11 +92,26 @@ fn bytes_leave_in_order_and_memory_with_them() {
 fn what_a_cursor_pins_counts_whole_and_one_segment_always_fits() {
     let mut outbound = Outbound::default();
     let long = "x".repeat(100);
+    let cap = cost(&[&long]) + cost(&["a"]);
     assert_eq!(push(&mut outbound, &[&long], Excess::Report, 50), Fit::Fits);
     take(&mut outbound, 101);
     assert_eq!(outbound.len(), 1);
-    assert_eq!(push(&mut outbound, &["a"], Excess::Report, 105), Fit::Fits);
-    assert_eq!(push(&mut outbound, &["a"], Excess::Report, 105), Fit::Over);
+    assert_eq!(push(&mut outbound, &["a"], Excess::Report, cap), Fit::Fits);
+    assert_eq!(push(&mut outbound, &["a"], Excess::Report, cap), Fit::Over);
+}
+
+#[test]
+fn short_publications_cost_what_keeping_them_takes() {
+    let mut outbound = Outbound::default();
+    let cap = 100 * 1024;
+    let mut count = 0;
+    while push(&mut outbound, &["a"], Excess::Report, cap) == Fit::Fits {
+        count += 1;
+    }
+    assert!(
+        count < cap / 100,
+        "{count} chunks of three bytes under {cap}"
+    );
 }
 
 #[test]
@@ -97,14 +119,18 @@ fn history_may_be_over_the_cap_until_it_has_left() {
     let mut outbound = Outbound::default();
     outbound.push_history(b"head", Bytes::from(vec![0; 100]));
     outbound.allow();
-    assert_eq!(push(&mut outbound, &["a"], Excess::Report, 10), Fit::Fits);
-    take(&mut outbound, usize::MAX);
+    let cap = cost(&["1234"]);
     assert_eq!(
-        push(&mut outbound, &["1234"], Excess::Report, 10),
+        push(&mut outbound, &["1234"], Excess::Report, cap),
         Fit::Fits
     );
+    take(&mut outbound, 104 + 1);
+    assert!(
+        !outbound.is_empty(),
+        "the history has left, and not all behind it"
+    );
     assert_eq!(
-        push(&mut outbound, &["1234"], Excess::Report, 10),
+        push(&mut outbound, &["1234"], Excess::Report, cap),
         Fit::Over
     );
 }
@@ -112,19 +138,16 @@ fn history_may_be_over_the_cap_until_it_has_left() {
 #[test]
 fn the_oldest_go_but_not_what_has_begun_to_leave_nor_replies() {
     let mut outbound = Outbound::default();
+    let cap = 2 * cost(&["11"]) + cost(&["11"]) / 2;
     for text in ["11", "22"] {
-        assert_eq!(
-            push(&mut outbound, &[text], Excess::DropOldest, 12),
-            Fit::Fits
-        );
+        let fit = push(&mut outbound, &[text], Excess::DropOldest, cap);
+        assert_eq!(fit, Fit::Fits);
     }
     take(&mut outbound, 1); // "11" has begun
     outbound.append(b"PONG");
     for text in ["33", "44"] {
-        assert_eq!(
-            push(&mut outbound, &[text], Excess::DropOldest, 12),
-            Fit::Fits
-        );
+        let fit = push(&mut outbound, &[text], Excess::DropOldest, cap);
+        assert_eq!(fit, Fit::Fits);
     }
     assert_eq!(contents(&outbound), b"\x0211PONG\x81\x0244");
 }
@@ -155,16 +178,22 @@ fn the_latest_stays_alone_behind_what_has_begun_to_leave() {
 fn cut_short_only_what_has_begun_is_ended() {
     let mut outbound = Outbound::default();
     let first = segment(&["1", "2"]);
-    let fit = outbound.push_shared(first, 1..6, Excess::Report, 100);
+    let fit = outbound.push_shared(first, 1..6, Excess::Report, usize::MAX);
     assert_eq!(fit, Fit::Fits);
     outbound.append(b"PONG");
-    assert_eq!(push(&mut outbound, &["3"], Excess::Report, 100), Fit::Fits);
+    assert_eq!(
+        push(&mut outbound, &["3"], Excess::Report, usize::MAX),
+        Fit::Fits
+    );
     outbound.push_history(b"h", Bytes::from_static(b"p"));
     outbound.cut_short();
     assert_eq!(contents(&outbound), b"\x011PONG");
 
     let mut outbound = Outbound::default();
-    assert_eq!(push(&mut outbound, &["3"], Excess::Report, 100), Fit::Fits);
+    assert_eq!(
+        push(&mut outbound, &["3"], Excess::Report, usize::MAX),
+        Fit::Fits
+    );
     outbound.cut_short();
     assert!(outbound.is_empty() && outbound.0.is_none());
 }

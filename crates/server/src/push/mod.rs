@@ -4,7 +4,8 @@
 //! A tick is what one batch of the inbox brings: publications of a channel wait here until the batch is
 //! through, are encoded once for each cohort, and every subscriber gets its share of the same bytes.
 //!
-//! Never: touches a connection or a socket; encodes a publication twice for one cohort.
+//! Never: reads or writes a socket; knows a connection but by its id; encodes a publication twice for one
+//! cohort.
 
 mod client_id;
 mod publish;
@@ -21,14 +22,15 @@ use std::sync::Arc;
 use fanfare_hub::{
     Activation, Answer, Batch, Channel, ChannelId, ChannelOptions, ConnToken, Delivery, Engine,
     EngineError, Inbox, Member, Order, OriginId, Publication, Recovery, Request, Response,
-    SlowReader, Subscribe, Subscribed, SubscriptionId, Subscriptions, Ticket, Unsubscribe,
+    SlowReader, Subscribe, Subscribed, SubscriptionId, Subscriptions, Target, Ticket, Unsubscribe,
+    Upkeep,
 };
 use mio::Token;
 
 use crate::clock::{Clock, Time};
 use crate::config::SharedLive;
 use crate::http::{Gateway, Handover};
-use crate::limits::{PUBLISHES_PER_TICK_MAX, SEGMENT_BYTES_MAX};
+use crate::limits::{PUBLISHED_BYTES_PER_TICK_MAX, PUBLISHES_PER_TICK_MAX, SEGMENT_BYTES_MAX};
 use crate::outbound::Excess;
 use crate::slab::ConnId;
 
@@ -67,8 +69,9 @@ pub(crate) struct Push {
     joined: Vec<SubscriptionId>,
     /// Bytes that wait in this tick.
     waiting_bytes: usize,
-    /// Publishes of this worker's connections since it last drained its inbox.
+    /// Publishes of this worker's connections since it last drained its inbox, and their bytes.
     published: usize,
+    published_bytes: usize,
     /// An empty one, with room, for the next channel.
     spare: Vec<Arc<Publication>>,
 }
@@ -83,8 +86,18 @@ struct Tick {
 #[derive(Clone, Copy, Debug)]
 struct Follower {
     cohort: Cohort,
+    /// The engine has an entry for it, whatever the namespace says by now.
+    is_member: bool,
     /// Publications of this tick that came before its answer.
     skips: u32,
+}
+
+/// Whom of a worker's connections an order is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meant {
+    Nobody,
+    One(ConnId),
+    Everybody,
 }
 
 /// What a delivery means for a connection.
@@ -115,6 +128,7 @@ impl Push {
             joined: Vec::new(),
             waiting_bytes: 0,
             published: 0,
+            published_bytes: 0,
             spare: Vec::new(),
         }
     }
@@ -127,6 +141,7 @@ impl Push {
     /// Fills `batch`; false: nothing is left, and the next delivery wakes the worker.
     pub(crate) fn drain(&mut self, batch: &mut Batch) -> bool {
         self.published = 0;
+        self.published_bytes = 0;
         self.link.inbox.drain(batch)
     }
 
@@ -134,6 +149,7 @@ impl Push {
     /// it reads on.
     pub(crate) const fn is_crowded(&self) -> bool {
         self.published >= PUBLISHES_PER_TICK_MAX
+            || self.published_bytes >= PUBLISHED_BYTES_PER_TICK_MAX
     }
 
     /// Hands a connection over to the HTTP thread.
@@ -142,9 +158,8 @@ impl Push {
     }
 
     /// Lets the engine forget what is past its time.
-    pub(crate) fn tick_engine(&self, now: Time) {
-        // What is left for the next call waits until then: a bounded amount, and none of it is served.
-        let _ = self.link.engine.tick(self.link.clock.for_hub(now));
+    pub(crate) fn tick_engine(&self, now: Time) -> Upkeep {
+        self.link.engine.tick(self.link.clock.for_hub(now))
     }
 
     /// Requests a subscription; [`News::Welcome`] or [`News::Failed`] comes later. False: the engine takes no
@@ -157,14 +172,16 @@ impl Push {
         wishes: Wishes,
         now: Time,
     ) -> bool {
+        let is_member = options.presence || options.join_leave;
         let follower = Follower {
             cohort: wishes.cohort,
+            is_member,
             skips: 0,
         };
         let Ok(opened) = self.table.open(token(conn), channel, follower) else {
             return false; // it has none yet: the table is full
         };
-        let member = (options.presence || options.join_leave).then(|| Member {
+        let member = is_member.then(|| Member {
             info: self.link.client_ids.info(conn),
             is_listed: options.presence,
             is_announced: options.join_leave,
@@ -198,15 +215,11 @@ impl Push {
         let Some(closed) = self.table.close(id) else {
             return;
         };
-        let options = self.link.live.load();
-        let is_member = options
-            .namespaces
-            .resolve(&closed.channel)
-            .is_ok_and(|options| options.presence || options.join_leave);
+        let client_id = || self.link.client_ids.id(conn_of(closed.conn));
         let request = Request::Unsubscribe(Unsubscribe {
             channel: closed.channel,
             subscribers: closed.subscribers,
-            client: is_member.then(|| self.link.client_ids.id(conn_of(closed.conn))),
+            client: closed.data.is_member.then(client_id),
         });
         self.request(None, request, now)
             .expect("a request without a ticket is never refused");
@@ -220,14 +233,16 @@ impl Push {
         }
     }
 
-    /// Whether an order for `target` is meant for `conn`, whose client is anonymous.
-    pub(crate) fn is_meant(&self, order: &Order, conn: ConnId) -> bool {
-        let target = &order.target;
-        target.user.is_anonymous()
-            && target
-                .client
-                .as_ref()
-                .is_none_or(|client| *client == self.link.client_ids.id(conn))
+    /// Those that an order is for: raw clients are anonymous.
+    pub(crate) fn meant(&self, target: &Target) -> Meant {
+        match &target.client {
+            _ if !target.user.is_anonymous() => Meant::Nobody,
+            None => Meant::Everybody,
+            Some(client) => match self.link.client_ids.conn(client) {
+                None => Meant::Nobody,
+                Some(conn) => Meant::One(conn),
+            },
+        }
     }
 
     /// Takes one delivery: publications wait, all else is news.
@@ -261,7 +276,8 @@ impl Push {
                 tick.publications = std::mem::take(&mut self.spare);
             }
         }
-        self.waiting_bytes += publication.payload.bytes().len() + raw::OVERHEAD_BYTES;
+        self.waiting_bytes +=
+            publication.payload.bytes().len() + raw::head_bytes_max(Cohort::Positioned);
         tick.publications.push(publication);
         (self.waiting_bytes >= SEGMENT_BYTES_MAX).then_some(News::TickIsFull)
     }
@@ -334,7 +350,7 @@ impl Push {
                 .map_or(Excess::Report, |options| options.slow_reader.into());
             let mut segments = [const { None::<Arc<Segment>> }; Cohort::COUNT];
             for subscriber in subscribers.iter().filter(|s| s.is_live()) {
-                let Follower { cohort, skips } = *subscriber.data();
+                let Follower { cohort, skips, .. } = *subscriber.data();
                 let behind = publications.iter().skip(skips as usize);
                 let Some(older) = behind.clone().position(|p| subscriber.takes(p)) else {
                     continue;

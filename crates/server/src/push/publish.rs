@@ -34,6 +34,10 @@ impl NotPublished {
 }
 
 impl Push {
+    pub(crate) fn publication_bytes_max(&self) -> u64 {
+        self.link.live.load().publication_bytes_max as u64
+    }
+
     /// Publishes a data message of `conn` to its channel. [`News::Failed`](super::News::Failed) comes if the
     /// engine can't.
     pub(crate) fn publish(
@@ -78,6 +82,7 @@ impl Push {
             generation: PUBLISH,
         };
         self.published += 1;
+        self.published_bytes += len;
         let busy = self.request(Some(ticket), request, now);
         busy.map_err(|_| NotPublished::TOO_MANY)
     }

@@ -16,8 +16,14 @@ use fanfare_hub::{CatchUp, PayloadKind, Position, Publication, Since};
 
 use super::segment::Cohort;
 
-/// The most that a message has beside its payload: a header, two numbers, a colon and a space.
-pub(super) const OVERHEAD_BYTES: usize = Header::BYTES_MAX + POSITION_BYTES_MAX + 1;
+/// The most that stands in front of a payload: a header without a mask, a position and a space.
+pub(super) const fn head_bytes_max(cohort: Cohort) -> usize {
+    const HEADER_BYTES_MAX: usize = Header::BYTES_MAX - 4;
+    match cohort {
+        Cohort::Bare => HEADER_BYTES_MAX,
+        Cohort::Positioned => HEADER_BYTES_MAX + POSITION_BYTES_MAX + 1,
+    }
+}
 
 /// Twenty decimal digits, a colon, sixteen hexadecimal ones.
 const POSITION_BYTES_MAX: usize = 37;

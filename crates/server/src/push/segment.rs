@@ -37,10 +37,10 @@ pub(crate) struct Segment {
 
 impl Segment {
     pub(super) fn encode(publications: &[Arc<Publication>], cohort: Cohort) -> Self {
-        let frames = publications.iter();
-        let room = frames.map(|p| p.payload.bytes().len() + raw::OVERHEAD_BYTES);
+        let payloads = publications.iter().map(|p| p.payload.bytes().len());
+        let heads = publications.len() * raw::head_bytes_max(cohort);
         let mut segment = Self {
-            bytes: Vec::with_capacity(room.sum()),
+            bytes: Vec::with_capacity(payloads.sum::<usize>() + heads),
             starts: Vec::with_capacity(publications.len()),
         };
         for publication in publications {
@@ -54,8 +54,10 @@ impl Segment {
         &self.bytes
     }
 
-    pub(crate) const fn len(&self) -> usize {
-        self.bytes.len()
+    /// All memory that goes with it.
+    pub(crate) const fn memory_bytes(&self) -> usize {
+        let starts = self.starts.capacity() * size_of::<u32>();
+        self.bytes.capacity() + starts + size_of::<Self>() + 2 * size_of::<usize>() // an Arc's counts
     }
 
     /// The frames from the one of publication `first` on.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use fanfare_codec::Message;
 use fanfare_hub::{
-    CatchUp, InboxLimits, MemoryConfig, MemoryEngine, Namespaces, Origins, PresenceStats, Since,
-    Target, UserId, Wake,
+    CatchUp, ClientId, InboxLimits, MemoryConfig, MemoryEngine, Namespaces, Origins, PresenceStats,
+    Since, Target, UserId, Wake,
 };
 
 use super::*;
@@ -256,6 +256,26 @@ fn an_inbox_that_overflows_tells_those_who_follow_positions() {
     assert_eq!(push.next_insufficient(), None);
 }
 
+/// Who is in channel `x`, as the engine says.
+fn present(world: &mut World) -> u64 {
+    let push = &world.workers[0];
+    let ticket = Ticket {
+        token: 0,
+        generation: 0,
+    };
+    let request = Request::PresenceStats(Channel::parse("x").unwrap());
+    push.request(Some(ticket), request, world.now).unwrap();
+    let mut batch = Batch::default();
+    assert!(world.workers[0].drain(&mut batch));
+    match batch.last() {
+        Some(Delivery::Answer(answer)) => match answer.outcome.unwrap() {
+            Response::PresenceStats(PresenceStats { clients, .. }) => clients,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn who_leaves_is_told_nothing_and_is_present_no_more() {
     let mut world = World::new(1, InboxLimits::default());
@@ -263,24 +283,6 @@ fn who_leaves_is_told_nothing_and_is_present_no_more() {
         world.subscribe(0, "x", Cohort::Bare),
         world.subscribe(0, "x", Cohort::Bare),
     );
-    let present = |world: &mut World| {
-        let push = &world.workers[0];
-        let ticket = Ticket {
-            token: 0,
-            generation: 0,
-        };
-        let request = Request::PresenceStats(Channel::parse("x").unwrap());
-        push.request(Some(ticket), request, world.now).unwrap();
-        let mut batch = Batch::default();
-        assert!(world.workers[0].drain(&mut batch));
-        match batch.last() {
-            Some(Delivery::Answer(answer)) => match answer.outcome.unwrap() {
-                Response::PresenceStats(PresenceStats { clients, .. }) => clients,
-                other => panic!("{other:?}"),
-            },
-            other => panic!("{other:?}"),
-        }
-    };
     assert_eq!(present(&mut world), 2);
     world.workers[0].leave(a, world.now);
     world.publish(0, b, "1");
@@ -290,6 +292,39 @@ fn who_leaves_is_told_nothing_and_is_present_no_more() {
     assert_eq!(present(&mut world), 1);
     world.workers[0].leave(b, world.now);
     assert!(world.workers[0].table.is_empty());
+}
+
+#[test]
+fn who_was_present_leaves_even_if_a_reload_has_taken_presence_away() {
+    let mut world = World::new(1, InboxLimits::default());
+    let a = world.subscribe(0, "x", Cohort::Bare);
+    let nothing = Live {
+        namespaces: Namespaces::default(),
+        origins: crate::config::OriginPolicy::default(),
+        subprotocols: Vec::new(),
+        response_headers: Vec::new(),
+        api: ApiAccess::Keys(Vec::new()),
+        publication_bytes_max: 0,
+    };
+    world.workers[0].link.live.store(Arc::new(nothing));
+    world.workers[0].leave(a, world.now);
+    assert_eq!(present(&mut world), 0);
+}
+
+#[test]
+fn a_flood_of_a_workers_own_connections_makes_it_crowded() {
+    let mut world = World::new(1, InboxLimits::default());
+    let conn = world.subscribe(0, "x", Cohort::Bare);
+    for (text, most) in [("", PUBLISHES_PER_TICK_MAX), (&"x".repeat(100_000), 42)] {
+        assert!(!world.workers[0].is_crowded());
+        let mut published = 0;
+        while !world.workers[0].is_crowded() {
+            world.publish(0, conn, text);
+            published += 1;
+        }
+        assert_eq!(published, most);
+        let _ = world.turn(0);
+    }
 }
 
 #[test]
@@ -318,18 +353,18 @@ fn orders_are_for_anonymous_clients_or_one_of_them() {
         world.subscribe(0, "y", Cohort::Bare),
     );
     let push = &world.workers[0];
-    let order = |user: &str, client| Order {
-        target: Target {
+    let meant = |user: &str, client| {
+        push.meant(&Target {
             user: UserId::from(user),
             client,
-        },
-        action: fanfare_hub::Action::Refresh { expire_at: None },
+        })
     };
-    let meant = |order: &Order| [push.is_meant(order, a), push.is_meant(order, b)];
-    assert_eq!(meant(&order("", None)), [true, true]);
-    assert_eq!(meant(&order("u", None)), [false, false]);
+    assert_eq!(meant("", None), Meant::Everybody);
+    assert_eq!(meant("u", None), Meant::Nobody);
     let only_b = Some(push.link.client_ids.id(b));
-    assert_eq!(meant(&order("", only_b)), [false, true]);
+    assert_eq!(meant("", only_b.clone()), Meant::One(b));
+    assert_eq!(meant("u", only_b), Meant::Nobody);
+    assert_eq!(meant("", Some(ClientId::from("b"))), Meant::Nobody);
     let channel = Channel::parse("x").unwrap();
     assert!(push.is_subscribed(a, Some(&channel)) && !push.is_subscribed(b, Some(&channel)));
     assert!(push.is_subscribed(b, None));

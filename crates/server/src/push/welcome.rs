@@ -59,11 +59,13 @@ impl Welcome {
         }
         for publication in past {
             let payload = publication.payload.bytes();
+            let head_at = replies.len();
             raw::append_head(replies, &publication, self.cohort);
             if payload.len() <= HISTORY_COPY_BYTES_MAX {
                 replies.extend_from_slice(payload);
             } else {
-                outbound.push_history(replies, payload.clone());
+                outbound.append(&replies[..head_at]);
+                outbound.push_history(&replies[head_at..], payload.clone());
                 replies.clear();
             }
         }
@@ -71,7 +73,6 @@ impl Welcome {
             outbound.append(replies);
             replies.clear();
         }
-        outbound.allow();
     }
 }
 

@@ -6,19 +6,21 @@
 use std::time::Duration;
 
 use fanfare_codec::CloseCode;
-use fanfare_hub::{Action, Batch, Order};
+use fanfare_hub::{Action, Batch, Order, Upkeep};
 
 use super::Reactor;
 use crate::clock::Time;
 use crate::codes;
 use crate::conn::{Conn, Fate, Told, Why};
 use crate::limits::BATCHES_PER_TURN_MAX;
-use crate::push::News;
+use crate::push::{Meant, News};
 use crate::service::Service;
 use crate::slab::ConnId;
 
 /// How often the first worker lets the engine forget what is past its time.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// The same while more is past its time than one call takes.
+const UPKEEP_INTERVAL_BUSY: Duration = Duration::from_millis(5);
 
 /// What comes through the inbox.
 #[derive(Default)]
@@ -58,8 +60,11 @@ impl Reactor {
             if let Some(at) = self.deliveries.upkeep_at
                 && at <= self.now
             {
-                push.tick_engine(self.now);
-                self.deliveries.upkeep_at = Some(self.now + UPKEEP_INTERVAL);
+                let interval = match push.tick_engine(self.now) {
+                    Upkeep::Done => UPKEEP_INTERVAL,
+                    Upkeep::More => UPKEEP_INTERVAL_BUSY,
+                };
+                self.deliveries.upkeep_at = Some(self.now + interval);
             }
             if !push.drain(&mut self.deliveries.batch) {
                 return;
@@ -76,7 +81,6 @@ impl Reactor {
             && push.is_crowded()
             && push.drain(&mut self.deliveries.batch)
         {
-            push.rouse();
             self.hand_out();
         }
     }
@@ -94,7 +98,10 @@ impl Reactor {
                 Some(News::Failed(id, error)) => {
                     self.turn(id, |conn, cx| conn.on_failed(error, cx))
                 }
-                Some(News::Order(order)) => self.obey(&order),
+                Some(News::Order(order)) => {
+                    self.fan_out(); // what was published before it is told before it
+                    self.obey(&order);
+                }
                 Some(News::TickIsFull) => self.fan_out(),
             }
         }
@@ -139,11 +146,19 @@ impl Reactor {
 
     /// Does what the API wants to the connections that it means.
     fn obey(&mut self, order: &Order) {
-        for id in self.conns.ids().collect::<Vec<_>>() {
+        let Service::Push(push) = &self.service else {
+            return;
+        };
+        let meant = match push.meant(&order.target) {
+            Meant::Nobody => Vec::new(),
+            Meant::One(id) => vec![id],
+            Meant::Everybody => self.conns.ids().collect(),
+        };
+        for id in meant {
             let (Some(conn), Service::Push(push)) = (self.conns.get_mut(id), &self.service) else {
                 continue;
             };
-            if !conn.is_subscriber() || !push.is_meant(order, id) {
+            if !conn.is_subscriber() {
                 continue;
             }
             match &order.action {

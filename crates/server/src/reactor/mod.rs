@@ -90,10 +90,11 @@ impl Reactor {
         })
     }
 
-    /// Serves until a stop is requested and every connection is gone.
-    pub(crate) fn run(mut self) -> io::Result<()> {
+    /// Serves until a stop is requested and every connection is gone. Out: when it would have ended in any case.
+    pub(crate) fn run(mut self) -> io::Result<Time> {
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
         let (mut turns, mut expired) = (Vec::new(), Vec::new());
+        self.deliver(); // an inbox that was never drained would not wake us
         while !self.is_finished() {
             match self.wait(&mut events) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -132,7 +133,7 @@ impl Reactor {
             self.accept();
             self.deliver();
         }
-        Ok(())
+        Ok(self.ends_at.unwrap_or(self.now))
     }
 
     fn is_finished(&self) -> bool {
@@ -210,13 +211,18 @@ impl Reactor {
                 received,
                 place,
             }),
-            Err(error) => return tracing::debug!(conn = %id, "not handed over: {error}"),
+            Err(error) => {
+                tracing::debug!(conn = %id, "not handed over: {error}");
+                return self.resume_accepting();
+            }
         };
         match refused {
             Ok(()) => tracing::debug!(conn = %id, "handed over"),
-            Err(handover) => handover.refuse(),
+            Err(handover) => {
+                handover.refuse();
+                self.resume_accepting();
+            }
         }
-        self.resume_accepting();
     }
 
     fn stop_if_requested(&mut self) {

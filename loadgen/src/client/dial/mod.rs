@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use fanfare_codec::handshake::ClientHandshake;
 use nix::sys::socket::{setsockopt, sockopt};
 use rustix::io::Errno;
-use rustix::net::sockopt::set_tcp_nodelay;
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_tcp_nodelay};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, socket_with};
 
 use super::tls::TlsStream;
@@ -127,10 +127,16 @@ impl Dial {
         &self.target.route
     }
 
-    /// A socket that is connecting, the `attempt`-th of the run.
-    pub(super) fn transport(&self, attempt: usize, clock: Clock) -> Result<Transport, Fault> {
+    /// A socket that is connecting, the `attempt`-th of the run; `receive_bytes` is the size of its
+    /// receive buffer, unless the kernel chooses.
+    pub(super) fn transport(
+        &self,
+        attempt: usize,
+        receive_bytes: Option<usize>,
+        clock: Clock,
+    ) -> Result<Transport, Fault> {
         let socket = self
-            .socket(attempt)
+            .socket(attempt, receive_bytes)
             .map_err(|error| connect_fault(&error))?;
         Ok(match &self.trust {
             None => Transport::Plain(socket),
@@ -140,7 +146,7 @@ impl Dial {
         })
     }
 
-    fn socket(&self, attempt: usize) -> io::Result<OwnedFd> {
+    fn socket(&self, attempt: usize, receive_bytes: Option<usize>) -> io::Result<OwnedFd> {
         let family = match self.address {
             SocketAddr::V4(_) => AddressFamily::INET,
             SocketAddr::V6(_) => AddressFamily::INET6,
@@ -149,6 +155,10 @@ impl Dial {
         let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
         // Without it a small message could wait for the acknowledgement of the one before.
         set_tcp_nodelay(&socket, true)?;
+        if let Some(bytes) = receive_bytes {
+            // Before the peer is told how large a window may grow (RFC 7323 §2).
+            set_socket_recv_buffer_size(&socket, bytes)?;
+        }
         if let Some(source) = self.sources.turn(attempt) {
             // The port is chosen at `connect`, when the target is known, and so may be in use for
             // another: else all sources and targets would share one range.

@@ -13,18 +13,34 @@
 //! gap. Whoever is disconnected is counted once, as closed; what is published from then on is no gap.
 //! What publishers get back of the server is not looked at.
 //!
+//! Subscribers may be cut and come back ([`cuts`], [`returns`]): to where they stood, and then what was
+//! published meanwhile is owed to them as if they had never left, or as new ones. One that the server
+//! tells that it has missed something is counted, and what it missed is no gap; what was left out before
+//! a publication that it got is.
+//!
+//! Some subscribers may be stalled: they never read, and are no part of any other figure.
+//!
 //! The first publication leaves 0.2 s after the last connection is open, or when the warm-up is
 //! over: a server may answer the upgrade before it has subscribed the connection.
 //!
 //! Never: prints, touches a socket.
 
+mod attendance;
 mod audience;
+mod bursts;
+mod cuts;
 mod layout;
 mod ledger;
 mod pending;
 mod post;
 mod profile;
+mod resume;
+mod returns;
+mod sealed;
+mod settle;
+mod stalled;
 mod track;
+mod wait;
 mod worker;
 
 use std::io;
@@ -32,13 +48,16 @@ use std::sync::Arc;
 
 use fanfare_codec::MessageKind;
 
-use super::pace::Arrivals;
+use super::pace::{Arrivals, Pace};
 use super::{Scenario, Slots, Timing};
 use crate::clock::Nanos;
-use crate::payload::Stamps;
+use crate::payload::{Envelope, Stamps};
+use bursts::Bursts;
+pub(crate) use cuts::CutPlan;
 pub(crate) use layout::Layout;
 use ledger::Ledger;
-pub(crate) use post::Post;
+pub(crate) use post::{BASE64_PAYLOAD, PAYLOAD, Post};
+pub(crate) use resume::Resume;
 use worker::FanoutWorker;
 
 /// What to run, as the flags say it.
@@ -52,6 +71,11 @@ pub(crate) struct Plan {
     pub(crate) arrivals: Arrivals,
     /// Publications, in all.
     pub(crate) per_second: f64,
+    /// Publications at each arrival.
+    pub(crate) burst: u32,
+    /// How a publication is told to a subscriber.
+    pub(crate) delivery: Envelope,
+    pub(crate) cuts: CutPlan,
     /// `None`: publishers are WebSockets.
     pub(crate) post: Option<Post>,
     pub(crate) threads: usize,
@@ -65,7 +89,11 @@ pub(crate) struct Fanout {
     post: Option<Arc<Post>>,
     kind: MessageKind,
     arrivals: Arrivals,
-    per_second: f64,
+    bursts_per_second: f64,
+    burst: u32,
+    /// `None`: a message is a publication and nothing else.
+    envelope: Option<Envelope>,
+    cuts: CutPlan,
     threads: usize,
     timing: Timing,
 }
@@ -108,13 +136,22 @@ impl Fanout {
             post: plan.post.map(Arc::new),
             kind: plan.kind,
             arrivals: plan.arrivals,
-            per_second: plan.per_second,
+            bursts_per_second: plan.per_second / f64::from(plan.burst),
+            burst: plan.burst,
+            envelope: Some(plan.delivery).filter(|envelope| !envelope.is_bare()),
+            cuts: plan.cuts,
             threads: plan.threads,
             timing: plan.timing,
         }
     }
 
-    /// How many threads have subscribers of each channel.
+    /// The times of a `share` of all publications, from `start` on.
+    fn bursts(&self, share: f64, start: Nanos, random: fastrand::Rng) -> Bursts {
+        let rate = self.bursts_per_second * share;
+        Bursts::new(Pace::new(self.arrivals, rate, start, random), self.burst)
+    }
+
+    /// How many threads have subscribers of each channel that read.
     fn threads_of_channels(&self) -> Vec<u32> {
         let layout = self.shared.layout;
         let mut threads = vec![0; layout.channels];

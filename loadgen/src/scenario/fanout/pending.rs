@@ -7,6 +7,7 @@
 //! Never: shared among threads, counts faults.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use super::profile::{Profile, Whole};
 
@@ -57,25 +58,45 @@ impl Pending {
         is_measured: bool,
     ) -> Option<Whole> {
         while seq >= self.end() {
-            if self.recent.len() == RECENT_MAX {
-                self.set_oldest_aside();
-            }
-            self.recent.push_back(Entry {
-                left: live,
-                is_measured: false,
-                profile: Profile::default(),
-            });
+            self.expect_next(live);
         }
         let entry = self.entry(seq)?;
+        entry.left = entry.left.checked_sub(1)?;
         entry.is_measured = is_measured;
         entry.profile.record(ns);
-        entry.left = entry.left.saturating_sub(1);
         if entry.left > 0 {
             return None;
         }
         let whole = entry.take();
         self.leave(seq);
         Some(whole)
+    }
+
+    /// The next publication that is not known is for `live` subscribers.
+    #[inline]
+    fn expect_next(&mut self, live: u32) {
+        if self.recent.len() == RECENT_MAX {
+            self.set_oldest_aside();
+        }
+        self.recent.push_back(Entry {
+            left: live,
+            is_measured: false,
+            profile: Profile::default(),
+        });
+    }
+
+    /// All before `end` are for `live` subscribers and those that left before. Gives those that are for
+    /// nobody.
+    pub(super) fn expect(&mut self, end: u64, live: u32) -> Range<u64> {
+        let first = self.end();
+        while self.end() < end {
+            self.expect_next(live);
+        }
+        if live > 0 {
+            return end..end;
+        }
+        self.leave(first);
+        first..end
     }
 
     /// The publications that were given up since the last call.
@@ -200,6 +221,19 @@ mod tests {
         assert!(pending.deliver(1, 5, 1, true).is_some());
         assert!(pending.deliver(3, 5, 1, true).is_some());
         assert_eq!(pending.incomplete().count(), 0);
+    }
+
+    #[test]
+    fn one_who_joins_later_is_not_waited_for_with_what_was_sent_before() {
+        let mut pending = Pending::default();
+        assert_eq!(pending.expect(2, 0), 0..2, "nobody is there");
+        assert_eq!(pending.end(), 2);
+        assert!(pending.recent.is_empty());
+        pending.deliver(2, 5, 1, true).expect("there is one");
+        assert!(pending.expect(4, 1).is_empty());
+        assert!(pending.deliver(3, 5, 2, true).is_some(), "that one has it");
+        assert!(pending.deliver(4, 5, 2, true).is_none(), "both are to");
+        assert_eq!(pending.incomplete().collect::<Vec<_>>(), [4]);
     }
 
     #[test]

@@ -13,14 +13,25 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ureq::Agent;
 
 use super::Shared;
+use super::bursts::{Bursts, Due};
 use crate::clock::{Clock, Nanos, thread_cpu};
 use crate::fault::{Fault, FaultClass};
-use crate::payload::Stamp;
-use crate::scenario::pace::Pace;
+use crate::payload::{STAMP_BYTES, Stamp};
 use crate::stats::{Counter, Measure, Tally};
+
+/// What stands for a payload in a body.
+pub(crate) const PAYLOAD: &str = "{payload}";
+
+/// What stands for its base64 (RFC 4648 §4).
+pub(crate) const BASE64_PAYLOAD: &str = "{b64payload}";
+
+/// The base64 of a payload is that of its parts: none is padded but the last.
+const _: () = assert!(STAMP_BYTES.is_multiple_of(3));
 
 /// The longest sleep, so that the end is noticed.
 const NAP: Duration = Duration::from_millis(20);
@@ -32,7 +43,8 @@ pub(crate) struct Post {
     pub(crate) url: String,
     /// Names and values.
     pub(crate) headers: Vec<(String, String)>,
-    /// A body in which `{channel}` and `{payload}` stand for both; without it the body is the payload.
+    /// A body in which `{channel}` stands for the channel, and `{payload}` for the payload or
+    /// `{b64payload}` for its base64; without it the body is the payload.
     pub(crate) template: Option<String>,
     pub(crate) timeout: Duration,
 }
@@ -42,10 +54,11 @@ pub(super) struct Poster {
     shared: Arc<Shared>,
     post: Arc<Post>,
     clock: Clock,
-    pace: Pace,
+    bursts: Bursts,
     letters: Vec<Letter>,
     agent: Agent,
     body: Vec<u8>,
+    base64: String,
     tally: Tally,
 }
 
@@ -56,6 +69,8 @@ struct Letter {
     /// What stands before and behind the payload.
     head: String,
     tail: String,
+    /// The payload is to be told in base64.
+    is_base64: bool,
 }
 
 impl Poster {
@@ -65,7 +80,7 @@ impl Poster {
         post: Arc<Post>,
         number: usize,
         clock: Clock,
-        pace: Pace,
+        bursts: Bursts,
     ) -> Self {
         let letters = shared
             .layout
@@ -73,13 +88,16 @@ impl Poster {
             .into_iter()
             .map(|series| {
                 let channel = &shared.channels[shared.layout.channel_of_series(series)];
-                let template = post.template.as_deref().unwrap_or("{payload}");
-                let (head, tail) = template.split_once("{payload}").unwrap_or((template, ""));
+                let template = post.template.as_deref().unwrap_or(PAYLOAD);
+                let plain = template.split_once(PAYLOAD);
+                let parts = plain.or_else(|| template.split_once(BASE64_PAYLOAD));
+                let (head, tail) = parts.unwrap_or((template, ""));
                 Letter {
                     series,
                     url: post.url.replace("{channel}", channel),
                     head: head.replace("{channel}", channel),
                     tail: tail.replace("{channel}", channel),
+                    is_base64: plain.is_none(),
                 }
             })
             .collect();
@@ -92,10 +110,11 @@ impl Poster {
             shared,
             post,
             clock,
-            pace,
+            bursts,
             letters,
             agent: config.into(),
             body: Vec::new(),
+            base64: String::new(),
             tally: Tally::default(),
         }
     }
@@ -107,10 +126,11 @@ impl Poster {
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         let last = until.after(self.post.timeout);
         let mut before = None;
-        let mut next = 0;
+        // The first burst is of letter 0.
+        let mut letter = self.letters.len() - 1;
         loop {
             let now = self.clock.now();
-            let due = self.pace.next();
+            let due = self.bursts.next();
             let is_cut_short = now < until && !self.shared.ledger.is_running();
             if due >= until || is_cut_short {
                 break;
@@ -119,17 +139,23 @@ impl Poster {
                 self.give_up_overdue(until);
                 break;
             }
-            let Some(intended) = self.pace.take_due(now) else {
+            let Some(Due {
+                intended,
+                begins_burst,
+            }) = self.bursts.take_due(now)
+            else {
                 thread::sleep(due.duration_since(now).min(NAP));
                 continue;
             };
+            if begins_burst {
+                letter = (letter + 1) % self.letters.len();
+            }
             let is_measured = self.shared.is_measured(intended);
             if is_measured {
                 before.get_or_insert_with(|| (now, thread_cpu()));
                 self.tally.record(Measure::SendLag, now.since(intended));
             }
-            self.publish(next, intended, is_measured);
-            next = (next + 1) % self.letters.len();
+            self.publish(letter, intended, is_measured);
         }
         if let Some((began, cpu)) = before {
             self.tally.cpu = thread_cpu().saturating_sub(cpu);
@@ -141,7 +167,7 @@ impl Poster {
     /// Counts what was due before `until` and is not posted.
     fn give_up_overdue(&mut self, until: Nanos) {
         let mut given_up = 0;
-        while self.pace.next() < until && self.pace.take_due(until).is_some() {
+        while self.bursts.next() < until && self.bursts.take_due(until).is_some() {
             given_up += 1;
         }
         let timeout = self.post.timeout;
@@ -163,14 +189,17 @@ impl Poster {
         };
         let (front, filler) = self.shared.stamps.publication(stamp);
         self.body.clear();
-        for part in [
-            letter.head.as_bytes(),
-            &front,
-            filler,
-            letter.tail.as_bytes(),
-        ] {
-            self.body.extend_from_slice(part);
+        self.body.extend_from_slice(letter.head.as_bytes());
+        for part in [&front[..], filler] {
+            if letter.is_base64 {
+                self.base64.clear();
+                STANDARD.encode_string(part, &mut self.base64);
+                self.body.extend_from_slice(self.base64.as_bytes());
+            } else {
+                self.body.extend_from_slice(part);
+            }
         }
+        self.body.extend_from_slice(letter.tail.as_bytes());
         match self.send(letter) {
             Ok(()) if is_measured => self.tally.add(Counter::Publications, 1),
             Ok(()) => {}

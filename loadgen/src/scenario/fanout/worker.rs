@@ -1,6 +1,6 @@
 //! One thread of a fan-out run. In: its connections, subscribers and then publishers, and when to publish.
 //! Out: publications, at their times, and the wait for the last deliveries; what arrives goes to the
-//! [`Audience`].
+//! [`Audience`], those that come and go to `returns`.
 //!
 //! Never: looks at a payload.
 
@@ -9,53 +9,46 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::audience::Audience;
+use super::bursts::Bursts;
+use super::cuts::Cuts;
 use super::post::{Post, Poster};
+use super::stalled::{self, Stalled};
+use super::wait::Wait;
 use super::{Fanout, narrow};
 use crate::client::{Clients, Handler, Opening, Outbox, Piece, Route};
 use crate::clock::Nanos;
 use crate::fault::{Fault, FaultClass};
 use crate::payload::Stamp;
-use crate::scenario::pace::Pace;
 use crate::scenario::{Schedule, Slots, Worker};
 use crate::stats::{Counter, Measure, Tally};
 
 /// How long servers have to subscribe a connection that they have upgraded.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// The time between two looks at whether everything has arrived.
-const SETTLED_CHECK: Duration = Duration::from_millis(5);
-
 /// The connections of one thread: subscribers, then publishers.
 pub(crate) struct FanoutWorker<'a> {
-    fanout: &'a Fanout,
-    slots: Slots,
-    audience: Audience<'a>,
+    pub(super) fanout: &'a Fanout,
+    pub(super) slots: Slots,
+    pub(super) audience: Audience<'a>,
     publishers: Vec<Publisher>,
     /// Of each channel, once they are needed.
-    routes: Vec<Option<Route>>,
-    pace: Option<Pace>,
-    /// The publisher that publishes next.
+    pub(super) routes: Vec<Option<Route>>,
+    pub(super) cuts: Cuts,
+    pub(super) stalled: Stalled,
+    bursts: Option<Bursts>,
+    /// The publisher that publishes the burst under way.
+    publishing: Option<usize>,
+    /// The one that publishes the next.
     next_in_turn: usize,
     /// Publishers that have got something to send in this tick.
     touched: Vec<usize>,
     /// The threads that publish over HTTP; the first worker has them.
     posters: Vec<JoinHandle<Tally>>,
-    wait: Wait,
-    random: fastrand::Rng,
-    tally: Tally,
-}
-
-/// How far the wait for the last deliveries is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wait {
-    /// The load is on.
-    NotYet,
-    /// Others may still publish; look again at this time.
-    ForPublishers { check: Nanos },
-    /// Nobody publishes since `since`.
-    ForDeliveries { since: Nanos, check: Nanos },
-    /// Everything is there, or was waited for long enough.
-    Over,
+    pub(super) wait: Wait,
+    /// Of the last tick.
+    pub(super) now: Nanos,
+    pub(super) random: fastrand::Rng,
+    pub(super) tally: Tally,
 }
 
 /// A connection that publishes.
@@ -68,24 +61,37 @@ struct Publisher {
 
 impl<'a> FanoutWorker<'a> {
     /// The worker of the thread with the connections of `slots`.
-    pub(super) fn new(fanout: &'a Fanout, slots: Slots, random: fastrand::Rng) -> Self {
+    pub(super) fn new(fanout: &'a Fanout, slots: Slots, mut random: fastrand::Rng) -> Self {
         let subscribers = slots.within(0..fanout.shared.layout.subscribers).len();
         // Over HTTP the server chooses the kind.
         let kind = fanout.post.is_none().then_some(fanout.kind);
+        let envelope = fanout.envelope.as_ref();
         let parts = fanout.threads_of_channels();
+        let audience = Audience::new(
+            &fanout.shared,
+            kind,
+            envelope,
+            slots.first,
+            subscribers,
+            parts,
+        );
         Self {
             fanout,
             slots,
-            audience: Audience::new(&fanout.shared, kind, slots.first, subscribers, parts),
+            audience,
             publishers: (subscribers..slots.count)
                 .map(|_| Publisher::default())
                 .collect(),
             routes: Vec::new(),
-            pace: None,
+            stalled: Stalled::new(&fanout.shared.layout, slots),
+            cuts: Cuts::new(subscribers, random.fork()),
+            bursts: None,
+            publishing: None,
             next_in_turn: 0,
             touched: Vec::new(),
             posters: Vec::new(),
             wait: Wait::NotYet,
+            now: Nanos::default(),
             random,
             tally: Tally::default(),
         }
@@ -95,17 +101,20 @@ impl<'a> FanoutWorker<'a> {
 impl FanoutWorker<'_> {
     /// Gives out the publications whose time has come, to the open publishers in turn.
     fn send_due(&mut self, now: Nanos, clients: &mut Clients<'_>) {
-        while let Some(pace) = &mut self.pace
-            && let Some(intended) = pace.take_due(now)
+        while let Some(bursts) = &mut self.bursts
+            && let Some(due) = bursts.take_due(now)
         {
-            let Some(at) = self.next_open() else {
+            if due.begins_burst {
+                self.publishing = self.next_open();
+            }
+            let Some(at) = self.publishing else {
                 break;
             };
             let publisher = &mut self.publishers[at];
             if publisher.due.is_empty() {
                 self.touched.push(self.audience.len() + at);
             }
-            publisher.due.push(intended);
+            publisher.due.push(due.intended);
         }
         while let Some(conn) = self.touched.pop() {
             clients.refill(conn, self);
@@ -136,10 +145,9 @@ impl FanoutWorker<'_> {
         let layout = fanout.shared.layout;
         for number in 0..layout.publishers {
             let share = layout.series_of_publisher(number).len() as f64 / layout.series() as f64;
-            let rate = fanout.per_second * share;
-            let pace = Pace::new(fanout.arrivals, rate, start, self.random.fork());
+            let bursts = fanout.bursts(share, start, self.random.fork());
             let shared = Arc::clone(&fanout.shared);
-            let poster = Poster::new(shared, Arc::clone(post), number, clients.clock(), pace);
+            let poster = Poster::new(shared, Arc::clone(post), number, clients.clock(), bursts);
             let started = thread::Builder::new()
                 .name(format!("publisher-{number}"))
                 .spawn(move || poster.run(schedule.until));
@@ -157,7 +165,7 @@ impl FanoutWorker<'_> {
 
     /// A connection failed.
     #[cold]
-    fn count(&mut self, conn: usize, fault: &Fault) {
+    pub(super) fn count(&mut self, conn: usize, fault: &Fault) {
         let number = self.slots.first + conn;
         let (who, number) = match number.checked_sub(self.fanout.shared.layout.subscribers) {
             None => ("subscriber", number),
@@ -165,43 +173,6 @@ impl FanoutWorker<'_> {
         };
         let detail = format_args!("{who} {number}: {}", fault.detail);
         self.tally.faults.add(Fault::new(fault.class, detail));
-    }
-
-    /// Goes on with the wait for the last deliveries, and tells when to look again.
-    fn proceed_to_wait(&mut self, now: Nanos) -> Nanos {
-        let ledger = &self.fanout.shared.ledger;
-        let next_check = now.after(SETTLED_CHECK);
-        match self.wait {
-            Wait::NotYet => return Nanos::MAX,
-            Wait::Over => {}
-            Wait::ForPublishers { check } | Wait::ForDeliveries { check, .. } if now < check => {
-                return check;
-            }
-            Wait::ForPublishers { .. } => {
-                self.wait = if ledger.is_published() {
-                    Wait::ForDeliveries {
-                        since: now,
-                        check: now,
-                    }
-                } else {
-                    Wait::ForPublishers { check: next_check }
-                };
-            }
-            Wait::ForDeliveries { since, .. } => {
-                let timeout = self.fanout.timing.timeout;
-                self.wait =
-                    if now.duration_since(since) >= timeout || self.audience.has_everything() {
-                        ledger.stop_waiting();
-                        Wait::Over
-                    } else {
-                        Wait::ForDeliveries {
-                            since,
-                            check: next_check,
-                        }
-                    };
-            }
-        }
-        next_check
     }
 }
 
@@ -224,7 +195,9 @@ impl Worker for FanoutWorker<'_> {
         }
         let expanded = self.routes[channel].take();
         if let Some(expanded) = &expanded {
-            clients.connect(conn, expanded, self);
+            let is_stalled = self.stalled.contains(conn);
+            let receive_bytes = is_stalled.then_some(stalled::RECEIVE_BYTES);
+            clients.connect_with(conn, expanded, receive_bytes, self);
         }
         self.routes[channel] = expanded;
     }
@@ -235,9 +208,16 @@ impl Worker for FanoutWorker<'_> {
         let start = now.after(SETTLE).min(schedule.from);
         if !self.publishers.is_empty() {
             let share = self.publishers.len() as f64 / fanout.shared.layout.publishers as f64;
-            let rate = fanout.per_second * share;
-            let random = self.random.fork();
-            self.pace = Some(Pace::new(fanout.arrivals, rate, start, random));
+            self.bursts = Some(fanout.bursts(share, start, self.random.fork()));
+        }
+        self.stalled.limit_read(0, clients);
+        let layout = fanout.shared.layout;
+        let reading = self.audience.len() - self.stalled.count();
+        if let Some(per_second) = fanout.cuts.per_second
+            && reading > 0
+        {
+            let share = reading as f64 / (layout.subscribers - layout.stalled) as f64;
+            self.cuts.begin(per_second * share, start);
         }
         if self.slots.first == 0
             && let Some(post) = &fanout.post
@@ -247,10 +227,12 @@ impl Worker for FanoutWorker<'_> {
     }
 
     fn tick(&mut self, now: Nanos, clients: &mut Clients<'_>) -> Nanos {
+        self.now = now;
         self.send_due(now, clients);
-        let next_check = self.proceed_to_wait(now);
-        let next_send = self.pace.as_ref().map_or(Nanos::MAX, Pace::next);
-        next_send.min(next_check)
+        self.cut_and_return(now, clients);
+        let next_check = self.proceed_to_wait(now, clients);
+        let next_send = self.bursts.as_ref().map_or(Nanos::MAX, Bursts::next);
+        next_send.min(next_check).min(self.cuts.next())
     }
 
     fn end(&mut self, now: Nanos, clients: &mut Clients<'_>) {
@@ -259,13 +241,19 @@ impl Worker for FanoutWorker<'_> {
         if let Some(schedule) = ledger.schedule() {
             self.send_due(now.min(schedule.until), clients);
         }
-        self.pace = None;
+        self.bursts = None;
+        self.cuts.end(now, |conn| self.audience.is_owed(conn));
         ledger.stop_running();
         self.wait = Wait::ForPublishers { check: now };
     }
 
+    /// Those that are away come back.
+    fn is_over(&self, clients: &Clients<'_>) -> bool {
+        clients.live() == 0 && self.cuts.away() == 0
+    }
+
     fn is_drained(&self) -> bool {
-        self.wait == Wait::Over && self.fanout.shared.ledger.is_settled()
+        self.wait == Wait::Over
     }
 
     fn finish(&mut self) {
@@ -275,8 +263,7 @@ impl Worker for FanoutWorker<'_> {
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        let is_waited_for = self.wait == Wait::Over;
-        self.audience.finish(is_waited_for, &mut self.tally);
+        self.audience.finish(self.wait.has_ended(), &mut self.tally);
     }
 
     fn tally(&mut self) -> &mut Tally {
@@ -285,9 +272,9 @@ impl Worker for FanoutWorker<'_> {
 }
 
 impl Handler for FanoutWorker<'_> {
-    fn opened(&mut self, conn: usize, _opening: &Opening) {
+    fn opened(&mut self, conn: usize, opening: &Opening) {
         match conn.checked_sub(self.audience.len()) {
-            None => self.audience.join(conn),
+            None => self.welcome(conn, opening),
             Some(at) => self.publishers[at].is_open = true,
         }
     }
@@ -295,7 +282,7 @@ impl Handler for FanoutWorker<'_> {
     #[inline]
     fn data(&mut self, conn: usize, now: Nanos, piece: &Piece<'_>) {
         // What a publisher gets is nobody's delivery.
-        if conn < self.audience.len() {
+        if conn < self.audience.len() && !self.stalled.contains(conn) {
             self.audience.take(conn, now, piece, &mut self.tally);
         }
     }
@@ -323,9 +310,11 @@ impl Handler for FanoutWorker<'_> {
 
     fn lost(&mut self, conn: usize, fault: Fault) {
         match conn.checked_sub(self.audience.len()) {
-            None => self.audience.leave(conn, &mut self.tally),
-            Some(at) => self.publishers[at] = Publisher::default(),
+            None => self.lose_subscriber(conn, &fault),
+            Some(at) => {
+                self.publishers[at] = Publisher::default();
+                self.count(conn, &fault);
+            }
         }
-        self.count(conn, &fault);
     }
 }

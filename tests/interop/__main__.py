@@ -1,0 +1,79 @@
+"""Runs the cases. In: patterns of their names; without one, all. Out: a line for each, and a closing line;
+exit code 1 if one failed. $WORK is where `scripts/setup` has put the clients.
+
+Never: builds or installs anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from signal import SIGTERM
+from typing import Any
+
+from measuring.servers import end_on_sigterm
+
+from . import curl, proxy, readme, subscribers
+from .case import Run, expect
+from .clients import Client
+from .clients.npm_ws import npm_ws
+from .clients.python_websockets import PythonWebsockets
+from .stack import SETTINGS, Stack, stacked
+
+Body = Callable[..., Awaitable[None]]
+
+
+async def cases(run: Run, prefix: str, bodies: Sequence[Body], *given: Any) -> None:
+    """Runs cases that are given the same."""
+    for body in bodies:
+        name = getattr(body, "__name__", "").replace("_", " ")
+        await run.case(f"{prefix}: {name}", partial(body, *given))
+
+
+async def ends_well(at: Stack) -> None:
+    """After all that was done to it, the daemon ends as it is asked to."""
+    at.daemon.signal(SIGTERM)
+    expect(f"exit code, after it said {at.daemon.log()!r},", await at.daemon.exit_code(), 0)
+
+
+async def everything(run: Run) -> None:
+    """All cases, each stack up only while it is needed."""
+    python = PythonWebsockets()
+    async with npm_ws(Path(os.environ["WORK"]) / "interop" / "node_modules") as npm:
+        clients: list[Client] = [python, npm]
+        places = [
+            ("", SETTINGS, False),
+            ("nginx", SETTINGS, True),
+            ("nginx, api.listen", proxy.SETTINGS_WITH_API_PORT, True),
+        ]
+        for place, settings, is_proxied in places:
+            async with stacked(settings, is_proxied=is_proxied) as at:
+                for client in clients:
+                    prefix = f"{place}, {client.name}" if place else client.name
+                    await cases(run, prefix, subscribers.CASES, at, client)
+                prefix = f"{place}, " if place else ""
+                await cases(run, f"{prefix}curl", curl.CASES, at)
+                if is_proxied:
+                    await cases(run, place, proxy.CASES, at, python)
+                if at.has_api_port:
+                    await cases(run, place, proxy.WITH_API_PORT, at, python)
+                await run.case(f"{prefix}the daemon ends well", partial(ends_well, at))
+    await run.case(
+        "README: a page prints what curl publishes", readme.a_page_prints_what_curl_publishes
+    )
+
+
+def main() -> int:
+    end_on_sigterm()
+    run = Run(sys.argv[1:])
+    asyncio.run(everything(run))
+    print(f"interop: {run.passed} passed, {run.failed} failed")
+    return 1 if run.failed or not run.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
