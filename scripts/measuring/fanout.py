@@ -6,14 +6,17 @@ Never: takes the figures of a run that lost something.
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from measuring.push import DESCRIPTORS, PushServer
-from measuring.servers import RELEASE, RunFailed, descriptors_limited, pinned
+from measuring.push import PushServer
+from measuring.servers import RELEASE, RunFailed, pinned
+from measuring.turns import in_turns
 
 
 @dataclass(frozen=True)
@@ -85,19 +88,36 @@ class Sample:
         return self.deliveries / (self.seconds + self.last_max)
 
 
-def run(server: PushServer, load: Load, cpu: int, by_post: bool = False) -> Sample:
-    """Subscribes, publishes and waits for the last delivery."""
+def command_of(server: PushServer, load: Load, cpu: int, by_post: bool) -> list[str]:
+    """loadgen's command line, on its CPU."""
     command = [str(RELEASE / "loadgen"), "fanout", server.subscribe, "--pid", str(server.pid)]
     command += ["--json", "-", "--no-progress", *load.flags(), *(server.post if by_post else [])]
-    done = subprocess.run(
-        pinned(cpu, command),
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: descriptors_limited(DESCRIPTORS),
-    )
-    if done.returncode:
-        raise RunFailed(f"{' '.join(command)}\n{lost(done.stdout)}{done.stderr}")
-    return sample(json.loads(done.stdout))
+    return pinned(cpu, command)
+
+
+def run(server: PushServer, load: Load, cpu: int, by_post: bool = False) -> Sample:
+    """Subscribes, publishes and waits for the last delivery."""
+    return run_together([(server, load)], cpu, by_post)[0]
+
+
+def run_together(
+    entries: Sequence[tuple[PushServer, Load]], cpu: int, by_post: bool = False
+) -> list[Sample]:
+    """The same for several servers at once, each with a loadgen of its own, all of them on one CPU."""
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(in_turns(command_of(server, load, cpu, by_post)))
+            for server, load in entries
+        ]
+        return [sample_of(client) for client in clients]
+
+
+def sample_of(client: subprocess.Popen[str]) -> Sample:
+    """The figures of a loadgen that was started, once it has ended."""
+    output, errors = client.communicate()
+    if client.returncode:
+        raise RunFailed(f"{shlex.join(client.args)}\n{lost(output)}{errors}")
+    return sample(json.loads(output))
 
 
 def sample(report: Any) -> Sample:
