@@ -15,7 +15,7 @@ use fanfare_tests::client::{Client, PATIENCE, upgrade};
 use fanfare_tests::clock;
 use fanfare_tests::push::{Push, eventually};
 use fanfare_tests::wire::{BINARY, Frame, Head, PONG, Sender, TEXT};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn json_arrives_as_text_letter_by_letter_and_base64_as_binary() {
@@ -343,26 +343,43 @@ fn who_leaves_is_gone_from_presence_however_it_leaves() {
 #[test]
 fn a_signal_closes_everyone_1001() {
     let push = Push::start("workers = 2", "");
-    let mut clients: Vec<Client> = (0..10)
-        .flat_map(|n| {
-            [
-                push.subscribe(&format!("open:{n}")),
-                push.subscribe("past:a"),
-            ]
-        })
+    let channels = ["open:a", "past:a", "past:a?meta=1", "mute:a", "news"];
+    let mut clients: Vec<(&str, Client)> = channels
+        .iter()
+        .cycle()
+        .take(20)
+        .map(|channel| (*channel, push.subscribe(channel)))
         .collect();
-    push.api().publish("past:a", &json!("the last"));
     let daemon = push.into_daemon();
     daemon.terminate().unwrap();
-    for (n, client) in clients.iter_mut().enumerate() {
-        if n % 2 == 1 {
-            client.expect_text(r#""the last""#);
+    for (channel, client) in &mut clients {
+        if channel.ends_with("meta=1") {
+            assert!(client.text().starts_with("0:"));
         }
         client.expect_close(1001);
         client.say(&Frame::close(1001, ""));
         client.expect_end();
     }
     assert_eq!(daemon.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_was_acknowledged_before_the_signal_arrives_before_the_1001() {
+    for workers in 1..=2 {
+        let push = Push::start(&format!("workers = {workers}"), "");
+        let mut clients: Vec<Client> = (0..10).map(|_| push.subscribe("past:a")).collect();
+        let command = |n| json!({"publish": {"channel": "past:a", "data": n}});
+        let commands: Vec<Value> = (1..=500).map(command).collect();
+        let batch = json!({"commands": commands});
+        push.api().answer("batch", batch.to_string());
+        push.daemon().terminate().unwrap();
+        for client in &mut clients {
+            for n in 1..=500 {
+                client.expect_text(&n.to_string());
+            }
+            client.expect_close(1001);
+        }
+    }
 }
 
 #[test]
