@@ -5,47 +5,21 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod support;
+
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
+
+use support::Ceiling;
 
 const FRAME_BYTES: &str = "26";
 
-/// A ceiling on a port of its own, ended with the test.
-struct Ceiling {
-    process: Child,
-    addr: String,
-}
-
-impl Ceiling {
-    fn start(flags: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_ceiling"))
-            .args(["--listen", "127.0.0.1:0"])
-            .args(flags)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stderr.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let addr = line.trim().rsplit(' ').next().unwrap().to_owned();
-        Self { process, addr }
-    }
-
-    fn echo(&self, flags: &[&str]) -> Output {
-        bare_client(&["--connect", &self.addr, "--seconds", "0.2"])
-            .args(["--connections", "5"])
-            .args(flags)
-            .output()
-            .unwrap()
-    }
-}
-
-impl Drop for Ceiling {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+fn echo(ceiling: &Ceiling, flags: &[&str]) -> Output {
+    bare_client(&["--connect", &ceiling.addr, "--seconds", "0.2"])
+        .args(["--connections", "5"])
+        .args(flags)
+        .output()
+        .unwrap()
 }
 
 fn bare_client(flags: &[&str]) -> Command {
@@ -73,7 +47,8 @@ fn every_depth_and_size_is_answered_in_full() {
     ] {
         let ceiling = Ceiling::start(&["--frame-bytes", frame_bytes]);
         let pid = ceiling.process.id().to_string();
-        let output = ceiling.echo(&[&flags[..], &["--json", "--server-pid", &pid]].concat());
+        let flags = [&flags[..], &["--json", "--server-pid", &pid]].concat();
+        let output = echo(&ceiling, &flags);
         assert!(output.status.success(), "{flags:?}: {output:?}");
         let line = String::from_utf8(output.stdout).unwrap();
         assert!(line.starts_with("{\"messages\":"), "{line}");
@@ -83,13 +58,13 @@ fn every_depth_and_size_is_answered_in_full() {
 
 #[test]
 fn too_many_bytes_fail() {
-    let output = Ceiling::start(&[]).echo(&["--depth", "2"]);
+    let output = echo(&Ceiling::start(&[]), &["--depth", "2"]);
     assert_fails_with(&output, 1, "more bytes than an echo has");
 }
 
 #[test]
 fn too_few_bytes_fail() {
-    let output = Ceiling::start(&["--frame-bytes", "1000"]).echo(&[]);
+    let output = echo(&Ceiling::start(&["--frame-bytes", "1000"]), &[]);
     assert_fails_with(&output, 1, "5 connection(s) got no complete answer");
 }
 

@@ -42,15 +42,29 @@ def end_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
-def pinned(cpu: int | None, command: Sequence[str]) -> list[str]:
-    """The command, kept on one CPU; `taskset` execs it, so the pid stays."""
-    return list(command) if cpu is None else ["taskset", "-c", str(cpu), *command]
+def pinned(cpus: int | str | None, command: Sequence[str]) -> list[str]:
+    """The command, kept on one CPU or on a list of them; `taskset` execs it, so the pid stays."""
+    return list(command) if cpus is None else ["taskset", "-c", str(cpus), *command]
+
+
+def two_cpus() -> tuple[int, int]:
+    """A CPU for the server and one for the client: the first and the last that are allowed."""
+    cpus = sorted(os.sched_getaffinity(0))
+    if len(cpus) < 2:
+        raise RunFailed("server and client need a CPU each")
+    return cpus[0], cpus[-1]
 
 
 def descriptors_limited(limit: int | None) -> None:
     """Sets the descriptor limit of this process (to be called in a child before exec)."""
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+
+def byte_fields(pid: int, file: str) -> dict[str, int]:
+    """The lines `Name: 123 kB` of a file of a process in /proc, in bytes."""
+    lines = (line.split() for line in Path(f"/proc/{pid}/{file}").read_text().splitlines())
+    return {f[0].rstrip(":"): int(f[1]) * 1024 for f in lines if len(f) == 3 and f[2] == "kB"}
 
 
 def end(process: subprocess.Popen[str]) -> None:
@@ -65,11 +79,14 @@ def end(process: subprocess.Popen[str]) -> None:
 
 @contextmanager
 def serving(
-    template: str, cpu: int | None = None, descriptors: int | None = None
+    template: str,
+    cpus: int | str | None = None,
+    descriptors: int | None = None,
+    port: int | None = None,
 ) -> Iterator[tuple[int, int]]:
     """Starts a server on a free port (`{port}` in its command) and gives its pid and port."""
-    port = free_port()
-    command = pinned(cpu, shlex.split(template.replace("{port}", str(port))))
+    port = port or free_port()
+    command = pinned(cpus, shlex.split(template.replace("{port}", str(port))))
     with tempfile.TemporaryFile("w+") as log:
         try:
             process = subprocess.Popen(

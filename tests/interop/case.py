@@ -103,5 +103,5 @@ def place(error: BaseException) -> str:
         causes.append(cause)
     frames = [frame for e in causes for frame in traceback.extract_tb(e.__traceback__)]
     cases = [f for f in frames if Path(f.filename).parent == HERE and f.filename != __file__]
-    last = (cases or frames)[-1]
-    return f"{Path(last.filename).name}, line {last.lineno}"
+    where = (cases or frames)[0]
+    return f"{Path(where.filename).name}, line {where.lineno}"

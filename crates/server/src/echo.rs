@@ -57,8 +57,7 @@ pub(crate) fn upgrade(request: &Request<'_>, admitted: Admitted) -> Verdict {
 /// Whether the daemon lives; even when it is full.
 fn health(request: &Request<'_>) -> Response {
     match request.method() {
-        "GET" => Response::new(Status::OK).body("text/plain; charset=utf-8", &b"ok\n"[..]),
-        "HEAD" => Response::new(Status::OK),
+        "GET" | "HEAD" => Response::new(Status::OK).body("text/plain; charset=utf-8", &b"ok\n"[..]),
         other => Response::refusal(
             Status::METHOD_NOT_ALLOWED,
             &format_args!("/health answers GET and HEAD, not {other}"),

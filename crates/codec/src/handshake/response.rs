@@ -87,6 +87,8 @@ pub struct Response {
     /// The `Connection` header of anything but a 101.
     connection: &'static str,
     body: Cow<'static, [u8]>,
+    /// The answer to a HEAD request: the body's length is told, and it is not sent.
+    omits_body: bool,
 }
 
 impl Response {
@@ -111,6 +113,7 @@ impl Response {
             lines: Vec::new(),
             connection: "close",
             body: Cow::Borrowed(&[]),
+            omits_body: false,
         }
     }
 
@@ -156,6 +159,13 @@ impl Response {
         response
     }
 
+    /// The same as an answer to a HEAD request: all but the body (RFC 9110 §9.3.2).
+    #[must_use]
+    pub const fn without_body(mut self) -> Self {
+        self.omits_body = true;
+        self
+    }
+
     /// Tells the client that, and how, this endpoint can be upgraded to (RFC 9110 §7.8).
     pub(super) fn offer_upgrade(self) -> Self {
         let mut response = self
@@ -181,7 +191,9 @@ impl Response {
             append_line(out, "Content-Length", &self.body.len().to_string());
         }
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(&self.body);
+        if !self.omits_body {
+            out.extend_from_slice(&self.body);
+        }
     }
 }
 

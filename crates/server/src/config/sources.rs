@@ -21,6 +21,9 @@ use super::file::File;
 /// What a variable that is a setting begins with.
 const PREFIX: &str = "FANFARE_";
 
+/// What begins so and is none: the project's own scripts and tests read it.
+const NO_SETTINGS: [&str; 3] = ["FANFARE_BIN", "FANFARE_SEED", "FANFARE_WORK"];
+
 /// What parts the levels of a key in a variable's name.
 const LEVEL: &str = "__";
 
@@ -39,8 +42,10 @@ impl Sources {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         is_dev: bool,
     ) -> Self {
-        let is_setting =
-            |(name, _): &(OsString, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes());
+        let is_setting = |(name, _): &(OsString, _)| {
+            name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
+                && NO_SETTINGS.iter().all(|other| name != other)
+        };
         let mut environment: Vec<_> = environment.into_iter().filter(is_setting).collect();
         environment.sort(); // so that the same environment gives the same error
         Self {

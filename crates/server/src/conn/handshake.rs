@@ -6,6 +6,7 @@
 use fanfare_codec::handshake::{Response, Status};
 
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why};
+use crate::clock::Time;
 use crate::service::Verdict;
 
 impl Conn {
@@ -36,7 +37,12 @@ impl Conn {
             Ok(Some(request)) => {
                 let target = request.target();
                 tracing::debug!(method = request.method(), target, "request");
-                let verdict = cx.service.judge(&request, *admitted, cx.id, cx.now);
+                let verdict = match cx.service.judge(&request, *admitted, cx.id, cx.now) {
+                    Verdict::Refuse(response) if request.method() == "HEAD" => {
+                        Verdict::Refuse(response.without_body())
+                    }
+                    verdict => verdict,
+                };
                 (verdict, request.head_len())
             }
             Err(error) => {
@@ -54,6 +60,7 @@ impl Conn {
             }
             Verdict::Echo(response) => {
                 response.encode(cx.replies);
+                self.armed_at = Time::NEVER;
                 self.phase = Phase::open(Endpoint::Echo, cx.config.message_limits);
                 self.spill = Vec::new();
                 cx.receive_buffer.copy_within(follows_at..len, 0);

@@ -45,7 +45,8 @@ pub(crate) struct Conn {
     heard_at: Time,
     /// When the peer last took bytes that had been queued; means nothing while nothing is.
     took_at: Time,
-    /// When the wheel will call [`on_deadline`](Self::on_deadline).
+    /// When the wheel will call [`on_deadline`](Self::on_deadline). Never, too, once it waits for silence alone
+    /// and the wheel was armed for something else.
     armed_at: Time,
 }
 
@@ -240,7 +241,7 @@ impl Conn {
             }
         ) && self.outbound.is_empty();
         if is_quiet && self.armed_at != Time::NEVER {
-            return None; // armed already, and if for something longer that has ended, looked at then
+            return None; // armed for a silence that began no later than this one
         }
         let deadline = self.deadline(config);
         if deadline >= self.armed_at {

@@ -8,6 +8,7 @@ use std::io;
 use fanfare_codec::Message;
 
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why, say_close};
+use crate::clock::Time;
 use crate::echo;
 use crate::limits::{READ_BYTES, READS_PER_TURN_MAX};
 use crate::transport::Received;
@@ -114,7 +115,9 @@ impl Conn {
         else {
             return 0;
         };
-        *pinged_at = None; // any byte is a sign of life
+        if pinged_at.take().is_some() {
+            self.armed_at = Time::NEVER; // any byte is a sign of life
+        }
         let mut input = &mut cx.receive_buffer[..len];
         let mut in_place = echo::answer_in_place(decoder, &mut input);
         loop {
@@ -155,7 +158,9 @@ impl Conn {
         else {
             return;
         };
-        *pinged_at = None; // any byte is a sign of life
+        if pinged_at.take().is_some() {
+            self.armed_at = Time::NEVER; // any byte is a sign of life
+        }
         let mut input = &mut cx.receive_buffer[..len];
         loop {
             match decoder.next_message(&mut input) {

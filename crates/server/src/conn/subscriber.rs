@@ -6,6 +6,7 @@
 use fanfare_hub::EngineError;
 
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, say_close};
+use crate::clock::Time;
 use crate::codes;
 use crate::echo;
 use crate::push::Welcome;
@@ -31,6 +32,7 @@ impl Conn {
             .min(cx.service.publication_bytes_max());
         let limits = limits.with_max_message_bytes(message_bytes_max);
         let open = Phase::open(Endpoint::Raw, limits);
+        self.armed_at = Time::NEVER;
         let Phase::Subscribing { response, .. } = std::mem::replace(&mut self.phase, open) else {
             unreachable!("a subscriber is answered once: its table says so");
         };

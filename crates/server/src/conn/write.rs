@@ -114,6 +114,7 @@ impl Conn {
                 Err(error) => return Fate::Gone(Why::Socket(error)),
             }
         }
+        self.armed_at = Time::NEVER;
         if let Phase::Closing { until, .. } = &mut self.phase {
             *until = cx.now + cx.config.timeouts.close; // our close has left only now
         }

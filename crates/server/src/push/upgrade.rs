@@ -134,10 +134,11 @@ fn check(
 
 /// Whether the page that a browser's script came from may connect; whoever names none is no browser.
 fn is_welcome(live: &Live, upgrade: &Upgrade<'_>) -> bool {
-    let host = upgrade.headers().first("Host").unwrap_or_default();
-    upgrade
-        .origin()
-        .is_none_or(|origin| live.origins.admits(origin, host))
+    let headers = upgrade.headers();
+    let host = headers.first("Host").unwrap_or_default();
+    // A browser sends one at most: of several, nobody can say which is true.
+    let mut origins = headers.all("Origin");
+    origins.all(|origin| live.origins.admits(origin, host))
 }
 
 /// The 101, with what the config adds to it.

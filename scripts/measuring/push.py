@@ -1,0 +1,161 @@
+"""Push servers under measurement. In: which one, on which CPUs. Out: a running one, and what `loadgen
+fanout` has to be told to subscribe and to publish.
+
+None of them keeps a history or writes a log, and all have one process that holds the connections. Their
+configs are in a temporary folder that goes with them.
+
+Never: ends a process it has not started; reads or writes a config of the machine's own.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from types import MappingProxyType
+
+from measuring.servers import RELEASE, RunFailed, free_port, serving
+
+DESCRIPTORS = 20000
+API_KEY = "of-this-run"
+NO_KEYS: Mapping[str, str] = MappingProxyType({})
+
+FANFARE = Template("""\
+log_level = "error"
+[api]
+listen = "127.0.0.1:$api_port"
+keys = ["$api_key"]
+[default_namespace]
+allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
+allow_publish_for_client = true
+allow_publish_for_anonymous = true
+""")
+
+NGINX = Path("/usr/sbin/nginx")
+NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+# A message that is not stored reaches whoever is subscribed, as in a channel of ours without history.
+NCHAN_CONFIG = Template("""\
+load_module $module;
+daemon off;
+user $user;
+pid $folder/pid;
+lock_file $folder/lock;
+error_log /dev/null crit;
+worker_processes 1;
+worker_rlimit_nofile $descriptors;
+events {
+    worker_connections $connections;
+    multi_accept on;
+}
+http {
+    access_log off;
+    keepalive_requests 1000000000;
+    client_body_temp_path $folder/body;
+    proxy_temp_path $folder/proxy;
+    fastcgi_temp_path $folder/fastcgi;
+    uwsgi_temp_path $folder/uwsgi;
+    scgi_temp_path $folder/scgi;
+    server {
+        listen 127.0.0.1:$port backlog=4096;
+        location ~ ^/sub/(.+)$$ {
+            nchan_subscriber websocket;
+            nchan_subscriber_first_message newest;
+            nchan_channel_id $$1;
+        }
+        location ~ ^/pub/(.+)$$ {
+            nchan_publisher http;
+            nchan_store_messages off;
+            nchan_channel_id $$1;
+        }
+    }
+}
+""")
+
+
+@dataclass(frozen=True)
+class PushServer:
+    """A server that runs: the process that holds the connections, and how it is talked to."""
+
+    pid: int
+    # The subscribers' URL, in which {channel} stands for the channel.
+    subscribe: str
+    # What makes loadgen publish by POST; without it publishers are WebSockets of the same URL.
+    post: Sequence[str] = ()
+
+
+@contextmanager
+def serve_command(
+    workers: int = 1, namespace: Mapping[str, str] = NO_KEYS
+) -> Iterator[tuple[str, int]]:
+    """The command of `fanfare serve` that opens every channel to everybody, and the port of its API.
+
+    `namespace`: more keys of the channels, with their values as TOML has them.
+    """
+    api_port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "fanfare.toml"
+        config = FANFARE.substitute(api_port=api_port, api_key=API_KEY)
+        file.write_text(config + "".join(f"{key} = {value}\n" for key, value in namespace.items()))
+        binary = shlex.quote(str(RELEASE / "fanfare"))
+        command = f"{binary} serve --config {shlex.quote(str(file))}"
+        yield f"{command} --listen 127.0.0.1:{{port}} --workers {workers}", api_port
+
+
+@contextmanager
+def fanfare(
+    cpus: int | str, workers: int = 1, namespace: Mapping[str, str] = NO_KEYS
+) -> Iterator[PushServer]:
+    """Ours."""
+    with (
+        serve_command(workers, namespace) as (command, api_port),
+        serving(command, cpus, DESCRIPTORS) as (pid, port),
+    ):
+        post = ["--publish-http", f"http://127.0.0.1:{api_port}/api/publish"]
+        post += ["--publish-header", f"X-API-Key: {API_KEY}"]
+        post += ["--publish-json", '{"channel":"{channel}","b64data":"{b64payload}"}']
+        yield PushServer(pid, f"ws://127.0.0.1:{port}/raw/{{channel}}", post)
+
+
+@contextmanager
+def bare(cpus: int | str) -> Iterator[PushServer]:
+    """The ceiling: for each read, one send of ready frames a subscriber."""
+    command = f"{shlex.quote(str(RELEASE / 'ceiling'))} --fanout --listen 127.0.0.1:{{port}}"
+    with serving(command, cpus, DESCRIPTORS) as (pid, port):
+        yield PushServer(pid, f"ws://127.0.0.1:{port}/{{channel}}")
+
+
+@contextmanager
+def nchan(cpus: int | str) -> Iterator[PushServer]:
+    """nginx with Debian's nchan, one worker."""
+    if not NGINX.exists() or not NCHAN.exists():
+        raise RunFailed(f"there is no {NCHAN}: scripts/setup nchan")
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "nginx.conf"
+        config = NCHAN_CONFIG.substitute(
+            module=NCHAN,
+            user="root" if os.geteuid() == 0 else "nobody",
+            folder=folder,
+            descriptors=DESCRIPTORS,
+            connections=DESCRIPTORS - 100,
+            port=port,
+        )
+        file.write_text(config)
+        command = shlex.join([str(NGINX), "-e", "stderr", "-p", folder, "-c", str(file)])
+        with serving(command, cpus, DESCRIPTORS, port) as (master, _):
+            post = ["--publish-http", f"http://127.0.0.1:{port}/pub/{{channel}}"]
+            yield PushServer(only_child(master), f"ws://127.0.0.1:{port}/sub/{{channel}}", post)
+
+
+def only_child(pid: int) -> int:
+    """The process that this one has started."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    if len(children) != 1:
+        raise RunFailed(f"process {pid} has {len(children)} children, not one")
+    return int(children[0])
