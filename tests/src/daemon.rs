@@ -6,7 +6,7 @@
 use crate::log::Log;
 use crate::{binaries, clock};
 use rustix::process::Signal;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -90,25 +90,30 @@ impl Daemon {
                 .args(["--listen", &addr.to_string()])
                 .args(flags)
                 .envs(environment.iter().copied());
-            let mut daemon = Self::spawned(command, addr)?;
+            let mut daemon = Self::spawn(command, addr)?;
             daemon.api = api;
             daemon.config = Some(config);
             Ok(daemon)
         })
     }
 
-    /// What `command` starts, listening on `addr`, which it was told.
+    /// The `serve` that `command` starts, which listens on `addr` and is ready.
     ///
     /// # Errors
     ///
-    /// When it does not start or does not listen in time.
+    /// When it does not start or is not ready in time.
     pub fn run(command: Command, addr: SocketAddr) -> io::Result<Self> {
-        let mut daemon = Self::spawned(command, addr)?;
-        daemon.listening()?;
+        let mut daemon = Self::spawn(command, addr)?;
+        daemon.ready()?;
         Ok(daemon)
     }
 
-    fn spawned(mut command: Command, addr: SocketAddr) -> io::Result<Self> {
+    /// The `serve` that `command` starts, which is going to listen on `addr`.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub fn spawn(mut command: Command, addr: SocketAddr) -> io::Result<Self> {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         let log = child.stderr.take().map(Log::follow);
@@ -127,7 +132,7 @@ impl Daemon {
         let mut last = io::Error::other("no daemon was started");
         for _ in 0..3 {
             let mut daemon = start(free_address()?)?;
-            match daemon.listening() {
+            match daemon.ready() {
                 Ok(()) => return Ok(daemon),
                 Err(error) => last = error,
             }
@@ -135,7 +140,12 @@ impl Daemon {
         Err(last)
     }
 
-    fn listening(&mut self) -> io::Result<()> {
+    /// Waits until it listens; if it is a `serve`, until it says that it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it ends or is not ready in time.
+    pub fn ready(&mut self) -> io::Result<()> {
         let deadline = clock::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -143,12 +153,28 @@ impl Daemon {
                     "the daemon ended at once: {status}"
                 )));
             }
-            let both = TcpStream::connect(self.addr).and_then(|_| TcpStream::connect(self.api));
-            match both {
-                Ok(_) => return Ok(()),
+            match self.probe() {
+                Ok(()) => return Ok(()),
                 Err(error) if clock::now() > deadline => return Err(error),
                 Err(_) => std::thread::sleep(POLL), // a port that opens gives no event
             }
+        }
+    }
+
+    fn probe(&self) -> io::Result<()> {
+        let mut socket = TcpStream::connect(self.addr)?;
+        if self.log.is_none() {
+            return Ok(());
+        }
+        TcpStream::connect(self.api)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.write_all(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        if answer.starts_with("HTTP/1.1 200 ") {
+            Ok(())
+        } else {
+            Err(io::Error::other(answer))
         }
     }
 

@@ -47,12 +47,12 @@ impl Log {
         self.len() == 0
     }
 
-    /// The first line after the first `from` in which `word` stands, once it is there.
+    /// The first line after the first `from` that `fits`, once it is there.
     #[track_caller]
     #[must_use]
-    pub fn wait_for(&self, word: &str, from: usize) -> String {
+    pub fn wait_for(&self, what: &str, from: usize, fits: impl Fn(&str) -> bool) -> String {
         let found = |lines: &[String]| {
-            let line = lines.iter().skip(from).find(|line| line.contains(word));
+            let line = lines.iter().skip(from).find(|line| fits(line));
             line.cloned()
         };
         let lines = self.0.lines.lock().unwrap();
@@ -63,6 +63,6 @@ impl Log {
                 !*ended && found(lines).is_none()
             })
             .unwrap();
-        found(&lines.0).unwrap_or_else(|| panic!("no {word:?} in {:#?}", lines.0))
+        found(&lines.0).unwrap_or_else(|| panic!("no {what} in {:#?}", lines.0))
     }
 }

@@ -490,13 +490,14 @@ fn history_remove_takes_publications_and_not_the_offsets() {
 fn batch_answers_in_order_whatever_fails() {
     let push = Push::start("", "");
     let mut api = push.api();
-    for parallel in [None, Some(false), Some(true)] {
-        let mut subscriber = push.subscribe("open:a");
+    for (n, parallel) in [None, Some(false), Some(true)].into_iter().enumerate() {
+        let channel = format!("open:{n}");
+        let mut subscriber = push.subscribe(&channel);
         let mut commands = vec![
-            json!({"publish": {"channel": "open:a", "data": 1}}),
+            json!({"publish": {"channel": channel, "data": 1}}),
             json!({"publish": {"channel": "nowhere:a", "data": 1}}),
-            json!({"history": {"channel": "open:a"}}),
-            json!({"presence_stats": {"channel": "open:a"}}),
+            json!({"history": {"channel": channel}}),
+            json!({"presence_stats": {"channel": channel}}),
             json!({"broadcast": {"channels": ["nowhere:a"], "data": 1}}),
             json!({"channels": {}}),
             json!({"info": {}}),
@@ -523,7 +524,7 @@ fn batch_answers_in_order_whatever_fails() {
             &answer.to_string(),
         );
         assert!(
-            replies[5]["channels"]["channels"]["open:a"].is_object(),
+            replies[5]["channels"]["channels"][&channel].is_object(),
             "{answer}"
         );
         assert!(replies[6]["info"]["nodes"].is_array(), "{answer}");

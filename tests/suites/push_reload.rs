@@ -6,9 +6,12 @@
     reason = "a panic is a failed test and names its place"
 )]
 
+use std::net::TcpStream;
+
 use fanfare_tests::api::Api;
-use fanfare_tests::client::Client;
-use fanfare_tests::daemon::Daemon;
+use fanfare_tests::client::{Client, PATIENCE};
+use fanfare_tests::clock;
+use fanfare_tests::daemon::{Daemon, fanfare, free_address};
 use fanfare_tests::push::eventually;
 use fanfare_tests::wire::{Frame, Head};
 use rustix::process::Signal;
@@ -62,13 +65,16 @@ allow_subscribe_for_client = true
 allow_subscribe_for_anonymous = true
 "#;
 
-/// Reads the config again; returns once something was logged of it.
+/// Reads the config again; returns once there is a warning, or worse, in which `word` stands.
 #[track_caller]
-fn reload(daemon: &Daemon, config: &str, word: &str) -> String {
+fn reload_with_warning(daemon: &Daemon, config: &str, word: &str) {
     daemon.rewrite_config(config).unwrap();
     let from = daemon.log().len();
     daemon.signal(Signal::HUP).unwrap();
-    daemon.log().wait_for(word, from)
+    let what = format!("warning of {word}");
+    let _ = daemon.log().wait_for(&what, from, |line| {
+        (line.contains("WARN") || line.contains("ERROR")) && line.contains(word)
+    });
 }
 
 fn ask(daemon: &Daemon, path: &str, headers: &[(&str, &str)]) -> Head {
@@ -176,14 +182,12 @@ fn what_needs_a_restart_is_named_and_stays() {
         ),
         ("keys =", "max_body_bytes = 777\nkeys =", "max_body_bytes"),
     ] {
-        let line = reload(&daemon, &BEFORE.replace(from, to), key);
-        // A warning at least: who looks for one finds it.
-        assert!(line.contains("WARN") || line.contains("ERROR"), "{line}");
+        reload_with_warning(&daemon, &BEFORE.replace(from, to), key);
     }
     assert_eq!(ask(&daemon, "/echo", &[]).status(), Some(404));
     // What can be changed is changed in the same reload.
     let both = AFTER.replace("workers = 2", "workers = 3");
-    reload(&daemon, &both, "workers");
+    reload_with_warning(&daemon, &both, "workers");
     wait_for_key(&daemon, "the-new-key");
 }
 
@@ -199,13 +203,12 @@ fn a_broken_file_changes_nothing_and_says_why() {
         ),
         (AFTER.replace("the-new-key", "short"), "api.keys"),
         (AFTER.replace("history_ttl = 300\n", ""), "history_ttl"),
-        ("listen =".to_owned(), "1"),
+        ("listen =".to_owned(), ".toml:1"),
     ]
     .iter()
     .enumerate()
     {
-        let line = reload(&daemon, config, word);
-        assert!(line.contains("WARN") || line.contains("ERROR"), "{line}");
+        reload_with_warning(&daemon, config, word);
         // Another look at what it could have changed by half.
         api.publish("stays:a", &json!(n));
         client.expect_text(&n.to_string());
@@ -285,4 +288,22 @@ fn without_a_file_a_reload_is_harmless() {
         client.expect_text(&n.to_string());
     }
     let _other = Client::enter(daemon.addr(), "/raw/other", &[]);
+}
+
+#[test]
+fn a_signal_that_comes_early_ends_nothing() {
+    // Its port is open: to whoever starts and reloads it, it runs.
+    for attempt in 0..20 {
+        let addr = free_address().unwrap();
+        let mut serve = fanfare();
+        serve.args(["serve", "--listen", &addr.to_string()]);
+        let mut daemon = Daemon::spawn(serve, addr).unwrap();
+        let deadline = clock::now() + PATIENCE;
+        while TcpStream::connect(addr).is_err() {
+            assert!(clock::now() < deadline, "it never listens");
+        }
+        daemon.signal(Signal::HUP).unwrap();
+        let ready = daemon.ready();
+        ready.unwrap_or_else(|error| panic!("attempt {attempt}: {error}"));
+    }
 }
