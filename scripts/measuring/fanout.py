@@ -110,6 +110,19 @@ def run_together(
         return [sample_of(client) for client in clients]
 
 
+def paced(sample: Sample, load: Load) -> Sample:
+    """The sample, of a server that had time to rest between ticks.
+
+    One that has none reads several at once, and counts CPU time for fewer deliveries than were due.
+    """
+    if sample.last_median > 0.75 / load.ticks:
+        raise RunFailed(
+            f"the last delivery of a tick takes {sample.last_median * 1e3:.0f} ms with {load.ticks:g}"
+            " ticks a second: the machine is too slow, or too busy with something else"
+        )
+    return sample
+
+
 def sample_of(client: subprocess.Popen[str]) -> Sample:
     """The figures of a loadgen that was started, once it has ended."""
     output, errors = client.communicate()
