@@ -64,8 +64,6 @@ class Sample:
     last_max: float
     # The 99th percentile over all deliveries.
     p99: float
-    # Of subscribers that never read, those that the server ended.
-    stalled_closed: int
 
     @property
     def server_ns(self) -> float:
@@ -133,7 +131,6 @@ def sample(report: Any) -> Sample:
         last["p99"] / 1e6,
         last["max"] / 1e6,
         report["latency_microseconds"]["p99"] / 1e6,
-        report["stalled_closed"],
     )
 
 

@@ -45,8 +45,10 @@ class Row(Generic[Sample]):
 
 
 def print_rows(rows: Sequence[Row[Sample]], results: Mapping[str, Sequence[Sample]]) -> bool:
-    """Prints the table and says whether every target is met."""
+    """Prints the table, if there are rows, and says whether every target is met."""
     met = True
+    if not rows:
+        return met
     print(f"{'':54}{'first':>12}{'second':>12}   {'ratio, per round':24}target")
     for row in rows:
         sides = [[row.figure(sample) for sample in results[n]] for n in (row.first, row.second)]
@@ -60,4 +62,5 @@ def print_rows(rows: Sequence[Row[Sample]], results: Mapping[str, Sequence[Sampl
         medians = (Spread.of(side).median for side in sides)
         figures = "".join(f"{value:12,.{0 if value > 9999 else 1}f}" for value in medians)
         print(f"{row.label:54}{figures}   {ratio:24}{judged}".rstrip())
+    print()
     return met
