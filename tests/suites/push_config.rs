@@ -10,11 +10,11 @@ use std::net::TcpStream;
 use std::process::{Command, Output};
 
 use fanfare_tests::api::Api;
-use fanfare_tests::client::Client;
+use fanfare_tests::client::{Client, upgrade};
 use fanfare_tests::daemon::{ConfigFile, Daemon, fanfare, free_address, output_of};
 use fanfare_tests::http::Http;
 use fanfare_tests::push::{KEY, KEYS, NAMESPACES, Push};
-use fanfare_tests::wire::PING;
+use fanfare_tests::wire::{Frame, PING};
 use serde_json::json;
 
 /// Where settings come from.
@@ -415,7 +415,7 @@ fn dev_opens_every_channel_the_api_and_echo() {
         let mut alice = enter(&format!("/raw/{channel}?meta=1"));
         let greeting = alice.text();
         assert!(greeting.starts_with("0:"), "{channel}: {greeting}");
-        alice.say(&fanfare_tests::wire::Frame::text("said"));
+        alice.say(&Frame::text("said"));
         assert!(alice.text().ends_with(" said"), "{channel}");
         api.publish(channel, &json!(2));
         for target in ["since=0", "history=2", &format!("since={greeting}")] {
@@ -452,7 +452,7 @@ fn namespaces_of_the_config_keep_their_options_under_dev() {
     refused("/raw/closed:a", 403);
     refused("/raw/news?since=0", 400);
     let (mut client, _) = Client::enter(daemon.addr(), "/raw/mute:a", &[]);
-    client.say(&fanfare_tests::wire::Frame::text("may I?"));
+    client.say(&Frame::text("may I?"));
     client.expect_closed(3507, "permission denied");
     let _other = Client::enter(daemon.addr(), "/raw/other:a?since=0", &[]);
 }
@@ -468,8 +468,23 @@ fn the_timeouts_of_the_config_are_kept() {
     let mut alive = push.subscribe("past:a");
     for _ in 0..5 {
         assert_eq!(alive.frame().expect("a ping").opcode, PING);
-        alive.say(&fanfare_tests::wire::Frame::pong(""));
+        alive.say(&Frame::pong(""));
     }
     assert_eq!(dead.frame().expect("a ping").opcode, PING);
     dead.expect_close(1011);
+}
+
+#[test]
+fn the_first_ping_does_not_wait_for_what_the_handshake_was_given() {
+    let websocket = "[websocket]\nhandshake_timeout = 300\nping_interval = 0.1\npong_timeout = 60";
+    let push = Push::start("workers = 1", websocket);
+    let mut client = Client::connect(push.addr());
+    // The daemon has seen the connection, and that it asks for nothing yet.
+    let _other = push.subscribe("open:a");
+    client.send(upgrade("/raw/open:a", &[]).as_bytes());
+    assert_eq!(client.head().expect("an answer").status(), Some(101));
+    for _ in 0..3 {
+        assert_eq!(client.frame().expect("a ping").opcode, PING);
+        client.say(&Frame::pong(""));
+    }
 }

@@ -135,9 +135,9 @@ fn close_ends_what_was_begun_then_says_3008() {
 }
 
 #[test]
-fn up_to_the_cap_everything_waits_whichever_way_is_chosen() {
+fn up_to_the_cap_everything_waits_where_more_than_the_latest_does() {
     let push = start(2 * PAYLOAD_BYTES * PUBLICATIONS);
-    for channel in ["open:a", "recovers:a", "oldest:a", "latest:a"] {
+    for channel in ["open:a", "recovers:a", "oldest:a"] {
         let mut slow = narrow(&push, channel);
         publish_all(&push, channel);
         for n in 0..PUBLICATIONS {

@@ -20,7 +20,7 @@ pub enum SlowReader {
     Close,
     /// The oldest publications that wait for it are dropped.
     DropOldest,
-    /// Only the latest publication waits for it.
+    /// Only the latest publication ever waits for it, however few bytes that are.
     Conflate,
 }
 

@@ -10,6 +10,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{self, ExitCode};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -187,6 +188,7 @@ pub(crate) fn echo(config: &Config) -> Result<(), Failure> {
 /// `fanfare serve`, as long; on SIGHUP, what `sources` say then.
 pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure> {
     let config = serve.daemon;
+    let hung_up = Signals::note_hangups().during(&"cannot handle signals")?;
     let ground = Ground::prepare(&config, HTTP_DESCRIPTORS)?;
     let api_listener = serve.api_listen.map(bind_api).transpose()?;
     let random = || {
@@ -213,8 +215,11 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
     };
     let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new(engine_config, origins));
 
-    let reloaded = Arc::clone(&live);
-    let running = serve.running;
+    let reload = {
+        let (running, live) = (serve.running, Arc::clone(&live));
+        Arc::new(move || config::reload(&sources, &running, &live))
+    };
+    let on_hangup = Arc::clone(&reload);
     let http = http::start(http::Setup {
         mailbox,
         engine: Arc::clone(&engine),
@@ -226,9 +231,12 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
         workers: config.workers.get(),
         body_bytes_max: serve.api_body_bytes_max,
         stopping: ground.signals.requested(),
-        on_hangup: Box::new(move || config::reload(&sources, &running, &reloaded)),
+        on_hangup: Box::new(move || on_hangup()),
     })
     .during(&"cannot start the HTTP thread")?;
+    if hung_up.load(Ordering::SeqCst) {
+        reload(); // it came before the thread listened
+    }
     let service = |(worker, (origin, inbox))| {
         Service::Push(Box::new(Push::new(Link {
             engine: Arc::clone(&engine),

@@ -1,5 +1,5 @@
 //! How a stop reaches every worker. In: SIGTERM or SIGINT. Out: a flag, and something to wake each
-//! worker's poller.
+//! worker's poller. And that SIGHUP ends nothing before somebody listens to it.
 //!
 //! The handler sets the flag and writes to a pipe that the main thread polls; that wakes the others.
 //! A second signal ends the process in the handler.
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 /// The process's signal handlers.
@@ -46,6 +46,13 @@ impl Signals {
             requested,
             pipe: UnixStream::from_std(pipe),
         })
+    }
+
+    /// From here on SIGHUP does not end the process. Set once it came.
+    pub(crate) fn note_hangups() -> io::Result<Arc<AtomicBool>> {
+        let came = Arc::new(AtomicBool::new(false));
+        flag::register(SIGHUP, Arc::clone(&came))?;
+        Ok(came)
     }
 
     /// Set once the daemon stops.

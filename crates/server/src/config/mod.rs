@@ -54,7 +54,7 @@ pub(crate) struct ServeConfig {
     pub(crate) exposure: Exposure,
     /// What a reload may change.
     pub(crate) live: Live,
-    /// What a [`reload`] compares with.
+    /// What a [`reload()`] compares with.
     pub(crate) running: Running,
 }
 

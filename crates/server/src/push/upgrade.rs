@@ -82,6 +82,11 @@ impl Push {
         now: Time,
     ) -> Result<(), Response> {
         let bad = |why: &dyn Display| Response::refusal(Status::BAD_REQUEST, why);
+        if !is_encoded_whole(channel) {
+            return Err(bad(
+                &"a % in a URL stands in front of two hexadecimal digits",
+            ));
+        }
         let name = percent_decode_str(channel).decode_utf8();
         let name = name.map_err(|_| bad(&"a channel name is printable ASCII"))?;
         let channel = Channel::parse(&name).map_err(|error| bad(&error))?;
@@ -96,6 +101,13 @@ impl Push {
             Err(echo::unavailable(&"too many subscriptions are under way"))
         }
     }
+}
+
+/// Whether every `%` stands in front of two hexadecimal digits (RFC 3986 §2.1).
+fn is_encoded_whole(text: &str) -> bool {
+    let is_hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
+    let mut encoded = text.split('%').skip(1);
+    encoded.all(|rest| rest.as_bytes().get(..2).is_some_and(is_hex))
 }
 
 /// Whether a client without credentials may subscribe as it wishes.
@@ -160,4 +172,19 @@ fn accept(live: &Live, upgrade: &Upgrade<'_>) -> Response {
 
 fn refuse(status: Status, why: &dyn Display) -> Verdict {
     Verdict::Refuse(Response::refusal(status, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3986_2_1_a_percent_sign_stands_in_front_of_two_digits() {
+        for whole in ["", "a", "%3A", "a%3ab%2F", "%41%41"] {
+            assert!(is_encoded_whole(whole), "{whole}");
+        }
+        for cut in ["%", "a%4", "%zz", "%%41", "%4g", "%41%"] {
+            assert!(!is_encoded_whole(cut), "{cut}");
+        }
+    }
 }

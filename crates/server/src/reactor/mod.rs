@@ -229,6 +229,7 @@ impl Reactor {
         if self.ends_at.is_some() || !self.stop.is_requested() {
             return;
         }
+        self.deliver(); // whatever was acknowledged before the signal is told before the close
         self.accepting.listener = None;
         self.ends_at = Some(self.now + self.config.timeouts.drain);
         for id in self.conns.ids().collect::<Vec<_>>() {
