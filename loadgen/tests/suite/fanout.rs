@@ -161,6 +161,8 @@ fn a_slow_subscriber_is_the_last_delivery_of_each_publication() {
 
 #[test]
 fn publications_go_over_http_as_they_are_or_in_json() {
+    // A publisher waits for each answer: a machine with much else to do must have time for them all.
+    const TIMES: &str = "--rate 100 --duration 0.5 --warmup 0.3 --timeout 15 --json";
     let server = Broadcast::start(Conduct::Honest);
     let (url, http) = (&server.url, &server.http_url);
     for (flags, threads) in [
