@@ -84,7 +84,8 @@ pub(crate) struct Config {
     /// `None`: what the descriptor limit allows.
     pub(crate) max_connections: Option<usize>,
     pub(crate) message_limits: Limits,
-    /// Unsent bytes of one connection past which it is not read.
+    /// Unsent bytes of one connection past which it is not read; for a subscriber, too, memory that what waits
+    /// for it keeps, past which it is slow.
     pub(crate) output_bytes_max: usize,
     pub(crate) timeouts: Timeouts,
 }
