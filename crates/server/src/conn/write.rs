@@ -149,7 +149,7 @@ pub(crate) enum Told {
     All,
     /// The next edge takes them up.
     Later,
-    /// They wait, and are more than may.
+    /// More would wait than may: they do not.
     TooSlow,
     Gone(Why),
 }

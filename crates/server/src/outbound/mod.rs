@@ -68,7 +68,7 @@ pub(crate) enum Excess {
 #[must_use]
 pub(crate) enum Fit {
     Fits,
-    /// More waits than may.
+    /// More would wait than may.
     Over,
 }
 
@@ -212,7 +212,7 @@ impl Outbound {
     }
 
     /// Queues frames of `segment`, as many as `excess` leaves of all that waits under `cap` bytes. One
-    /// segment always fits.
+    /// segment always fits an empty queue; what is [`Fit::Over`] is not queued.
     pub(crate) fn push_shared(
         &mut self,
         segment: Arc<Segment>,
@@ -226,12 +226,16 @@ impl Outbound {
             queue.keep_latest(segment, range);
             return Fit::Fits;
         }
-        queue.push(Chunk::Shared { segment, range });
-        if excess == Excess::DropOldest {
-            queue.drop_oldest(cap);
-        } else if !is_first && queue.pinned > cap.saturating_add(queue.allowance) {
-            return Fit::Over;
+        let chunk = Chunk::Shared { segment, range };
+        let cap = cap.saturating_add(queue.allowance);
+        let over = (queue.pinned + chunk.pinned()).saturating_sub(cap);
+        if over > 0 && !is_first {
+            if excess == Excess::Report {
+                return Fit::Over;
+            }
+            queue.drop_oldest(over);
         }
+        queue.push(chunk);
         Fit::Fits
     }
 
@@ -322,20 +326,15 @@ impl Queue {
         });
     }
 
-    /// Drops segments from the oldest on until `cap` is kept, but never the newest.
-    fn drop_oldest(&mut self, cap: usize) {
-        let cap = cap.saturating_add(self.allowance);
-        let mut excess = self.pinned.saturating_sub(cap);
-        let newest = self.chunks.len() - 1;
-        if excess > 0 {
-            self.drop_where(|index, chunk| {
-                let goes = excess > 0 && index < newest && chunk.is_droppable();
-                if goes {
-                    excess = excess.saturating_sub(chunk.pinned());
-                }
-                goes
-            });
-        }
+    /// Drops segments from the oldest on until `excess` bytes are gone, or all that can go.
+    fn drop_oldest(&mut self, mut excess: usize) {
+        self.drop_where(|_, chunk| {
+            let goes = excess > 0 && chunk.is_droppable();
+            if goes {
+                excess = excess.saturating_sub(chunk.pinned());
+            }
+            goes
+        });
     }
 
     /// Drops every publication that has not begun to leave, and queues the last of `segment`. What of
