@@ -3,12 +3,13 @@
 //!
 //! Never: uses the codec; answers a ping by itself.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::drivers::KEY;
 use crate::drivers::live_server::upgrade_request;
+use crate::read::read;
 use crate::wire::{self, BINARY, CLOSE, Frame, Head, Received, Sender, TEXT};
 
 /// How long a server may take for anything.
@@ -85,7 +86,7 @@ impl Client {
     /// More bytes; `None` at the end of the stream, however it ended.
     pub fn more(&mut self) -> Option<()> {
         let mut buffer = [0; 64 << 10];
-        match self.socket.read(&mut buffer) {
+        match read(&mut self.socket, &mut buffer) {
             Ok(0) => None,
             Ok(n) => {
                 self.received.extend_from_slice(&buffer[..n]);

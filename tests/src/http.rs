@@ -3,10 +3,11 @@
 //!
 //! Never: follows, retries, or closes a connection that the server keeps.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use crate::client::PATIENCE;
+use crate::read::read;
 use crate::wire::{self, Head};
 
 /// An answer.
@@ -170,7 +171,7 @@ impl Http {
     #[track_caller]
     fn more(&mut self) -> bool {
         let mut buffer = [0; 64 << 10];
-        match self.socket.read(&mut buffer) {
+        match read(&mut self.socket, &mut buffer) {
             Ok(n) => {
                 self.received.extend_from_slice(&buffer[..n]);
                 n > 0

@@ -19,6 +19,7 @@ pub mod http;
 pub mod hub;
 pub mod log;
 pub mod push;
+pub mod read;
 pub mod report;
 pub mod texts;
 pub mod wire;

@@ -7,10 +7,9 @@
     reason = "a panic is a failed test and names its place"
 )]
 
-use std::io::Read;
-
 use fanfare_tests::client::{Client, PATIENCE, upgrade};
 use fanfare_tests::push::{Push, eventually};
+use fanfare_tests::read::read;
 use fanfare_tests::wire::{self, CLOSE, Frame, Received, Sender, TEXT};
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
@@ -94,7 +93,7 @@ fn drain(client: &mut Client) -> Vec<u8> {
     let mut bytes = std::mem::take(&mut client.received);
     let mut buffer = vec![0; 1 << 20];
     loop {
-        match client.socket.read(&mut buffer) {
+        match read(&mut client.socket, &mut buffer) {
             Ok(0) | Err(_) => return bytes,
             Ok(n) => bytes.extend_from_slice(&buffer[..n]),
         }

@@ -6,10 +6,11 @@
 use super::{Came, Endpoint, KEY, Patience};
 use crate::catalogue::{Case, Chop, LIMITS, Start};
 use crate::daemon::Daemon;
+use crate::read::read;
 use crate::report::Report;
 use crate::wire;
 use fanfare_codec::Role;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -121,7 +122,7 @@ impl Endpoint for LiveConnection {
             return Came::End;
         }
         let mut buffer = [0; 16 * 1024];
-        match stream.read(&mut buffer) {
+        match read(stream, &mut buffer) {
             Ok(0) => Came::End,
             Ok(n) => {
                 out.extend_from_slice(&buffer[..n]);
