@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pathlib import Path
 from string import Template
 from types import MappingProxyType
 
-from measuring.servers import RELEASE, RunFailed, free_port, serving
+from measuring.servers import RELEASE, START_S_MAX, RunFailed, free_port, serving
 
 DESCRIPTORS = 20000
 API_KEY = "of-this-run"
@@ -154,8 +155,11 @@ def nchan(cpus: int | str) -> Iterator[PushServer]:
 
 
 def only_child(pid: int) -> int:
-    """The process that this one has started."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    if len(children) != 1:
-        raise RunFailed(f"process {pid} has {len(children)} children, not one")
-    return int(children[0])
+    """The process that this one starts, which it may do only after it listens."""
+    deadline = time.monotonic() + START_S_MAX
+    while time.monotonic() < deadline:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        if len(children) == 1:
+            return int(children[0])
+        time.sleep(0.02)
+    raise RunFailed(f"process {pid} has no single child")
