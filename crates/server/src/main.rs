@@ -18,6 +18,8 @@ mod logging;
 mod outbound;
 mod push;
 mod reactor;
+#[allow(dead_code)]
+mod returns;
 mod service;
 mod shutdown;
 mod slab;

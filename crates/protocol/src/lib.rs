@@ -1,0 +1,36 @@
+//! The Centrifuge client protocol v2 without I/O: what clients ask, what they are told, who they are, and
+//! the session that decides.
+//!
+//! | want | take |
+//! |---|---|
+//! | what a frame asks | `Commands`, which gives one [`Command`] after the other |
+//! | a frame's bytes | [`Reply`] and [`Push`], written in an [`Encoding`] |
+//! | who a client is | `token::Verifier` |
+//! | what to do about all of that | [`Session`], which asks its [`Host`] |
+//!
+//! Time is an argument, and nothing here knows a socket, so a session replays from a seed.
+//!
+//! Never: opens a socket, reads a clock, starts a thread, knows what a WebSocket frame is.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod codes;
+mod command;
+pub mod hook;
+pub mod limits;
+mod message;
+mod session;
+pub mod token;
+
+pub use codes::{ClientError, Disconnect, Unsubscribed};
+pub use command::{
+    Command, Connect, History, Method, Position, Publish, Refresh, Rpc, SubRefresh, Subscribe,
+};
+pub use message::{
+    ConnectResult, Encoding, Expiry, Outcome, Push, Reply, Subscription, SubscriptionResult,
+};
+pub use session::{
+    ClientSettings, Host, NotSubscribed, Number, Origin, Rules, Session, Standing, Taken, Terms,
+    Wish,
+};

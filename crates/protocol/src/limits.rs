@@ -1,0 +1,27 @@
+//! Every cap of the protocol, by name. What is a setting names its default here.
+//!
+//! Never: a limit that nothing enforces.
+
+use std::time::Duration;
+
+/// Commands of one session that wait for an answer; past it the next ones are not taken.
+pub const PENDING_MAX: usize = 32;
+
+/// Commands in one frame.
+pub const COMMANDS_PER_FRAME_MAX: usize = 4096;
+
+/// Publications of the past in one reply, in bytes: what is longer can't be recovered, and a page of history
+/// ends there.
+pub const PAST_BYTES_MAX: usize = 1 << 20;
+
+/// A token. Those that need one are longer by far in no known issuer.
+pub const TOKEN_BYTES_MAX: usize = 16 << 10;
+
+/// From the upgrade to connect (PROTOCOL.md, "Commands").
+pub const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// From a token's end to the disconnect: an SDK brings a new one when its time runs out.
+pub const EXPIRY_GRACE: Duration = Duration::from_secs(25);
+
+/// How far clocks of issuers may be ahead or behind.
+pub const TOKEN_LEEWAY: Duration = Duration::from_secs(0);
