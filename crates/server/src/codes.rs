@@ -6,6 +6,8 @@
 
 use fanfare_codec::CloseCode;
 
+/// The daemon stops: a session comes back.
+pub(crate) const SHUTDOWN: CloseCode = CloseCode(3001);
 /// The server can't do what the connection needs.
 pub(crate) const SERVER_ERROR: CloseCode = CloseCode(3004);
 /// More waits for the client than may.

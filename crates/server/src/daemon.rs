@@ -24,7 +24,8 @@ use crate::config::{self, Config, ServeConfig, SharedLive, Sources};
 use crate::http;
 use crate::limits::{HTTP_DESCRIPTORS, reserved_descriptors};
 use crate::listener::Listener;
-use crate::push::{ClientIds, Link, Push};
+use crate::push::{Census, ClientIds, Link, Push};
+use crate::returns::Returns;
 use crate::reactor::{Admission, Parts, Reactor, WAKER};
 use crate::service::Service;
 use crate::shutdown::Signals;
@@ -200,11 +201,13 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
     let live: SharedLive = Arc::new(ArcSwap::from_pointee(serve.live));
 
     let mut origins = Origins::default();
+    let census = Arc::new(Census::default());
     let mut posts = Vec::new();
     for post in &ground.posts {
         let bell = Bell(Arc::clone(&post.waker));
-        let inbox = Arc::new(Inbox::new(serve.inbox, bell));
-        posts.push((origins.add_worker(Arc::clone(&inbox)), inbox));
+        let inbox = Arc::new(Inbox::new(serve.inbox, bell.clone()));
+        let returns = Arc::new(Returns::new(bell));
+        posts.push((origins.add_worker(Arc::clone(&inbox)), inbox, returns));
     }
     let mailbox = http::Mailbox::new(serve.inbox);
     let api_origin = origins.add_caller(mailbox.inbox());
@@ -237,7 +240,7 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
     if hung_up.load(Ordering::SeqCst) {
         reload(); // it came before the thread listened
     }
-    let service = |(worker, (origin, inbox))| {
+    let service = |(worker, (origin, inbox, returns))| {
         Service::Push(Box::new(Push::new(Link {
             engine: Arc::clone(&engine),
             origin,
@@ -246,6 +249,9 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
             clock: ground.clock,
             client_ids: ClientIds::new(client_seed, worker),
             gateway: http.gateway(),
+            returns,
+            census: Arc::clone(&census),
+            channels_max: serve.channels_max,
             has_echo: serve.echo,
         })))
     };
@@ -265,7 +271,7 @@ fn bind_api(addr: SocketAddr) -> Result<TcpListener, Failure> {
 }
 
 /// Wakes a worker for its inbox.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Bell(Arc<Waker>);
 
 impl Wake for Bell {

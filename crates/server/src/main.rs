@@ -18,7 +18,6 @@ mod logging;
 mod outbound;
 mod push;
 mod reactor;
-#[allow(dead_code)]
 mod returns;
 mod service;
 mod shutdown;

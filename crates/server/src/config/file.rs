@@ -12,6 +12,7 @@ use std::time::Duration;
 use fanfare_codec::Limits;
 use fanfare_hub::limits as hub;
 use fanfare_hub::{ChannelOptions, SlowReader};
+use fanfare_protocol::limits as protocol;
 use serde::{Deserialize, Serialize};
 
 use crate::logging::LogLevel;
@@ -26,6 +27,7 @@ pub(super) struct File {
     pub(super) drain_timeout: f64,
     pub(super) log_level: LogLevel,
     pub(super) websocket: WebSocket,
+    pub(super) client: Client,
     pub(super) publication: Publication,
     pub(super) api: Api,
     pub(super) engine: Engine,
@@ -44,6 +46,7 @@ impl Default for File {
             drain_timeout: 5.0,
             log_level: LogLevel::default(),
             websocket: WebSocket::default(),
+            client: Client::default(),
             publication: Publication::default(),
             api: Api::default(),
             engine: Engine::default(),
@@ -86,6 +89,40 @@ impl Default for WebSocket {
             pong_timeout: 8.0,
             send_timeout: 30.0,
             close_timeout: 2.0,
+        }
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Client {
+    pub(super) allow_anonymous: bool,
+    pub(super) personal_channels: bool,
+    pub(super) personal_namespace: String,
+    pub(super) token_cookie: Option<String>,
+    pub(super) ping_interval: f64,
+    pub(super) pong_timeout: f64,
+    pub(super) connect_timeout: f64,
+    pub(super) expiry_grace: f64,
+    pub(super) max_channels: NonZeroUsize,
+    pub(super) max_connections_per_user: Option<NonZeroU32>,
+    pub(super) max_commands_per_second: Option<NonZeroU32>,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self {
+            allow_anonymous: false,
+            personal_channels: false,
+            personal_namespace: String::new(),
+            token_cookie: None,
+            ping_interval: 25.0,
+            pong_timeout: 8.0,
+            connect_timeout: protocol::CONNECT_TIME.as_secs_f64(),
+            expiry_grace: protocol::EXPIRY_GRACE.as_secs_f64(),
+            max_channels: const { NonZeroUsize::new(hub::CHANNELS_PER_CONNECTION_MAX).unwrap() },
+            max_connections_per_user: None,
+            max_commands_per_second: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use fanfare_hub::Namespaces;
+use fanfare_protocol::ClientSettings;
 
 use super::OriginPolicy;
 
@@ -18,6 +19,12 @@ pub(crate) type SharedLive = Arc<ArcSwap<Live>>;
 pub(crate) struct Live {
     /// What channels may and keep.
     pub(crate) namespaces: Namespaces,
+    /// What sessions may.
+    pub(crate) client: ClientSettings,
+    /// Connections that a user may have; none: any number.
+    pub(crate) connections_per_user_max: Option<u32>,
+    /// The cookie that may hold a token.
+    pub(crate) token_cookie: Option<Box<str>>,
     /// Pages that may connect.
     pub(crate) origins: OriginPolicy,
     /// Subprotocols that a client may ask for, besides none.

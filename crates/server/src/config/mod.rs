@@ -42,6 +42,8 @@ pub(crate) struct ServeConfig {
     pub(crate) echo: bool,
     /// Where the API listens beside the main port, whose `/api` is closed then.
     pub(crate) api_listen: Option<SocketAddr>,
+    /// Subscriptions that a session may have.
+    pub(crate) channels_max: usize,
     /// The largest body of an API request.
     pub(crate) api_body_bytes_max: usize,
     /// All of it but the seed, which the daemon draws.

@@ -5,6 +5,7 @@
 
 use fanfare_codec::handshake::{Response, Status};
 
+use super::session::Seat;
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why};
 use crate::clock::Time;
 use crate::service::Verdict;
@@ -62,6 +63,16 @@ impl Conn {
                 response.encode(cx.replies);
                 self.armed_at = Time::NEVER;
                 self.phase = Phase::open(Endpoint::Echo, cx.config.message_limits);
+                self.spill = Vec::new();
+                cx.receive_buffer.copy_within(follows_at..len, 0);
+                len - follows_at
+            }
+            Verdict::Session(granted) => {
+                let (response, start) = *granted;
+                response.encode(cx.replies);
+                self.armed_at = Time::NEVER;
+                let seat = Box::new(Seat::new(start));
+                self.phase = Phase::open(Endpoint::Session(seat), cx.config.message_limits);
                 self.spill = Vec::new();
                 cx.receive_buffer.copy_within(follows_at..len, 0);
                 len - follows_at

@@ -3,7 +3,7 @@
 //!
 //! Never: decides who may subscribe, or who is too slow.
 
-use fanfare_hub::EngineError;
+use fanfare_hub::{ClientInfo, EngineError};
 
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, say_close};
 use crate::clock::Time;
@@ -18,10 +18,29 @@ impl Conn {
             self.phase,
             Phase::Subscribing { .. }
                 | Phase::Open {
-                    endpoint: Endpoint::Raw,
+                    endpoint: Endpoint::Raw(_) | Endpoint::Session(_),
                     ..
                 }
         )
+    }
+
+    /// Whether it has a session.
+    pub(crate) const fn is_session(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Open {
+                endpoint: Endpoint::Session(_),
+                ..
+            }
+        )
+    }
+
+    /// Who it is, if that is known.
+    pub(crate) fn info(&self) -> Option<&ClientInfo> {
+        match &self.phase {
+            Phase::Open { endpoint, .. } => endpoint.info(),
+            _ => None,
+        }
     }
 
     /// Its subscription is in place: everything from here on reaches it.
@@ -31,7 +50,7 @@ impl Conn {
             .max_message_bytes
             .min(cx.service.publication_bytes_max());
         let limits = limits.with_max_message_bytes(message_bytes_max);
-        let open = Phase::open(Endpoint::Raw, limits);
+        let open = Phase::open(Endpoint::Raw(None), limits);
         self.armed_at = Time::NEVER;
         let Phase::Subscribing { response, .. } = std::mem::replace(&mut self.phase, open) else {
             unreachable!("a subscriber is answered once: its table says so");

@@ -9,9 +9,11 @@ use std::fmt::Display;
 
 use fanfare_codec::handshake::{Request, Response, Status, Upgrade};
 use fanfare_hub::{Asker, CatchUp, Channel, ChannelOptions};
+use fanfare_protocol::{Encoding, PingKind, Rules, Session, Terms, Wish};
 use percent_encoding::percent_decode_str;
 
-use super::{Push, Wishes};
+use super::raw::Wishes;
+use super::{Push, UpgradeHeaders};
 use crate::clock::Time;
 use crate::config::Live;
 use crate::conn::Admitted;
@@ -22,6 +24,28 @@ use crate::slab::ConnId;
 /// Where raw subscribers connect; their channel's name follows.
 const RAW: &str = "/raw/";
 const ECHO: &str = "/echo";
+/// Where sessions of the Centrifuge protocol connect.
+const SESSION: &str = "/connection/websocket";
+
+/// What a path names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endpoint<'r> {
+    Echo,
+    Raw { channel: &'r str },
+    Session,
+}
+
+/// What a session starts with.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) session: Session,
+    pub(crate) encoding: Encoding,
+    /// Of the upgrade, for the backend; none if it wants none.
+    pub(crate) headers: Option<UpgradeHeaders>,
+    /// It asked for WebSocket pings in the place of the protocol's.
+    pub(crate) frame_pings: bool,
+    pub(crate) deadline: Time,
+}
 
 /// A client without credentials, once it is subscribed.
 const ANONYMOUS: Asker = Asker {
@@ -38,16 +62,13 @@ impl Push {
         conn: ConnId,
         now: Time,
     ) -> Verdict {
-        let path = request.path();
-        let channel = path.strip_prefix(RAW);
-        let is_echo = path == ECHO && self.link.has_echo;
-        if channel.is_none() && !is_echo {
+        let Some(endpoint) = self.endpoint(request.path()) else {
             return if request.wants_websocket() {
                 refuse(Status::NOT_FOUND, &"no such endpoint")
             } else {
                 Verdict::HandOver
             };
-        }
+        };
         let upgrade = match request.upgrade() {
             Ok(upgrade) => upgrade,
             Err(error) => return Verdict::Refuse(Response::from(&error)),
@@ -60,15 +81,59 @@ impl Push {
             return refuse(Status::FORBIDDEN, &"pages of this origin may not connect");
         }
         let response = accept(&live, &upgrade);
-        match channel {
-            None => Verdict::Echo(response),
-            Some(channel) => {
-                let query = request.query().unwrap_or_default();
+        let query = request.query().unwrap_or_default();
+        match endpoint {
+            Endpoint::Echo => Verdict::Echo(response),
+            Endpoint::Session => {
+                let wire = Wire::of(query, &upgrade);
+                let response = wire.accept(response);
+                let start = self.start(&live, wire, &upgrade, conn, now);
+                Verdict::Session(Box::new((response, start)))
+            }
+            Endpoint::Raw { channel } => {
                 match self.begin(&live, channel, query, conn, now) {
                     Ok(()) => Verdict::Subscribe(Box::new(response)),
                     Err(refusal) => Verdict::Refuse(refusal),
                 }
             }
+        }
+    }
+
+    fn endpoint<'r>(&self, path: &'r str) -> Option<Endpoint<'r>> {
+        match path {
+            SESSION => Some(Endpoint::Session),
+            ECHO => self.link.has_echo.then_some(Endpoint::Echo),
+            _ => {
+                let channel = path.strip_prefix(RAW)?;
+                Some(Endpoint::Raw { channel })
+            }
+        }
+    }
+
+    /// A session that waits for its connect.
+    fn start(
+        &self,
+        live: &Live,
+        wire: Wire,
+        upgrade: &Upgrade<'_>,
+        conn: ConnId,
+        now: Time,
+    ) -> Start {
+        let clock = self.link.clock;
+        let rules = Rules {
+            namespaces: &live.namespaces,
+            client: &live.client,
+            now: clock.for_hub(now),
+        };
+        let token = credentials(live, upgrade);
+        let client = self.link.client_ids.id(conn);
+        let session = Session::new(client, wire.encoding, token, wire.pings, &rules);
+        Start {
+            deadline: clock.from_hub(session.deadline()),
+            session,
+            encoding: wire.encoding,
+            headers: live.hooks.headers_of(upgrade),
+            frame_pings: wire.pings == PingKind::WebSocket,
         }
     }
 
@@ -95,12 +160,93 @@ impl Push {
         let options = options.map_err(|error| Response::refusal(Status::NOT_FOUND, &error))?;
         check(&channel, options, wishes)
             .map_err(|(status, why)| Response::refusal(status, &why))?;
-        if self.subscribe(conn, &channel, options, wishes, now) {
-            Ok(())
-        } else {
-            Err(echo::unavailable(&"too many subscriptions are under way"))
-        }
+        let wish = Wish {
+            channel: &channel,
+            options,
+            terms: Terms {
+                is_member: options.presence || options.join_leave,
+                ..Terms::default()
+            },
+            catch_up: wishes.catch_up,
+            info: self.link.client_ids.info(conn),
+        };
+        self.subscribe(conn, wishes.cohort, wish, now)
+            .map_err(|_| echo::unavailable(&"too many subscriptions are under way"))
     }
+}
+
+/// How a session's client wants to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wire {
+    encoding: Encoding,
+    pings: PingKind,
+    /// It offered the subprotocol.
+    is_negotiated: bool,
+}
+
+impl Wire {
+    /// The first subprotocol that is one of ours decides, then the query.
+    fn of(query: &str, upgrade: &Upgrade<'_>) -> Self {
+        let mut wire = Self {
+            encoding: Encoding::Json,
+            pings: PingKind::Protocol,
+            is_negotiated: false,
+        };
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            match (&*key, &*value) {
+                ("cf_protocol", "protobuf") => wire.encoding = Encoding::Protobuf,
+                ("cf_ws_frame_ping_pong", "true") => wire.pings = PingKind::WebSocket,
+                _ => {}
+            }
+        }
+        let ours = |name: &str| match name {
+            SUBPROTOCOL_JSON => Some(Encoding::Json),
+            SUBPROTOCOL_PROTOBUF => Some(Encoding::Protobuf),
+            _ => None,
+        };
+        if let Some(encoding) = upgrade.protocols().find_map(ours) {
+            wire.encoding = encoding;
+            wire.is_negotiated = true;
+        }
+        wire
+    }
+
+    fn accept(self, response: Response) -> Response {
+        if !self.is_negotiated {
+            return response;
+        }
+        let name = match self.encoding {
+            Encoding::Json => SUBPROTOCOL_JSON,
+            Encoding::Protobuf => SUBPROTOCOL_PROTOBUF,
+        };
+        response.subprotocol(name).expect("it is a token")
+    }
+}
+
+const SUBPROTOCOL_JSON: &str = "centrifuge-json";
+const SUBPROTOCOL_PROTOBUF: &str = "centrifuge-protobuf";
+
+/// The token that a client shows in its upgrade: as `Authorization: Bearer`, or in the cookie that the config
+/// names. Of several, the first.
+fn credentials(live: &Live, upgrade: &Upgrade<'_>) -> Option<Box<str>> {
+    let headers = upgrade.headers();
+    let bearer = headers.first("Authorization").and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        let token = token.trim_matches(' ');
+        (scheme.eq_ignore_ascii_case("Bearer") && !token.is_empty()).then_some(token)
+    });
+    bearer.or_else(|| cookie(live.token_cookie.as_deref()?, upgrade)).map(Into::into)
+}
+
+/// The value of a cookie (RFC 6265 §5.4).
+fn cookie<'r>(name: &str, upgrade: &Upgrade<'r>) -> Option<&'r str> {
+    let lines = upgrade.headers().all("Cookie");
+    let mut pairs = lines.flat_map(|line| line.split(';'));
+    pairs.find_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        let value = value.trim_matches(' ');
+        (key.trim_matches(' ') == name && !value.is_empty()).then_some(value)
+    })
 }
 
 /// Whether every `%` stands in front of two hexadecimal digits (RFC 3986 §2.1).

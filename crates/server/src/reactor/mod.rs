@@ -191,7 +191,7 @@ impl Reactor {
         if let Some(conn) = self.conns.remove(id)
             && conn.is_subscriber()
         {
-            self.service.leave(id, self.now);
+            self.service.leave(id, conn.info(), self.now);
         }
         self.admission.leave();
         self.resume_accepting();
