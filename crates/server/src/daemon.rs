@@ -25,8 +25,8 @@ use crate::http;
 use crate::limits::{HTTP_DESCRIPTORS, reserved_descriptors};
 use crate::listener::Listener;
 use crate::push::{Census, ClientIds, Link, Push};
-use crate::returns::Returns;
 use crate::reactor::{Admission, Parts, Reactor, WAKER};
+use crate::returns::Returns;
 use crate::service::Service;
 use crate::shutdown::Signals;
 
@@ -231,6 +231,7 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
         live: Arc::clone(&live),
         listener: api_listener,
         admission: Arc::clone(&ground.admission),
+        census: Arc::clone(&census),
         workers: config.workers.get(),
         body_bytes_max: serve.api_body_bytes_max,
         stopping: ground.signals.requested(),

@@ -195,7 +195,10 @@ fn client(file: &File, is_dev: bool) -> Result<ClientSettings, Fault> {
         return Err(Fault::new(key("ping_interval"), why));
     }
     if !ping_interval.is_zero() && ping_interval <= pong_timeout {
-        let why = format!("must be less than client.ping_interval, {}", client.ping_interval);
+        let why = format!(
+            "must be less than client.ping_interval, {}",
+            client.ping_interval
+        );
         return Err(Fault::new(key("pong_timeout"), why));
     }
     Ok(ClientSettings {

@@ -37,6 +37,37 @@ pub(crate) struct Live {
     pub(crate) publication_bytes_max: usize,
 }
 
+#[cfg(test)]
+impl Live {
+    /// Nothing is open.
+    pub(crate) fn closed() -> Self {
+        Self {
+            namespaces: Namespaces::default(),
+            client: ClientSettings {
+                allow_anonymous: false,
+                has_tokens: false,
+                has_connect_hook: false,
+                has_refresh_hook: false,
+                has_rpc_hook: false,
+                personal_namespace: None,
+                ping_interval: None,
+                pong_timeout: None,
+                connect_timeout: std::time::Duration::from_secs(10),
+                expiry_grace: std::time::Duration::ZERO,
+                commands_per_second_max: None,
+                publication_bytes_max: 0,
+            },
+            connections_per_user_max: None,
+            token_cookie: None,
+            origins: OriginPolicy::default(),
+            subprotocols: Vec::new(),
+            response_headers: Vec::new(),
+            api: ApiAccess::Keys(Vec::new()),
+            publication_bytes_max: 0,
+        }
+    }
+}
+
 /// Who may use the HTTP API.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum ApiAccess {

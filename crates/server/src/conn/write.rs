@@ -63,12 +63,7 @@ impl Conn {
     /// Tells a subscriber publications. They leave at once unless others are queued in front of them; what
     /// the kernel does not take is kept by reference.
     #[inline]
-    pub(crate) fn tell(
-        &mut self,
-        share: Share<'_>,
-        config: &Config,
-        now: Time,
-    ) -> Told {
+    pub(crate) fn tell(&mut self, share: Share<'_>, config: &Config, now: Time) -> Told {
         let Share {
             segment,
             mut range,

@@ -45,6 +45,7 @@ use crate::clock::Clock;
 use crate::config::SharedLive;
 use crate::echo;
 use crate::limits::{HANDOVERS_SERVED_MAX, HANDOVERS_WAITING_MAX};
+use crate::push::Census;
 use crate::reactor::{Admission, Place};
 
 use api::{Api, Node};
@@ -83,8 +84,9 @@ pub(crate) struct Setup {
     pub(crate) live: SharedLive,
     /// `api.listen`. With it `/api` is there alone, and 404 on sockets that are handed over.
     pub(crate) listener: Option<StdTcpListener>,
-    /// For `info`, as is the number of workers.
+    /// For `info`, as are the users and the number of workers.
     pub(crate) admission: Arc<Admission>,
+    pub(crate) census: Arc<Census>,
     pub(crate) workers: usize,
     pub(crate) body_bytes_max: usize,
     /// `/ready` says so.
@@ -141,7 +143,12 @@ pub(crate) fn start(setup: Setup) -> io::Result<Server> {
     let listens_on = listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let served = Arc::new(Semaphore::new(HANDOVERS_SERVED_MAX));
     let (caller, answers) = Caller::new(setup.mailbox, setup.engine, setup.origin, setup.clock);
-    let node = Node::new(setup.workers, setup.admission, Arc::clone(&served));
+    let node = Node::new(
+        setup.workers,
+        setup.admission,
+        setup.census,
+        Arc::clone(&served),
+    );
     let api = Arc::new(Api::new(caller, setup.live, node, setup.body_bytes_max));
     let (gateway, handovers) = mpsc::channel(HANDOVERS_WAITING_MAX);
     let (stop, stops) = oneshot::channel();

@@ -9,6 +9,7 @@ use fanfare_hub::{
 };
 use fanfare_protocol::Number;
 
+use super::check::CHECK;
 use super::tick::Item;
 use super::{News, PUBLISH, Push, REQUEST, Welcome, conn_of, token};
 use crate::clock::Time;
@@ -38,6 +39,10 @@ impl Push {
         let conn = conn_of(ConnToken(ticket.token));
         if ticket.generation == PUBLISH {
             return outcome.err().map(|error| News::Failed(conn, error));
+        }
+        if ticket.generation == CHECK {
+            self.take_check(ticket.token, outcome);
+            return None;
         }
         if let Some(number) = number_of(ticket.generation) {
             return Some(News::Answer(conn, number, outcome));

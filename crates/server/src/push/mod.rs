@@ -8,7 +8,9 @@
 //! cohort.
 
 mod answers;
+mod check;
 mod client_id;
+mod credentials;
 mod desk;
 mod publish;
 mod raw;
@@ -19,6 +21,7 @@ mod tick;
 mod upgrade;
 mod users;
 mod welcome;
+mod wire;
 
 use std::sync::Arc;
 
@@ -38,6 +41,7 @@ use crate::limits::{PUBLISHED_BYTES_PER_TICK_MAX, PUBLISHES_PER_TICK_MAX};
 use crate::returns::{Return, Returns};
 use crate::slab::ConnId;
 
+pub(crate) use check::CHECK_INTERVAL;
 pub(crate) use client_id::ClientIds;
 pub(crate) use desk::{Desk, UpgradeHeaders};
 pub(crate) use publish::NotPublished;
@@ -90,6 +94,8 @@ pub(crate) struct Push {
     /// An empty one, with room, for the next channel.
     spare: Vec<tick::Item>,
     users: Users,
+    /// The place of the channel whose position is checked next.
+    next_checked: usize,
     /// What was found out at once for the session whose turn it is.
     found: Vec<Return>,
     /// An object that is being written, before its frame's header is known.
@@ -141,7 +147,7 @@ pub(crate) struct Insufficient {
 /// The generation in the ticket of a raw client's publish: no subscription has it.
 const PUBLISH: u64 = u64::MAX;
 /// The same of a session's request; the lower half is its number.
-const REQUEST: u64 = (u32::MAX as u64 - 1) << 32;
+const REQUEST: u64 = (u32::MAX as u64 - 2) << 32;
 
 impl Push {
     pub(crate) fn new(link: Link) -> Self {
@@ -154,6 +160,7 @@ impl Push {
             published_bytes: 0,
             spare: Vec::new(),
             users: Users::default(),
+            next_checked: 0,
             found: Vec::new(),
             object: Vec::new(),
             link,

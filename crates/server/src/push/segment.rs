@@ -200,8 +200,14 @@ pub(crate) mod tests {
 
     /// A segment of frames with these payloads.
     pub(crate) fn segment(texts: &[&str]) -> Arc<Segment> {
-        let items = texts.iter().map(|text| Item::Publication(publication(text)));
-        Arc::new(Segment::encode("x", &items.collect::<Vec<_>>(), Cohort::Bare))
+        let items = texts
+            .iter()
+            .map(|text| Item::Publication(publication(text)));
+        Arc::new(Segment::encode(
+            "x",
+            &items.collect::<Vec<_>>(),
+            Cohort::Bare,
+        ))
     }
 
     #[test]

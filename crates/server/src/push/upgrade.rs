@@ -12,7 +12,9 @@ use fanfare_hub::{Asker, CatchUp, Channel, ChannelOptions};
 use fanfare_protocol::{Encoding, PingKind, Rules, Session, Terms, Wish};
 use percent_encoding::percent_decode_str;
 
+use super::credentials::credentials;
 use super::raw::Wishes;
+use super::wire::Wire;
 use super::{Push, UpgradeHeaders};
 use crate::clock::Time;
 use crate::config::Live;
@@ -90,12 +92,10 @@ impl Push {
                 let start = self.start(&live, wire, &upgrade, conn, now);
                 Verdict::Session(Box::new((response, start)))
             }
-            Endpoint::Raw { channel } => {
-                match self.begin(&live, channel, query, conn, now) {
-                    Ok(()) => Verdict::Subscribe(Box::new(response)),
-                    Err(refusal) => Verdict::Refuse(refusal),
-                }
-            }
+            Endpoint::Raw { channel } => match self.begin(&live, channel, query, conn, now) {
+                Ok(()) => Verdict::Subscribe(Box::new(response)),
+                Err(refusal) => Verdict::Refuse(refusal),
+            },
         }
     }
 
@@ -125,14 +125,14 @@ impl Push {
             client: &live.client,
             now: clock.for_hub(now),
         };
-        let token = credentials(live, upgrade);
+        let token = credentials(live.token_cookie.as_deref(), upgrade);
         let client = self.link.client_ids.id(conn);
         let session = Session::new(client, wire.encoding, token, wire.pings, &rules);
         Start {
             deadline: clock.from_hub(session.deadline()),
             session,
             encoding: wire.encoding,
-            headers: live.hooks.headers_of(upgrade),
+            headers: None,
             frame_pings: wire.pings == PingKind::WebSocket,
         }
     }
@@ -163,90 +163,13 @@ impl Push {
         let wish = Wish {
             channel: &channel,
             options,
-            terms: Terms {
-                is_member: options.presence || options.join_leave,
-                ..Terms::default()
-            },
+            terms: Terms::plain(options.presence || options.join_leave),
             catch_up: wishes.catch_up,
             info: self.link.client_ids.info(conn),
         };
         self.subscribe(conn, wishes.cohort, wish, now)
             .map_err(|_| echo::unavailable(&"too many subscriptions are under way"))
     }
-}
-
-/// How a session's client wants to speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Wire {
-    encoding: Encoding,
-    pings: PingKind,
-    /// It offered the subprotocol.
-    is_negotiated: bool,
-}
-
-impl Wire {
-    /// The first subprotocol that is one of ours decides, then the query.
-    fn of(query: &str, upgrade: &Upgrade<'_>) -> Self {
-        let mut wire = Self {
-            encoding: Encoding::Json,
-            pings: PingKind::Protocol,
-            is_negotiated: false,
-        };
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            match (&*key, &*value) {
-                ("cf_protocol", "protobuf") => wire.encoding = Encoding::Protobuf,
-                ("cf_ws_frame_ping_pong", "true") => wire.pings = PingKind::WebSocket,
-                _ => {}
-            }
-        }
-        let ours = |name: &str| match name {
-            SUBPROTOCOL_JSON => Some(Encoding::Json),
-            SUBPROTOCOL_PROTOBUF => Some(Encoding::Protobuf),
-            _ => None,
-        };
-        if let Some(encoding) = upgrade.protocols().find_map(ours) {
-            wire.encoding = encoding;
-            wire.is_negotiated = true;
-        }
-        wire
-    }
-
-    fn accept(self, response: Response) -> Response {
-        if !self.is_negotiated {
-            return response;
-        }
-        let name = match self.encoding {
-            Encoding::Json => SUBPROTOCOL_JSON,
-            Encoding::Protobuf => SUBPROTOCOL_PROTOBUF,
-        };
-        response.subprotocol(name).expect("it is a token")
-    }
-}
-
-const SUBPROTOCOL_JSON: &str = "centrifuge-json";
-const SUBPROTOCOL_PROTOBUF: &str = "centrifuge-protobuf";
-
-/// The token that a client shows in its upgrade: as `Authorization: Bearer`, or in the cookie that the config
-/// names. Of several, the first.
-fn credentials(live: &Live, upgrade: &Upgrade<'_>) -> Option<Box<str>> {
-    let headers = upgrade.headers();
-    let bearer = headers.first("Authorization").and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        let token = token.trim_matches(' ');
-        (scheme.eq_ignore_ascii_case("Bearer") && !token.is_empty()).then_some(token)
-    });
-    bearer.or_else(|| cookie(live.token_cookie.as_deref()?, upgrade)).map(Into::into)
-}
-
-/// The value of a cookie (RFC 6265 §5.4).
-fn cookie<'r>(name: &str, upgrade: &Upgrade<'r>) -> Option<&'r str> {
-    let lines = upgrade.headers().all("Cookie");
-    let mut pairs = lines.flat_map(|line| line.split(';'));
-    pairs.find_map(|pair| {
-        let (key, value) = pair.split_once('=')?;
-        let value = value.trim_matches(' ');
-        (key.trim_matches(' ') == name && !value.is_empty()).then_some(value)
-    })
 }
 
 /// Whether every `%` stands in front of two hexadecimal digits (RFC 3986 §2.1).

@@ -3,8 +3,8 @@
 //!
 //! Never: counts anonymous connections: they are not one user's.
 
-use std::collections::{HashMap, HashSet};
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 
 use fanfare_hub::UserId;

@@ -13,7 +13,7 @@ use crate::clock::Time;
 use crate::codes;
 use crate::conn::{Conn, Fate, Told, Why};
 use crate::limits::BATCHES_PER_TURN_MAX;
-use crate::push::{Meant, News};
+use crate::push::{CHECK_INTERVAL, Meant, News};
 use crate::service::Service;
 use crate::slab::ConnId;
 
@@ -23,7 +23,6 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 const UPKEEP_INTERVAL_BUSY: Duration = Duration::from_millis(5);
 
 /// What comes through the inbox.
-#[derive(Default)]
 pub(super) struct Deliveries {
     batch: Batch,
     /// More may wait, and nothing will wake the worker for it.
@@ -34,14 +33,21 @@ pub(super) struct Deliveries {
     gathered: Vec<ConnId>,
     /// When the engine gets its next tick; never, from this worker, if it is not the first.
     pub(super) upkeep_at: Option<Time>,
+    /// When positions are checked next.
+    pub(super) check_at: Time,
 }
 
 impl Deliveries {
-    /// `upkeep_at`: when the engine gets its first tick from this worker; none: from another.
-    pub(super) fn new(upkeep_at: Option<Time>) -> Self {
+    /// `upkeep_at`: when the engine gets its first tick from this worker; none: from another. `check_at`: when
+    /// positions are checked first.
+    pub(super) fn new(upkeep_at: Option<Time>, check_at: Time) -> Self {
         Self {
             upkeep_at,
-            ..Self::default()
+            check_at,
+            batch: Batch::default(),
+            are_left: false,
+            troubled: Vec::new(),
+            gathered: Vec::new(),
         }
     }
 }
@@ -68,6 +74,10 @@ impl Reactor {
                     Upkeep::More => UPKEEP_INTERVAL_BUSY,
                 };
                 self.deliveries.upkeep_at = Some(self.now + interval);
+            }
+            if self.deliveries.check_at <= self.now {
+                push.check_positions(self.now);
+                self.deliveries.check_at = self.now + CHECK_INTERVAL;
             }
             if !push.drain(&mut self.deliveries.batch) {
                 return;
