@@ -31,6 +31,6 @@ pub use message::{
     ConnectResult, Encoding, Expiry, Outcome, Push, Reply, Subscription, SubscriptionResult,
 };
 pub use session::{
-    ClientSettings, Host, NotSubscribed, Number, Origin, Rules, Session, Standing, Taken, Terms,
-    Wish,
+    ClientSettings, Host, NotSubscribed, Number, Origin, PingKind, Rules, Session, Standing, Taken,
+    Terms, Wish,
 };
