@@ -25,3 +25,7 @@ pub const EXPIRY_GRACE: Duration = Duration::from_secs(25);
 
 /// How far clocks of issuers may be ahead or behind.
 pub const TOKEN_LEEWAY: Duration = Duration::from_secs(0);
+
+/// Arrays and objects within each other in data of a client. Many who read it take no more than 127, ours
+/// around it among them, and give up the whole frame.
+pub const JSON_DEPTH_MAX: usize = 100;
