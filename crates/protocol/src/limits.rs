@@ -34,3 +34,7 @@ pub const ERRORS_TIME: Duration = Duration::from_secs(60);
 
 /// The shortest time after which the backend is asked again whether a session may stay, if it did not answer.
 pub const REFRESH_RETRY_TIME: Duration = Duration::from_secs(1);
+
+/// Arrays and objects within each other in data of a client. Many who read it take no more than 127, ours
+/// around it among them, and give up the whole frame.
+pub const JSON_DEPTH_MAX: usize = 100;
