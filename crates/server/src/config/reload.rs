@@ -14,9 +14,15 @@ use super::live::SharedLive;
 use crate::logging::{self, LogLevel};
 
 /// Keys, and tables of keys, that a reload changes; every other needs a restart.
-pub(super) const RELOADABLE: [&str; 8] = [
+pub(super) const RELOADABLE: [&str; 14] = [
     "api.keys",
     "default_namespace",
+    "hooks.connect",
+    "hooks.emulated_headers",
+    "hooks.headers",
+    "hooks.refresh",
+    "hooks.rpc",
+    "hooks.timeout",
     "log_level",
     "namespaces",
     "publication.max_bytes",

@@ -64,6 +64,7 @@ pub(super) fn live(api: ApiAccess) -> Live {
         response_headers: Vec::new(),
         api,
         publication_bytes_max: PUBLICATION_BYTES_MAX,
+        hooks: Default::default(),
     }
 }
 
@@ -133,6 +134,7 @@ impl World {
             admission: Arc::clone(&self.admission),
             workers: 3,
             body_bytes_max: BODY_BYTES_MAX,
+            hooks_in_flight_max: 4,
             stopping: Arc::clone(&self.stopping),
             on_hangup: Box::new(|| {}),
         }
