@@ -22,7 +22,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::clock::Clock;
 use crate::config::{self, Config, ServeConfig, SharedLive, Sources};
 use crate::http;
-use crate::limits::{HTTP_DESCRIPTORS, reserved_descriptors};
+use crate::limits::{HTTP_DESCRIPTORS, hook_descriptors, reserved_descriptors};
 use crate::listener::Listener;
 use crate::push::{Census, ClientIds, Link, Push};
 use crate::reactor::{Admission, Parts, Reactor, WAKER};
@@ -190,7 +190,8 @@ pub(crate) fn echo(config: &Config) -> Result<(), Failure> {
 pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure> {
     let config = serve.daemon;
     let hung_up = Signals::note_hangups().during(&"cannot handle signals")?;
-    let ground = Ground::prepare(&config, HTTP_DESCRIPTORS)?;
+    let descriptors = HTTP_DESCRIPTORS + hook_descriptors(serve.hooks_in_flight_max);
+    let ground = Ground::prepare(&config, descriptors)?;
     let api_listener = serve.api_listen.map(bind_api).transpose()?;
     let random = || {
         let number = getrandom::u64().map_err(io::Error::from);
@@ -234,6 +235,7 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
         census: Arc::clone(&census),
         workers: config.workers.get(),
         body_bytes_max: serve.api_body_bytes_max,
+        hooks_in_flight_max: serve.hooks_in_flight_max,
         stopping: ground.signals.requested(),
         on_hangup: Box::new(move || on_hangup()),
     })

@@ -18,8 +18,8 @@ use super::error::{Fault, Key};
 use super::file::{Api, File, Namespace, WebSocket};
 use super::live::{ApiAccess, Live};
 use super::reload::{Running, Settings};
-use super::{Config, Exposure, OriginPolicy, ServeConfig, Timeouts, parse};
-use crate::limits::{API_KEY_BYTES_MIN, WORKERS_MAX};
+use super::{Config, Exposure, OriginPolicy, ServeConfig, Timeouts, hooks, parse};
+use crate::limits::{API_KEY_BYTES_MIN, HOOKS_IN_FLIGHT_MAX, WORKERS_MAX};
 
 /// How long a channel's epoch outlives its last publication, unless that is said or its publications
 /// live longer.
@@ -61,6 +61,7 @@ pub(super) fn check(file: &File, is_dev: bool) -> Result<ServeConfig, Fault> {
             orders_max: file.inbox.orders_max.get(),
             marks_max: file.inbox.marks_max.get(),
         },
+        hooks_in_flight_max: hooks_in_flight(file)?,
         log_level: file.log_level,
         exposure: Exposure::of(file, is_dev),
         running: Running::new(Settings::of(file)),
@@ -140,6 +141,15 @@ fn api_listen(api: &Api, main: SocketAddr) -> Result<Option<SocketAddr>, Fault> 
     Ok(Some(listen))
 }
 
+fn hooks_in_flight(file: &File) -> Result<usize, Fault> {
+    let max = file.hooks.max_in_flight.get();
+    if max > HOOKS_IN_FLIGHT_MAX {
+        let why = format!("must be at most {HOOKS_IN_FLIGHT_MAX}");
+        return Err(Fault::new(["hooks", "max_in_flight"], why));
+    }
+    Ok(max)
+}
+
 fn live(file: &File, is_dev: bool) -> Result<Live, Fault> {
     let mut origins = origins(&file.websocket)?;
     let mut namespaces = namespaces(file)?;
@@ -163,6 +173,7 @@ fn live(file: &File, is_dev: bool) -> Result<Live, Fault> {
         response_headers: response_headers(&file.websocket)?,
         api,
         publication_bytes_max: file.publication.max_bytes.get(),
+        hooks: hooks::check(file)?,
     })
 }
 
@@ -368,7 +379,7 @@ fn api_keys(api: &Api) -> Result<Vec<String>, Fault> {
 }
 
 /// Each entry of a list, with its key.
-fn entries<'a>(
+pub(super) fn entries<'a>(
     list: [&'a str; 2],
     entries: &'a [String],
 ) -> impl Iterator<Item = (Key, &'a String)> {
@@ -389,7 +400,7 @@ fn address(key: Key, text: &str) -> Result<SocketAddr, Fault> {
     parse::address(text).map_err(|why| Fault::new(key, format!("{text:?}: {why}")))
 }
 
-fn seconds(key: Key, value: f64) -> Result<Duration, Fault> {
+pub(super) fn seconds(key: Key, value: f64) -> Result<Duration, Fault> {
     parse::seconds(value).map_err(|why| Fault::new(key, why))
 }
 

@@ -32,6 +32,7 @@ pub(super) struct File {
     pub(super) api: Api,
     pub(super) engine: Engine,
     pub(super) inbox: Inbox,
+    pub(super) hooks: Hooks,
     pub(super) default_namespace: Option<Namespace>,
     pub(super) namespaces: BTreeMap<String, Namespace>,
 }
@@ -51,6 +52,7 @@ impl Default for File {
             api: Api::default(),
             engine: Engine::default(),
             inbox: Inbox::default(),
+            hooks: Hooks::default(),
             default_namespace: None,
             namespaces: BTreeMap::new(),
         }
@@ -201,7 +203,33 @@ impl Default for Inbox {
     }
 }
 
-/// [`ChannelOptions`], as they are written.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Hooks {
+    pub(super) connect: Option<String>,
+    pub(super) refresh: Option<String>,
+    pub(super) rpc: Option<String>,
+    pub(super) headers: Vec<String>,
+    pub(super) emulated_headers: Vec<String>,
+    pub(super) timeout: f64,
+    pub(super) max_in_flight: NonZeroUsize,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self {
+            connect: None,
+            refresh: None,
+            rpc: None,
+            headers: Vec::new(),
+            emulated_headers: Vec::new(),
+            timeout: 3.0,
+            max_in_flight: const { NonZeroUsize::new(64).unwrap() },
+        }
+    }
+}
+
+/// [`ChannelOptions`], as they are written, and hooks.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Namespace {
@@ -226,6 +254,9 @@ pub(super) struct Namespace {
     pub(super) allow_history_for_client: bool,
     pub(super) allow_history_for_anonymous: bool,
     pub(super) slow_reader: Slow,
+    pub(super) subscribe_hook: Option<String>,
+    pub(super) publish_hook: Option<String>,
+    pub(super) sub_refresh_hook: Option<String>,
 }
 
 /// [`SlowReader`], as it is written.

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use fanfare_hub::Namespaces;
 use fanfare_protocol::ClientSettings;
 
-use super::OriginPolicy;
+use super::{HookSettings, OriginPolicy};
 
 /// The settings of now. A reload puts new ones in; who has begun with the old ones ends with them.
 pub(crate) type SharedLive = Arc<ArcSwap<Live>>;
@@ -35,6 +35,9 @@ pub(crate) struct Live {
     pub(crate) api: ApiAccess,
     /// The largest payload of a publication, of the API and of clients.
     pub(crate) publication_bytes_max: usize,
+    /// What the operator's backend is asked.
+    #[allow(dead_code)]
+    pub(crate) hooks: HookSettings,
 }
 
 #[cfg(test)]
@@ -64,6 +67,7 @@ impl Live {
             response_headers: Vec::new(),
             api: ApiAccess::Keys(Vec::new()),
             publication_bytes_max: 0,
+            hooks: Default::default(),
         }
     }
 }

@@ -6,6 +6,8 @@ mod check;
 mod error;
 mod exposure;
 mod file;
+#[allow(dead_code)]
+mod hooks;
 mod live;
 mod origin;
 pub(crate) mod parse;
@@ -23,6 +25,7 @@ use fanfare_codec::Limits;
 use fanfare_hub::{InboxLimits, MemoryConfig};
 
 pub(crate) use exposure::Exposure;
+pub(crate) use hooks::HookSettings;
 pub(crate) use live::{ApiAccess, Live, SharedLive};
 pub(crate) use origin::OriginPolicy;
 pub(crate) use reload::{Running, reload};
@@ -50,6 +53,8 @@ pub(crate) struct ServeConfig {
     pub(crate) engine: MemoryConfig,
     /// Of each worker and of the API.
     pub(crate) inbox: InboxLimits,
+    /// Calls of one kind that the backend is asked at once.
+    pub(crate) hooks_in_flight_max: usize,
     /// What is logged from the start; a reload changes it by itself.
     pub(crate) log_level: LogLevel,
     /// What is open, for the log.

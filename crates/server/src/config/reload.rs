@@ -14,7 +14,7 @@ use super::live::SharedLive;
 use crate::logging::{self, LogLevel};
 
 /// Keys, and tables of keys, that a reload changes; every other needs a restart.
-pub(super) const RELOADABLE: [&str; 18] = [
+pub(super) const RELOADABLE: [&str; 24] = [
     "api.keys",
     "client.allow_anonymous",
     "client.connect_timeout",
@@ -27,6 +27,12 @@ pub(super) const RELOADABLE: [&str; 18] = [
     "client.pong_timeout",
     "client.token_cookie",
     "default_namespace",
+    "hooks.connect",
+    "hooks.emulated_headers",
+    "hooks.headers",
+    "hooks.refresh",
+    "hooks.rpc",
+    "hooks.timeout",
     "log_level",
     "namespaces",
     "publication.max_bytes",

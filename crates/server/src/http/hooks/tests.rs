@@ -1,0 +1,3 @@
+//! The backend as calls see it.
+//!
+//! Never: waits without an event.
