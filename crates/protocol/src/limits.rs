@@ -25,3 +25,11 @@ pub const EXPIRY_GRACE: Duration = Duration::from_secs(25);
 
 /// How far clocks of issuers may be ahead or behind.
 pub const TOKEN_LEEWAY: Duration = Duration::from_secs(0);
+
+/// A secret of HS algorithms, so that it is not soon guessed.
+pub const HMAC_KEY_BYTES_MIN: usize = 16;
+
+/// The modulus of an RSA key: 2048 to 8192 bits.
+pub const RSA_KEY_BYTES_MIN: usize = 256;
+/// See [`RSA_KEY_BYTES_MIN`].
+pub const RSA_KEY_BYTES_MAX: usize = 1024;
