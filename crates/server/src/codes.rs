@@ -10,6 +10,8 @@ use fanfare_codec::CloseCode;
 pub(crate) const SHUTDOWN: CloseCode = CloseCode(3001);
 /// The server can't do what the connection needs.
 pub(crate) const SERVER_ERROR: CloseCode = CloseCode(3004);
+/// The token that it came with ends.
+pub(crate) const EXPIRED: CloseCode = CloseCode(3005);
 /// More waits for the client than may.
 pub(crate) const SLOW: CloseCode = CloseCode(3008);
 /// It has missed something, or asked for what is gone.

@@ -252,6 +252,8 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
             clock: ground.clock,
             client_ids: ClientIds::new(client_seed, worker),
             gateway: http.gateway(),
+            hooks: http.hooks(),
+            tokens: tokens.clone(),
             returns,
             census: Arc::clone(&census),
             channels_max: serve.channels_max,

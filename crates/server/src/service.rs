@@ -12,7 +12,8 @@ use fanfare_hub::ClientInfo;
 use crate::clock::Time;
 use crate::conn::Admitted;
 use crate::echo;
-use crate::push::{NotPublished, Push, Start};
+use crate::push::{Candidate, NotPublished, Push, Start, Who};
+use crate::returns::Finding;
 use crate::slab::ConnId;
 
 /// What a worker serves.
@@ -31,7 +32,9 @@ pub(crate) enum Verdict {
     /// It is answered, and every message is echoed.
     Echo(Response),
     /// It is answered once its subscription is in place.
-    Subscribe(Box<Response>),
+    Subscribe(Box<(Response, Option<Box<Who>>)>),
+    /// Something is still to be found out.
+    Wait(Box<Candidate>),
     /// It is answered, and has a session.
     Session(Box<(Response, Start)>),
     /// It is plain HTTP.
@@ -50,6 +53,20 @@ impl Service {
         match self {
             Self::Echo => echo::upgrade(request, admitted),
             Self::Push(push) => push.judge(request, admitted, conn, now),
+        }
+    }
+
+    /// Goes on with a request of which something was found out.
+    pub(crate) fn decide(
+        &mut self,
+        candidate: Candidate,
+        finding: Finding,
+        conn: ConnId,
+        now: Time,
+    ) -> Verdict {
+        match self {
+            Self::Echo => Verdict::Refuse(echo::unavailable(&"there is nothing to wait for")),
+            Self::Push(push) => push.decide(candidate, finding, conn, now),
         }
     }
 

@@ -154,7 +154,7 @@ impl Session {
         let options = if plan.overrides == Overrides::default() {
             plan.options
         } else {
-            changed = overridden(plan.options, plan.overrides);
+            changed = plan.overrides.applied_to(plan.options);
             &changed
         };
         let info = match plan.channel_info {
@@ -290,25 +290,4 @@ fn agree(options: &ChannelOptions, wants: Wants, is_anonymous: bool) -> Terms {
         options.join_leave && (options.force_push_join_leave || wants.join_leave);
     terms.is_member = options.presence || options.join_leave;
     terms
-}
-
-fn overridden(options: &ChannelOptions, by: Overrides) -> ChannelOptions {
-    let mut changed = options.clone();
-    let Overrides {
-        presence,
-        join_leave,
-        force_push_join_leave,
-        force_recovery,
-        force_positioning,
-    } = by;
-    for (option, value) in [
-        (&mut changed.presence, presence),
-        (&mut changed.join_leave, join_leave),
-        (&mut changed.force_push_join_leave, force_push_join_leave),
-        (&mut changed.force_recovery, force_recovery),
-        (&mut changed.force_positioning, force_positioning),
-    ] {
-        *option = value.unwrap_or(*option);
-    }
-    changed
 }

@@ -18,7 +18,7 @@ use super::error::{Fault, Key};
 use super::file::{Api, File, Namespace, WebSocket};
 use super::live::{ApiAccess, Live};
 use super::reload::{Running, Settings};
-use super::{Config, Exposure, OriginPolicy, ServeConfig, Timeouts, hooks, parse};
+use super::{Config, Exposure, HookSettings, OriginPolicy, ServeConfig, Timeouts, hooks, parse};
 use crate::limits::{API_KEY_BYTES_MIN, HOOKS_IN_FLIGHT_MAX, WORKERS_MAX};
 
 /// How long a channel's epoch outlives its last publication, unless that is said or its publications
@@ -163,8 +163,9 @@ fn live(file: &File, is_dev: bool) -> Result<Live, Fault> {
     } else {
         ApiAccess::Keys(keys)
     };
+    let hooks = hooks::check(file)?;
     Ok(Live {
-        client: client(file, is_dev)?,
+        client: client(file, &hooks, is_dev)?,
         connections_per_user_max: file.client.max_connections_per_user.map(|max| max.get()),
         token_cookie: file.client.token_cookie.as_deref().map(Into::into),
         namespaces,
@@ -173,12 +174,12 @@ fn live(file: &File, is_dev: bool) -> Result<Live, Fault> {
         response_headers: response_headers(&file.websocket)?,
         api,
         publication_bytes_max: file.publication.max_bytes.get(),
-        hooks: hooks::check(file)?,
+        hooks,
     })
 }
 
 /// What sessions may.
-fn client(file: &File, is_dev: bool) -> Result<ClientSettings, Fault> {
+fn client(file: &File, hooks: &HookSettings, is_dev: bool) -> Result<ClientSettings, Fault> {
     let client = &file.client;
     let key = |name| Key::from(["client", name]);
     let names_namespace = !client.personal_namespace.is_empty();
@@ -215,9 +216,9 @@ fn client(file: &File, is_dev: bool) -> Result<ClientSettings, Fault> {
     Ok(ClientSettings {
         allow_anonymous: client.allow_anonymous || is_dev,
         has_tokens: false,
-        has_connect_hook: false,
-        has_refresh_hook: false,
-        has_rpc_hook: false,
+        has_connect_hook: hooks.has_connect(),
+        has_refresh_hook: hooks.has_refresh(),
+        has_rpc_hook: hooks.has_rpc(),
         personal_namespace: client
             .personal_channels
             .then(|| client.personal_namespace.as_str().into()),

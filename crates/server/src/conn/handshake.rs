@@ -77,8 +77,14 @@ impl Conn {
                 cx.receive_buffer.copy_within(follows_at..len, 0);
                 len - follows_at
             }
-            Verdict::Subscribe(response) => {
-                self.phase = Phase::Subscribing { response, until };
+            Verdict::Wait(candidate) => {
+                self.phase = Phase::Waiting { candidate, until };
+                self.spill = cx.receive_buffer[follows_at..len].to_vec();
+                self.stop = Stop::Pending;
+                0
+            }
+            Verdict::Subscribe(granted) => {
+                self.phase = Phase::Subscribing { granted, until };
                 self.spill = cx.receive_buffer[follows_at..len].to_vec();
                 self.stop = Stop::Pending;
                 0

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! Handshake ──101──▶ Open ──we close──▶ Closing ──their close──▶ Lingering ──FIN──▶ gone
-//!   │ └──▶ Subscribing ─▲ │                                          ▲
-//!   │           └─────────┴─any other answer, 408, their close, a broken rule
+//!   │ └──▶ Waiting ──▶ Subscribing ─▲ │                              ▲
+//!   │         └────────────└──────────┴─any other answer, 408, their close, a broken rule
 //!   └──plain HTTP──▶ handed over
 //! ```
 //!
@@ -18,7 +18,6 @@ mod write;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 
 use fanfare_codec::handshake::{RequestDecoder, Response, Status};
 use fanfare_codec::{CloseCode, CloseFrame, Encoder, Limits, MessageDecoder, ProtocolError, Role};
@@ -30,6 +29,7 @@ use crate::codes;
 use crate::config::Config;
 use crate::limits::HEAD_LIMITS;
 use crate::outbound::Outbound;
+use crate::push::{Candidate, Who};
 use crate::service::Service;
 use crate::slab::ConnId;
 use crate::transport::Transport;
@@ -62,10 +62,15 @@ enum Phase {
         admitted: Admitted,
         until: Time,
     },
+    /// Other threads are asked whether the request is granted.
+    Waiting {
+        candidate: Box<Candidate>,
+        until: Time,
+    },
     /// The request is granted, and the engine asked for what it wants.
     Subscribing {
-        /// What it is answered then.
-        response: Box<Response>,
+        /// What it is answered then, and to whom.
+        granted: Box<(Response, Option<Box<Who>>)>,
         until: Time,
     },
     Open {
@@ -88,7 +93,7 @@ enum Phase {
 enum Endpoint {
     Echo,
     /// A subscriber; its worker's table knows of what. Without it, it is anonymous.
-    Raw(Option<Arc<ClientInfo>>),
+    Raw(Option<Box<Who>>),
     /// A session of the Centrifuge protocol.
     Session(Box<Seat>),
 }
@@ -245,7 +250,7 @@ impl Conn {
             self.phase,
             Phase::Open {
                 pinged_at: None,
-                endpoint: Endpoint::Echo | Endpoint::Raw(_),
+                endpoint: Endpoint::Echo | Endpoint::Raw(None),
                 ..
             }
         ) && self.outbound.is_empty();
@@ -264,7 +269,9 @@ impl Conn {
     fn deadline(&self, config: &Config) -> Time {
         let timeouts = &config.timeouts;
         match &self.phase {
-            Phase::Handshake { until, .. } | Phase::Subscribing { until, .. } => *until,
+            Phase::Handshake { until, .. }
+            | Phase::Waiting { until, .. }
+            | Phase::Subscribing { until, .. } => *until,
             // A peer that has yet to take our replies is not asked for anything else.
             _ if !self.outbound.is_empty() => self.took_at + timeouts.send,
             Phase::Closing { until, .. } | Phase::Lingering { until, .. } => *until,
@@ -292,12 +299,16 @@ impl Conn {
         }
         match &mut self.phase {
             Phase::Handshake { .. } => self.time_out_handshake(cx),
-            Phase::Subscribing { .. } => self.time_out_subscription(cx),
+            Phase::Waiting { .. } | Phase::Subscribing { .. } => self.time_out_subscription(cx),
             _ if !self.outbound.is_empty() => Fate::Gone(Why::DoesNotRead),
             Phase::Open {
                 endpoint: Endpoint::Session(seat),
                 ..
             } if seat.deadline <= cx.now => self.on_session_deadline(cx),
+            Phase::Open {
+                endpoint: Endpoint::Raw(Some(who)),
+                ..
+            } if who.ends_at <= cx.now => self.close(codes::EXPIRED, "connection expired", cx),
             Phase::Open {
                 pinged_at: Some(_), ..
             } => {
@@ -318,7 +329,9 @@ impl Conn {
 
     /// The daemon stops: close, and wait for theirs.
     pub(crate) fn on_stop(&mut self, cx: &mut Context<'_>) -> Fate {
-        if let Phase::Handshake { .. } | Phase::Subscribing { .. } = self.phase {
+        if let Phase::Handshake { .. } | Phase::Waiting { .. } | Phase::Subscribing { .. } =
+            self.phase
+        {
             return Fate::Gone(Why::Stopping);
         }
         let code = match self.phase {
@@ -334,13 +347,7 @@ impl Conn {
     /// Closes an open connection, and waits for theirs.
     pub(crate) fn close(&mut self, code: CloseCode, reason: &str, cx: &mut Context<'_>) -> Fate {
         if let Phase::Subscribing { .. } = self.phase {
-            Response::refusal(Status::FORBIDDEN, &reason).encode(cx.replies);
-            self.linger(cx);
-            self.stop = Stop::TurnOver; // its FIN is to be read
-            return match self.flush(cx) {
-                Fate::Wait => Fate::Again,
-                fate => fate,
-            };
+            return self.refuse(&Response::refusal(Status::FORBIDDEN, &reason), cx);
         }
         self.begin_close(code, reason, cx);
         let fate = self.flush(cx);
@@ -348,6 +355,17 @@ impl Conn {
             // What it has said since is of no interest, but its close is.
             (Fate::Wait, Stop::Pending) => self.resume(cx),
             (fate, _) => fate,
+        }
+    }
+
+    /// Answers a request that has waited, and is not granted.
+    fn refuse(&mut self, response: &Response, cx: &mut Context<'_>) -> Fate {
+        response.encode(cx.replies);
+        self.linger(cx);
+        self.stop = Stop::TurnOver; // its FIN is to be read
+        match self.flush(cx) {
+            Fate::Wait => Fate::Again,
+            fate => fate,
         }
     }
 
@@ -389,7 +407,7 @@ impl Endpoint {
     fn info(&self) -> Option<&ClientInfo> {
         match self {
             Self::Echo => None,
-            Self::Raw(info) => info.as_deref(),
+            Self::Raw(who) => who.as_ref().map(|who| &*who.info),
             Self::Session(seat) => seat.info().map(|info| &**info),
         }
     }
@@ -397,7 +415,8 @@ impl Endpoint {
     /// When it wants a turn, beside pings.
     fn deadline(&self) -> Time {
         match self {
-            Self::Echo | Self::Raw(_) => Time::NEVER,
+            Self::Echo | Self::Raw(None) => Time::NEVER,
+            Self::Raw(Some(who)) => who.ends_at,
             Self::Session(seat) => seat.deadline,
         }
     }

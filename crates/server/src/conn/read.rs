@@ -78,7 +78,10 @@ impl Conn {
     const fn held_frame_bytes(&self) -> usize {
         match self.phase {
             Phase::Open { .. } | Phase::Closing { .. } => self.spill.len(),
-            Phase::Handshake { .. } | Phase::Subscribing { .. } | Phase::Lingering { .. } => 0,
+            Phase::Handshake { .. }
+            | Phase::Waiting { .. }
+            | Phase::Subscribing { .. }
+            | Phase::Lingering { .. } => 0,
         }
     }
 
@@ -104,7 +107,10 @@ impl Conn {
                 ..
             } => self.take_commands(len, cx),
             Phase::Closing { .. } => self.await_close(len, cx),
-            Phase::Handshake { .. } | Phase::Subscribing { .. } | Phase::Lingering { .. } => {}
+            Phase::Handshake { .. }
+            | Phase::Waiting { .. }
+            | Phase::Subscribing { .. }
+            | Phase::Lingering { .. } => {}
         }
         0
     }
@@ -157,7 +163,7 @@ impl Conn {
     /// Publishes messages of a subscriber, as many as may be before they are told; one that can't be closes it.
     fn take_publications(&mut self, len: usize, cx: &mut Context<'_>) {
         let Phase::Open {
-            endpoint: Endpoint::Raw(info),
+            endpoint: Endpoint::Raw(who),
             decoder,
             pinged_at,
         } = &mut self.phase
@@ -172,7 +178,7 @@ impl Conn {
             match decoder.next_message(&mut input) {
                 Ok(None) => break,
                 Ok(Some(message @ (Message::Text(_) | Message::Binary(_)))) => {
-                    let info = info.as_ref();
+                    let info = who.as_ref().map(|who| &who.info);
                     if let Err(refusal) = cx.service.publish(cx.id, info, message, cx.now) {
                         say_close(refusal.code, refusal.reason, cx);
                         return self.linger(cx);

@@ -13,8 +13,9 @@ use fanfare_protocol::{Commands, Disconnect, Encoding, Rules, Session, Taken};
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, read};
 use crate::clock::Time;
 use crate::echo;
+use crate::http::hooks::ClientHeaders;
 use crate::outbound::{Excess, Fit};
-use crate::push::{Desk, Insufficient, Segment, Start, UpgradeHeaders};
+use crate::push::{Desk, Insufficient, Segment, Start};
 use crate::returns::{Finding, Return};
 use crate::service::Service;
 use fanfare_protocol::Number;
@@ -29,7 +30,7 @@ pub(super) struct Seat {
     backlog: Vec<u8>,
     /// Publications that came before the reply to connect.
     held: Vec<(Arc<Segment>, Range<u32>)>,
-    headers: Option<UpgradeHeaders>,
+    headers: ClientHeaders,
     frame_pings: bool,
     /// When the session wants a turn.
     pub(super) deadline: Time,
@@ -112,7 +113,7 @@ impl Seat {
             live: &live,
             conn: turn.id,
             encoding: self.encoding,
-            headers: self.headers.as_ref(),
+            headers: &mut self.headers,
             channels: &mut self.channels,
             replies: turn.replies,
             now: turn.now,
@@ -179,6 +180,7 @@ fn found_out(
     match found.finding {
         Finding::Verified(result) => session.on_verified(found.number, result, rules, desk),
         Finding::Hooked(result) => session.on_hook(found.number, result, rules, desk),
+        Finding::Admitted(_) => Ok(()), // it is asked for raw clients alone
     }
 }
 
@@ -271,6 +273,9 @@ impl Conn {
 
     /// Another thread has found something out.
     pub(crate) fn on_found(&mut self, found: Return, cx: &mut Context<'_>) -> Fate {
+        if let Phase::Waiting { .. } = self.phase {
+            return self.on_decided(found.finding, cx);
+        }
         self.act(cx, |session, rules, desk| {
             found_out(session, found, rules, desk)
         })

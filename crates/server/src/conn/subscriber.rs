@@ -5,11 +5,13 @@
 
 use fanfare_hub::{ClientInfo, EngineError};
 
-use super::{Conn, Context, Endpoint, Fate, Phase, Stop, say_close};
+use super::{Conn, Context, Endpoint, Fate, Phase, say_close};
 use crate::clock::Time;
 use crate::codes;
 use crate::echo;
 use crate::push::Welcome;
+use crate::returns::Finding;
+use crate::service::Verdict;
 
 impl Conn {
     /// Whether the worker's table knows it.
@@ -39,6 +41,7 @@ impl Conn {
     pub(crate) fn info(&self) -> Option<&ClientInfo> {
         match &self.phase {
             Phase::Open { endpoint, .. } => endpoint.info(),
+            Phase::Subscribing { granted, .. } => granted.1.as_ref().map(|who| &*who.info),
             _ => None,
         }
     }
@@ -50,13 +53,16 @@ impl Conn {
             .max_message_bytes
             .min(cx.service.publication_bytes_max());
         let limits = limits.with_max_message_bytes(message_bytes_max);
-        let open = Phase::open(Endpoint::Raw(None), limits);
         self.armed_at = Time::NEVER;
-        let Phase::Subscribing { response, .. } = std::mem::replace(&mut self.phase, open) else {
+        let lingering = Phase::lingering(cx.now);
+        let Phase::Subscribing { granted, .. } = std::mem::replace(&mut self.phase, lingering)
+        else {
             unreachable!("a subscriber is answered once: its table says so");
         };
+        let (response, who) = *granted;
+        self.phase = Phase::open(Endpoint::Raw(who), limits);
         let response = match welcome.position() {
-            None => *response,
+            None => response,
             Some(position) => response
                 .header("Fanfare-Position", &position.to_string())
                 .expect("a position is printable"),
@@ -83,17 +89,29 @@ impl Conn {
         }
     }
 
+    /// Something that it waited for was found out, in front of its upgrade.
+    pub(super) fn on_decided(&mut self, finding: Finding, cx: &mut Context<'_>) -> Fate {
+        let lingering = Phase::lingering(cx.now);
+        let Phase::Waiting { candidate, until } = std::mem::replace(&mut self.phase, lingering)
+        else {
+            return Fate::Wait;
+        };
+        match cx.service.decide(*candidate, finding, cx.id, cx.now) {
+            Verdict::Wait(candidate) => self.phase = Phase::Waiting { candidate, until },
+            Verdict::Subscribe(granted) => self.phase = Phase::Subscribing { granted, until },
+            Verdict::Refuse(response) => return self.refuse(&response, cx),
+            Verdict::Echo(_) | Verdict::Session(_) | Verdict::HandOver => {
+                unreachable!("only raw clients wait")
+            }
+        }
+        Fate::Wait
+    }
+
     /// Its subscription, or what it published, came to nothing.
     pub(crate) fn on_failed(&mut self, error: EngineError, cx: &mut Context<'_>) -> Fate {
         match self.phase {
-            Phase::Subscribing { .. } => {
-                echo::unavailable(&error).encode(cx.replies);
-                self.linger(cx);
-                self.stop = Stop::TurnOver; // its FIN is to be read
-                match self.flush(cx) {
-                    Fate::Wait => Fate::Again,
-                    fate => fate,
-                }
+            Phase::Waiting { .. } | Phase::Subscribing { .. } => {
+                self.refuse(&echo::unavailable(&error), cx)
             }
             _ => self.close(codes::SERVER_ERROR, &error.to_string(), cx),
         }

@@ -34,7 +34,7 @@ pub(super) fn parse<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Refusal
 }
 
 /// A `T` that is written as an object: to serde alone an array of its fields would do.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Object<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

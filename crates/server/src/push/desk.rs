@@ -16,11 +16,9 @@ use super::segment::{Cohort, append_frame, opcode};
 use super::{Push, REQUEST, token};
 use crate::clock::Time;
 use crate::config::Live;
+use crate::http::hooks::ClientHeaders;
 use crate::returns::{Finding, Return, ReturnAddress};
 use crate::slab::ConnId;
-
-/// Headers of an upgrade that the backend is to see.
-pub(crate) type UpgradeHeaders = Arc<[(Box<str>, Box<str>)]>;
 
 /// What a session's turn works with.
 pub(crate) struct Desk<'t> {
@@ -28,7 +26,8 @@ pub(crate) struct Desk<'t> {
     pub(crate) live: &'t Live,
     pub(crate) conn: ConnId,
     pub(crate) encoding: Encoding,
-    pub(crate) headers: Option<&'t UpgradeHeaders>,
+    /// What the backend is to see of its upgrade.
+    pub(crate) headers: &'t mut ClientHeaders,
     /// The session's subscriptions.
     pub(crate) channels: &'t mut u32,
     pub(crate) replies: &'t mut Vec<u8>,
@@ -71,11 +70,11 @@ impl Host for Desk<'_> {
     }
 
     fn has_subscribe_hook(&self, channel: &Channel) -> bool {
-        false
+        self.live.hooks.has_subscribe(channel)
     }
 
     fn has_publish_hook(&self, channel: &Channel) -> bool {
-        false
+        self.live.hooks.has_publish(channel)
     }
 
     fn set_terms(&mut self, channel: &str, terms: Terms) {
@@ -134,13 +133,22 @@ impl Host for Desk<'_> {
     fn verify(&mut self, number: Number, kind: TokenKind, token: String) -> Result<(), Busy> {
         let link = &self.push.link;
         let now = link.clock.for_hub(self.now);
-        Err(Busy)
+        let Some(verified) = link.tokens.verify_now(Some(kind), &token, now) else {
+            let to = self.address(number);
+            return link.tokens.verify(Some(kind), token, now, to);
+        };
+        self.push.found.push(Return {
+            conn: self.conn,
+            number,
+            finding: Finding::Verified(verified.map(|(_, claims)| claims)),
+        });
+        Ok(())
     }
 
     fn call(&mut self, number: Number, call: HookCall) -> Result<(), Busy> {
         let to = self.address(number);
-        let headers = self.headers.cloned();
-        Err(Busy)
+        let hooks = &self.push.link.hooks;
+        hooks.call(&self.live.hooks, call, self.headers, to)
     }
 
     fn enter(&mut self, info: &Arc<ClientInfo>) -> bool {

@@ -7,6 +7,7 @@
 //! Never: reads or writes a socket; knows a connection but by its id; encodes a publication twice for one
 //! cohort.
 
+mod admit;
 mod answers;
 mod check;
 mod client_id;
@@ -36,14 +37,16 @@ use mio::Token;
 
 use crate::clock::{Clock, Time};
 use crate::config::{Live, SharedLive};
-use crate::http::{Gateway, Handover};
+use crate::http::{Gateway, Handover, Hooks};
 use crate::limits::{PUBLISHED_BYTES_PER_TICK_MAX, PUBLISHES_PER_TICK_MAX};
 use crate::returns::{Return, Returns};
 use crate::slab::ConnId;
+use crate::tokens::Tokens;
 
+pub(crate) use admit::{Candidate, Who};
 pub(crate) use check::CHECK_INTERVAL;
 pub(crate) use client_id::ClientIds;
-pub(crate) use desk::{Desk, UpgradeHeaders};
+pub(crate) use desk::Desk;
 pub(crate) use publish::NotPublished;
 pub(crate) use segment::Segment;
 #[cfg(test)]
@@ -68,6 +71,10 @@ pub(crate) struct Link {
     pub(crate) client_ids: ClientIds,
     /// Takes plain HTTP over.
     pub(crate) gateway: Gateway,
+    /// Verify tokens.
+    pub(crate) tokens: Tokens,
+    /// Ask the operator's backend.
+    pub(crate) hooks: Hooks,
     /// What other threads find out for this worker's connections.
     pub(crate) returns: Arc<Returns>,
     /// The users of all workers.

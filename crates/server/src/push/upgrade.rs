@@ -8,18 +8,20 @@
 use std::fmt::Display;
 
 use fanfare_codec::handshake::{Request, Response, Status, Upgrade};
-use fanfare_hub::{Asker, CatchUp, Channel, ChannelOptions};
-use fanfare_protocol::{Encoding, PingKind, Rules, Session, Terms, Wish};
+use fanfare_hub::Channel;
+use fanfare_protocol::{Encoding, PingKind, Rules, Session};
 use percent_encoding::percent_decode_str;
 
+use super::Push;
+use super::admit::Candidate;
 use super::credentials::credentials;
 use super::raw::Wishes;
 use super::wire::Wire;
-use super::{Push, UpgradeHeaders};
 use crate::clock::Time;
 use crate::config::Live;
 use crate::conn::Admitted;
 use crate::echo;
+use crate::http::hooks::ClientHeaders;
 use crate::service::Verdict;
 use crate::slab::ConnId;
 
@@ -42,18 +44,12 @@ enum Endpoint<'r> {
 pub(crate) struct Start {
     pub(crate) session: Session,
     pub(crate) encoding: Encoding,
-    /// Of the upgrade, for the backend; none if it wants none.
-    pub(crate) headers: Option<UpgradeHeaders>,
+    /// Of the upgrade, for the backend.
+    pub(crate) headers: ClientHeaders,
     /// It asked for WebSocket pings in the place of the protocol's.
     pub(crate) frame_pings: bool,
     pub(crate) deadline: Time,
 }
-
-/// A client without credentials, once it is subscribed.
-const ANONYMOUS: Asker = Asker {
-    is_anonymous: true,
-    is_subscribed: true,
-};
 
 impl Push {
     /// Judges a request.
@@ -92,10 +88,11 @@ impl Push {
                 let start = self.start(&live, wire, &upgrade, conn, now);
                 Verdict::Session(Box::new((response, start)))
             }
-            Endpoint::Raw { channel } => match self.begin(&live, channel, query, conn, now) {
-                Ok(()) => Verdict::Subscribe(Box::new(response)),
-                Err(refusal) => Verdict::Refuse(refusal),
-            },
+            Endpoint::Raw { channel } => {
+                let request = (query, &upgrade, response);
+                self.receive_raw(&live, channel, request, conn, now)
+                    .unwrap_or_else(Verdict::Refuse)
+            }
         }
     }
 
@@ -132,20 +129,21 @@ impl Push {
             deadline: clock.from_hub(session.deadline()),
             session,
             encoding: wire.encoding,
-            headers: None,
+            headers: ClientHeaders::of_upgrade(&live.hooks, upgrade.headers()),
             frame_pings: wire.pings == PingKind::WebSocket,
         }
     }
 
-    /// Asks the engine for the subscription that the URL names.
-    fn begin(
+    /// Receives a raw client, if its URL makes sense.
+    fn receive_raw(
         &mut self,
         live: &Live,
         channel: &str,
-        query: &str,
+        request: (&str, &Upgrade<'_>, Response),
         conn: ConnId,
         now: Time,
-    ) -> Result<(), Response> {
+    ) -> Result<Verdict, Response> {
+        let (query, upgrade, response) = request;
         let bad = |why: &dyn Display| Response::refusal(Status::BAD_REQUEST, why);
         if !is_encoded_whole(channel) {
             return Err(bad(
@@ -156,20 +154,26 @@ impl Push {
         let name = name.map_err(|_| bad(&"a channel name is printable ASCII"))?;
         let channel = Channel::parse(&name).map_err(|error| bad(&error))?;
         let wishes = Wishes::parse(query).map_err(|error| bad(&error))?;
-        let options = live.namespaces.resolve(&channel);
-        let options = options.map_err(|error| Response::refusal(Status::NOT_FOUND, &error))?;
-        check(&channel, options, wishes)
-            .map_err(|(status, why)| Response::refusal(status, &why))?;
-        let wish = Wish {
-            channel: &channel,
-            options,
-            terms: Terms::plain(options.presence || options.join_leave),
-            catch_up: wishes.catch_up,
-            info: self.link.client_ids.info(conn),
+        let token = match (token_of(query), live.client.has_tokens) {
+            (Some(_), false) => {
+                return Err(Response::refusal(Status(401), &"no token is known here"));
+            }
+            (Some(token), true) => Some(token),
+            (None, true) => credentials(live.token_cookie.as_deref(), upgrade).map(String::from),
+            // A cookie of that name may be somebody else's as long as no tokens are expected.
+            (None, false) => None,
         };
-        self.subscribe(conn, wishes.cohort, wish, now)
-            .map_err(|_| echo::unavailable(&"too many subscriptions are under way"))
+        let headers = ClientHeaders::of_upgrade(&live.hooks, upgrade.headers());
+        let candidate = Candidate::new(response, channel, wishes, headers);
+        Ok(self.receive(live, candidate, token, conn, now))
     }
+}
+
+/// `?token=`, for those that can't set a header.
+fn token_of(query: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    let token = pairs.find(|(key, value)| key == "token" && !value.is_empty());
+    token.map(|(_, token)| token.into_owned())
 }
 
 /// Whether every `%` stands in front of two hexadecimal digits (RFC 3986 §2.1).
@@ -177,40 +181,6 @@ fn is_encoded_whole(text: &str) -> bool {
     let is_hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
     let mut encoded = text.split('%').skip(1);
     encoded.all(|rest| rest.as_bytes().get(..2).is_some_and(is_hex))
-}
-
-/// Whether a client without credentials may subscribe as it wishes.
-fn check(
-    channel: &Channel,
-    options: &ChannelOptions,
-    wishes: Wishes,
-) -> Result<(), (Status, &'static str)> {
-    let forbidden = |why| Err((Status::FORBIDDEN, why));
-    if channel.is_private() {
-        return forbidden("the channel is private: it needs a token");
-    }
-    if !channel.is_for_user("") {
-        return forbidden("the channel is for certain users");
-    }
-    if !options.allows_subscribe(ANONYMOUS) {
-        return forbidden("the channel is not for anonymous clients");
-    }
-    if wishes.need_history() && !options.has_history() {
-        return Err((
-            Status::BAD_REQUEST,
-            "since, history, meta: the channel keeps no history",
-        ));
-    }
-    let reads_history = options.allows_history(ANONYMOUS);
-    match wishes.catch_up {
-        CatchUp::Last(_) if !reads_history => {
-            forbidden("history: not for anonymous clients of the channel")
-        }
-        CatchUp::Since(_) if !reads_history && !options.force_recovery => {
-            forbidden("since: not for anonymous clients of the channel")
-        }
-        CatchUp::Now | CatchUp::Since(_) | CatchUp::Last(_) => Ok(()),
-    }
 }
 
 /// Whether the page that a browser's script came from may connect; whoever names none is no browser.

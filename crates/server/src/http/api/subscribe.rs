@@ -6,7 +6,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use fanfare_hub::{Action, ChannelOptions, Epoch, Since};
+use fanfare_hub::{Action, Epoch, Since};
+use fanfare_protocol::token;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -62,21 +63,14 @@ struct Flag {
 }
 
 impl Overrides {
-    fn apply(&self, options: &mut ChannelOptions) {
-        let changes = [
-            (&self.presence, &mut options.presence),
-            (&self.join_leave, &mut options.join_leave),
-            (
-                &self.force_push_join_leave,
-                &mut options.force_push_join_leave,
-            ),
-            (&self.force_positioning, &mut options.force_positioning),
-            (&self.force_recovery, &mut options.force_recovery),
-        ];
-        for (change, option) in changes {
-            if let Some(Object(flag)) = change {
-                *option = flag.value;
-            }
+    fn changes(self) -> token::Overrides {
+        let value = |flag: Option<Object<Flag>>| flag.map(|Object(flag)| flag.value);
+        token::Overrides {
+            presence: value(self.presence),
+            join_leave: value(self.join_leave),
+            force_push_join_leave: value(self.force_push_join_leave),
+            force_positioning: value(self.force_positioning),
+            force_recovery: value(self.force_recovery),
         }
     }
 }
@@ -84,13 +78,11 @@ impl Overrides {
 impl Subscribe<'_> {
     pub(super) async fn execute(self, call: &Call<'_>) -> Result<Success, ApiError> {
         let (channel, options) = call.resolve(&self.channel)?;
-        let mut options = (*options).clone();
-        if let Some(Object(overrides)) = &self.overrides {
-            overrides.apply(&mut options);
-            options
-                .validate()
-                .map_err(|error| ApiError::bad_request("override", error))?;
-        }
+        let Object(overrides) = self.overrides.unwrap_or_default();
+        let options = overrides.changes().applied_to(&options);
+        options
+            .validate()
+            .map_err(|error| ApiError::bad_request("override", error))?;
         let channel_info = value("info", self.info, self.b64info.as_deref())?;
         let data = value("data", self.data, self.b64data.as_deref())?;
         let since = self.recover_since.as_ref().map(|Object(place)| Since {
