@@ -1,9 +1,10 @@
 //! From what is written to what holds. In: values of the right types. Out: a [`ServeConfig`] that
 //! contradicts nothing, or the key that is at fault.
 //!
-//! Never: opens anything (but host names are looked up); logs.
+//! Never: opens anything (but host names are looked up, and files that hold keys are read); logs.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare_codec::Limits;
@@ -16,7 +17,7 @@ use super::error::{Fault, Key};
 use super::file::{Api, File, Namespace, WebSocket};
 use super::live::{ApiAccess, Live};
 use super::reload::{Running, Settings};
-use super::{Config, Exposure, OriginPolicy, ServeConfig, Timeouts, parse};
+use super::{Config, Exposure, OriginPolicy, ServeConfig, Timeouts, parse, token};
 use crate::limits::{API_KEY_BYTES_MIN, WORKERS_MAX};
 
 /// How long a channel's epoch outlives its last publication, unless that is said or its publications
@@ -154,6 +155,7 @@ fn live(file: &File, is_dev: bool) -> Result<Live, Fault> {
         response_headers: response_headers(&file.websocket)?,
         api,
         publication_bytes_max: file.publication.max_bytes.get(),
+        tokens: token::check(&file.token)?.map(Arc::new),
     })
 }
 
@@ -331,6 +333,6 @@ fn seconds(key: Key, value: f64) -> Result<Duration, Fault> {
     parse::seconds(value).map_err(|why| Fault::new(key, why))
 }
 
-fn seconds_or_zero(key: Key, value: f64) -> Result<Duration, Fault> {
+pub(super) fn seconds_or_zero(key: Key, value: f64) -> Result<Duration, Fault> {
     parse::seconds_or_zero(value).map_err(|why| Fault::new(key, why))
 }

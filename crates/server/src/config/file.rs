@@ -14,6 +14,7 @@ use fanfare_hub::limits as hub;
 use fanfare_hub::{ChannelOptions, SlowReader};
 use serde::{Deserialize, Serialize};
 
+use super::token::Token;
 use crate::logging::LogLevel;
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -28,6 +29,7 @@ pub(super) struct File {
     pub(super) websocket: WebSocket,
     pub(super) publication: Publication,
     pub(super) api: Api,
+    pub(super) token: Token,
     pub(super) engine: Engine,
     pub(super) inbox: Inbox,
     pub(super) default_namespace: Option<Namespace>,
@@ -46,6 +48,7 @@ impl Default for File {
             websocket: WebSocket::default(),
             publication: Publication::default(),
             api: Api::default(),
+            token: Token::default(),
             engine: Engine::default(),
             inbox: Inbox::default(),
             default_namespace: None,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use fanfare_hub::Namespaces;
 
-use super::OriginPolicy;
+use super::{OriginPolicy, TokenSettings};
 
 /// The settings of now. A reload puts new ones in; who has begun with the old ones ends with them.
 pub(crate) type SharedLive = Arc<ArcSwap<Live>>;
@@ -28,6 +28,8 @@ pub(crate) struct Live {
     pub(crate) api: ApiAccess,
     /// The largest payload of a publication, of the API and of clients.
     pub(crate) publication_bytes_max: usize,
+    /// How tokens are verified; none: there are none. The daemon hands it to `crate::tokens`.
+    pub(crate) tokens: Option<Arc<TokenSettings>>,
 }
 
 /// Who may use the HTTP API.

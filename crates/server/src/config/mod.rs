@@ -13,6 +13,7 @@ mod reload;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ pub(crate) use live::{ApiAccess, Live, SharedLive};
 pub(crate) use origin::OriginPolicy;
 pub(crate) use reload::{Running, reload};
 pub(crate) use sources::Sources;
+pub(crate) use token::{JwksUrl, Signing, TokenSettings, read_key_file, without_newline};
 
 use crate::logging::LogLevel;
 

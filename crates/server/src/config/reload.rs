@@ -14,12 +14,13 @@ use super::live::SharedLive;
 use crate::logging::{self, LogLevel};
 
 /// Keys, and tables of keys, that a reload changes; every other needs a restart.
-pub(super) const RELOADABLE: [&str; 8] = [
+pub(super) const RELOADABLE: [&str; 9] = [
     "api.keys",
     "default_namespace",
     "log_level",
     "namespaces",
     "publication.max_bytes",
+    "token",
     "websocket.allowed_origins",
     "websocket.response_headers",
     "websocket.subprotocols",

@@ -72,6 +72,7 @@ mod tests {
             response_headers: Vec::new(),
             api,
             publication_bytes_max: 0,
+            tokens: None,
         }
     }
 

@@ -64,6 +64,7 @@ pub(super) fn live(api: ApiAccess) -> Live {
         response_headers: Vec::new(),
         api,
         publication_bytes_max: PUBLICATION_BYTES_MAX,
+        tokens: None,
     }
 }
 

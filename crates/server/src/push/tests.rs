@@ -56,6 +56,7 @@ impl World {
             response_headers: Vec::new(),
             api: ApiAccess::Keys(Vec::new()),
             publication_bytes_max: 100_000,
+            tokens: None,
         }));
         let mut origins = Origins::default();
         let inbox = |_| Arc::new(Inbox::new(limits, NobodySleeps));
@@ -305,6 +306,7 @@ fn who_was_present_leaves_even_if_a_reload_has_taken_presence_away() {
         response_headers: Vec::new(),
         api: ApiAccess::Keys(Vec::new()),
         publication_bytes_max: 0,
+        tokens: None,
     };
     world.workers[0].link.live.store(Arc::new(nothing));
     world.workers[0].leave(a, world.now);
