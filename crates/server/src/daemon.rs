@@ -29,6 +29,7 @@ use crate::reactor::{Admission, Parts, Reactor, WAKER};
 use crate::returns::Returns;
 use crate::service::Service;
 use crate::shutdown::Signals;
+use crate::tokens::Tokens;
 
 /// Why the daemon does not run.
 #[derive(Debug)]
@@ -200,6 +201,7 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
     // Epochs are public, and tell their seed: nothing else may come from it.
     let client_seed = random()?;
     let live: SharedLive = Arc::new(ArcSwap::from_pointee(serve.live));
+    let tokens = Tokens::start(&live).during(&"cannot start a thread")?;
 
     let mut origins = Origins::default();
     let census = Arc::new(Census::default());
@@ -220,8 +222,13 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
     let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new(engine_config, origins));
 
     let reload = {
-        let (running, live) = (serve.running, Arc::clone(&live));
-        Arc::new(move || config::reload(&sources, &running, &live))
+        let (running, live, tokens) = (serve.running, Arc::clone(&live), tokens.clone());
+        Arc::new(move || {
+            config::reload(&sources, &running, &live);
+            if let Err(error) = tokens.reload(&live) {
+                tracing::error!("reload: cannot start a thread that verifies tokens: {error}");
+            }
+        })
     };
     let on_hangup = Arc::clone(&reload);
     let http = http::start(http::Setup {

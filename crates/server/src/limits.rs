@@ -65,6 +65,34 @@ pub(crate) const WORKERS_MAX: NonZeroUsize =
 /// A key of the API, so that it is not soon guessed.
 pub(crate) const API_KEY_BYTES_MIN: usize = 8;
 
+/// Tokens that wait for a thread that verifies them, and their bytes.
+pub(crate) const TOKENS_WAITING_MAX: usize = 65_536;
+/// See [`TOKENS_WAITING_MAX`].
+pub(crate) const TOKENS_WAITING_BYTES_MAX: usize = 64 << 20;
+
+/// A file that holds a key or a JWK set, and a JWK set from a URL.
+pub(crate) const KEY_FILE_BYTES_MAX: usize = 1 << 20;
+
+/// From the request for a JWK set to its last byte.
+pub(crate) const JWKS_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The shortest `token.jwks_refresh_interval`.
+pub(crate) const JWKS_REFRESH_MIN: Duration = Duration::from_secs(1);
+
+/// Between two requests for it, whatever keys tokens name, unless it is refreshed more often than that.
+pub(crate) const JWKS_PAUSE: Duration = Duration::from_secs(5);
+
+/// After a first request that failed, and the longest such pause: each one doubles it.
+pub(crate) const JWKS_RETRY: Duration = Duration::from_secs(1);
+/// See [`JWKS_RETRY`].
+pub(crate) const JWKS_RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// Hosts that a request for it may be passed on to.
+pub(crate) const JWKS_REDIRECTS_MAX: u32 = 3;
+
+/// Keys that are remembered as asked for, so that each is looked for once before a token of it is refused.
+pub(crate) const JWKS_MISSES_MAX: usize = 1024;
+
 /// Events taken from the kernel at once.
 pub(crate) const EVENTS_PER_POLL: usize = 1024;
 

@@ -215,6 +215,13 @@ impl Keys {
     }
 }
 
+impl fmt::Display for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.len() == 1 { "" } else { "s" };
+        write!(f, "{} key{plural} for {}", self.len(), self.algorithms)
+    }
+}
+
 impl fmt::Debug for Keys {
     /// How many, and no more.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,9 +1,10 @@
 //! From what is written to what holds. In: values of the right types. Out: a [`ServeConfig`] that
 //! contradicts nothing, or the key that is at fault.
 //!
-//! Never: opens anything (but host names are looked up); logs.
+//! Never: opens anything (but host names are looked up, and files that hold keys are read); logs.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare_codec::Limits;
@@ -18,7 +19,9 @@ use super::error::{Fault, Key};
 use super::file::{Api, File, Namespace, WebSocket};
 use super::live::{ApiAccess, Live};
 use super::reload::{Running, Settings};
-use super::{Config, Exposure, HookSettings, OriginPolicy, ServeConfig, Timeouts, hooks, parse};
+use super::{
+    Config, Exposure, HookSettings, OriginPolicy, ServeConfig, Timeouts, hooks, parse, token,
+};
 use crate::limits::{API_KEY_BYTES_MIN, HOOKS_IN_FLIGHT_MAX, WORKERS_MAX};
 
 /// How long a channel's epoch outlives its last publication, unless that is said or its publications
@@ -164,8 +167,9 @@ fn live(file: &File, is_dev: bool) -> Result<Live, Fault> {
         ApiAccess::Keys(keys)
     };
     let hooks = hooks::check(file)?;
+    let tokens = token::check(&file.token)?.map(Arc::new);
     Ok(Live {
-        client: client(file, &hooks, is_dev)?,
+        client: client(file, &hooks, tokens.is_some(), is_dev)?,
         connections_per_user_max: file.client.max_connections_per_user.map(|max| max.get()),
         token_cookie: file.client.token_cookie.as_deref().map(Into::into),
         namespaces,
@@ -175,11 +179,17 @@ fn live(file: &File, is_dev: bool) -> Result<Live, Fault> {
         api,
         publication_bytes_max: file.publication.max_bytes.get(),
         hooks,
+        tokens,
     })
 }
 
 /// What sessions may.
-fn client(file: &File, hooks: &HookSettings, is_dev: bool) -> Result<ClientSettings, Fault> {
+fn client(
+    file: &File,
+    hooks: &HookSettings,
+    has_tokens: bool,
+    is_dev: bool,
+) -> Result<ClientSettings, Fault> {
     let client = &file.client;
     let key = |name| Key::from(["client", name]);
     let names_namespace = !client.personal_namespace.is_empty();
@@ -215,7 +225,7 @@ fn client(file: &File, hooks: &HookSettings, is_dev: bool) -> Result<ClientSetti
     }
     Ok(ClientSettings {
         allow_anonymous: client.allow_anonymous || is_dev,
-        has_tokens: false,
+        has_tokens,
         has_connect_hook: hooks.has_connect(),
         has_refresh_hook: hooks.has_refresh(),
         has_rpc_hook: hooks.has_rpc(),
@@ -405,6 +415,6 @@ pub(super) fn seconds(key: Key, value: f64) -> Result<Duration, Fault> {
     parse::seconds(value).map_err(|why| Fault::new(key, why))
 }
 
-fn seconds_or_zero(key: Key, value: f64) -> Result<Duration, Fault> {
+pub(super) fn seconds_or_zero(key: Key, value: f64) -> Result<Duration, Fault> {
     parse::seconds_or_zero(value).map_err(|why| Fault::new(key, why))
 }

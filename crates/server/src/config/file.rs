@@ -15,6 +15,7 @@ use fanfare_hub::{ChannelOptions, SlowReader};
 use fanfare_protocol::limits as protocol;
 use serde::{Deserialize, Serialize};
 
+use super::token::Token;
 use crate::logging::LogLevel;
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -30,6 +31,7 @@ pub(super) struct File {
     pub(super) client: Client,
     pub(super) publication: Publication,
     pub(super) api: Api,
+    pub(super) token: Token,
     pub(super) engine: Engine,
     pub(super) inbox: Inbox,
     pub(super) hooks: Hooks,
@@ -50,6 +52,7 @@ impl Default for File {
             client: Client::default(),
             publication: Publication::default(),
             api: Api::default(),
+            token: Token::default(),
             engine: Engine::default(),
             inbox: Inbox::default(),
             hooks: Hooks::default(),

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use fanfare_hub::Namespaces;
 use fanfare_protocol::ClientSettings;
 
-use super::{HookSettings, OriginPolicy};
+use super::{HookSettings, OriginPolicy, TokenSettings};
 
 /// The settings of now. A reload puts new ones in; who has begun with the old ones ends with them.
 pub(crate) type SharedLive = Arc<ArcSwap<Live>>;
@@ -36,8 +36,9 @@ pub(crate) struct Live {
     /// The largest payload of a publication, of the API and of clients.
     pub(crate) publication_bytes_max: usize,
     /// What the operator's backend is asked.
-    #[allow(dead_code)]
     pub(crate) hooks: HookSettings,
+    /// How tokens are verified; none: there are none. The daemon hands it to [`crate::tokens`].
+    pub(crate) tokens: Option<Arc<TokenSettings>>,
 }
 
 #[cfg(test)]
@@ -68,6 +69,7 @@ impl Live {
             api: ApiAccess::Keys(Vec::new()),
             publication_bytes_max: 0,
             hooks: Default::default(),
+            tokens: None,
         }
     }
 }

@@ -15,6 +15,7 @@ mod reload;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ pub(crate) use live::{ApiAccess, Live, SharedLive};
 pub(crate) use origin::OriginPolicy;
 pub(crate) use reload::{Running, reload};
 pub(crate) use sources::Sources;
+pub(crate) use token::{JwksUrl, Signing, TokenSettings, read_key_file, without_newline};
 
 use crate::logging::LogLevel;
 

@@ -63,6 +63,7 @@ impl World {
             .map(|inbox| (origins.add_worker(Arc::clone(&inbox)), inbox))
             .collect();
         let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new(MemoryConfig::new(1), origins));
+        let tokens = Tokens::start(&live).unwrap();
         let worker = |(number, (origin, inbox))| {
             Push::new(Link {
                 engine: Arc::clone(&engine),
@@ -72,6 +73,8 @@ impl World {
                 clock: Clock::start(),
                 client_ids: ClientIds::new(1, number),
                 gateway: Gateway::closed(),
+                tokens: tokens.clone(),
+                hooks: Hooks::closed(),
                 returns: Arc::new(Returns::new(NobodySleeps)),
                 census: Arc::default(),
                 channels_max: 16,

@@ -107,6 +107,12 @@ impl Drop for Asker {
 }
 
 impl Hooks {
+    /// Nobody is behind it: every call that it takes is told so.
+    #[cfg(test)]
+    pub(crate) fn closed() -> Self {
+        new(1, Client::new()).0
+    }
+
     /// Asks the backend. The answer is a [`Finding::Hooked`], never before this returns to the worker's loop.
     ///
     /// A connect takes the headers of the client's command into `headers`, as far as the config lists them: for
