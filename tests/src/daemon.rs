@@ -225,7 +225,7 @@ impl Daemon {
     /// CPU time that it has used, in clock ticks: user's and kernel's.
     #[must_use]
     pub fn cpu_ticks(&self) -> Option<u64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
         // The second field is the program's name in parentheses, which may hold anything.
         let (_, fields) = stat.rsplit_once(')')?;
         let mut fields = fields.split_whitespace().skip(11);
