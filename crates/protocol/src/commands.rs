@@ -133,3 +133,106 @@ impl Iterator for Commands<'_> {
 }
 
 impl FusedIterator for Commands<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Method;
+
+    const JSON: &[u8] = b"\n{\"id\":1,\"publish\":{\"channel\":\"c\",\"data\":[1]}}\n \r\n{}\n\
+        {\"send\":{\"data\":\"\\n\"}}\r\n{\"id\":300}";
+    const PROTOBUF: &[u8] =
+        b"\x0a\x08\x01:\x06\x0a\x01c\x12\x01\xff\x00\x05b\x03\x0a\x01\x0a\x03\x08\xac\x02";
+
+    fn all(encoding: Encoding, frame: &[u8]) -> Vec<Result<Command, Malformed>> {
+        Commands::new(encoding, frame).collect()
+    }
+
+    #[test]
+    fn a_frame_goes_on_where_it_was_left() {
+        for (encoding, frame) in [(Encoding::Json, JSON), (Encoding::Protobuf, PROTOBUF)] {
+            let whole = all(encoding, frame);
+            assert_eq!(whole.len(), 4);
+            for taken in 0..=whole.len() {
+                let mut commands = Commands::new(encoding, frame);
+                let first: Vec<_> = commands.by_ref().take(taken).collect();
+                assert_eq!(first, whole[..taken]);
+                let rest = all(encoding, commands.rest());
+                assert_eq!(rest, whole[taken..], "{encoding:?} {taken}");
+                assert_eq!(commands.rest().is_empty(), taken == whole.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_of_nothing_has_no_command() {
+        for frame in ["", "\n", " \r\n\t\n", "\n\n\n"] {
+            assert_eq!(all(Encoding::Json, frame.as_bytes()), []);
+            let commands = Commands::new(Encoding::Json, frame.as_bytes());
+            assert!(commands.rest().is_empty());
+        }
+        assert_eq!(all(Encoding::Protobuf, b""), []);
+    }
+
+    #[test]
+    fn an_error_is_the_last_item() {
+        let pong = Ok(Command {
+            id: 0,
+            method: Method::Pong,
+        });
+        let cases: [(Encoding, &[u8]); 3] = [
+            (Encoding::Json, b"{}\nx\n{}"),
+            (Encoding::Json, b"{}\n{}{}\n{}"),
+            (Encoding::Protobuf, b"\0\x01\xff\0"),
+        ];
+        for (encoding, frame) in cases {
+            let mut commands = Commands::new(encoding, frame);
+            let given: Vec<_> = commands.by_ref().collect();
+            assert_eq!(given, [pong.clone(), Err(Malformed::Command)]);
+            assert!(commands.rest().is_empty() && commands.next().is_none());
+        }
+    }
+
+    #[test]
+    fn a_frame_has_so_many_commands_and_no_more() {
+        for (encoding, command) in [(Encoding::Json, "{}\n"), (Encoding::Protobuf, "\0")] {
+            let most = command.repeat(COMMANDS_PER_FRAME_MAX);
+            let given = all(encoding, most.as_bytes());
+            assert_eq!(given.len(), COMMANDS_PER_FRAME_MAX);
+            assert!(given.iter().all(Result::is_ok));
+            let given = all(encoding, (most + command).as_bytes());
+            assert_eq!(given.len(), COMMANDS_PER_FRAME_MAX + 1);
+            assert_eq!(given.last(), Some(&Err(Malformed::TooManyCommands)));
+        }
+    }
+
+    /// What is cut off, or changed in a place or two, ends in commands or in an error.
+    #[test]
+    fn no_bytes_do_harm() {
+        for (encoding, frame) in [(Encoding::Json, JSON), (Encoding::Protobuf, PROTOBUF)] {
+            for end in 0..frame.len() {
+                check_progress(encoding, &frame[..end]);
+            }
+            let mut random = fastrand::Rng::with_seed(6);
+            for _ in 0..20_000 {
+                let mut bytes = frame.to_vec();
+                for _ in 0..random.usize(1..4) {
+                    let at = random.usize(0..bytes.len());
+                    bytes[at] = random.u8(..);
+                }
+                check_progress(encoding, &bytes);
+            }
+        }
+    }
+
+    fn check_progress(encoding: Encoding, frame: &[u8]) {
+        let mut commands = Commands::new(encoding, frame);
+        let mut rest = commands.rest().len();
+        while let Some(command) = commands.next() {
+            assert!(commands.rest().len() < rest);
+            rest = commands.rest().len();
+            assert!(command.is_ok() || rest == 0);
+        }
+        assert_eq!(rest, 0);
+    }
+}

@@ -26,6 +26,8 @@ mod json;
 pub mod limits;
 mod message;
 mod protobuf;
+#[cfg(test)]
+mod samples;
 mod session;
 pub mod token;
 

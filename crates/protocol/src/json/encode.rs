@@ -259,7 +259,7 @@ fn append_payload(out: &mut Vec<u8>, payload: &Payload) {
 }
 
 /// The most that a publication takes with a push around it, its channel apart.
-fn publication_len_max(publication: &Publication) -> usize {
+pub(super) fn publication_len_max(publication: &Publication) -> usize {
     let payload = &publication.payload;
     let data = match (payload.kind(), payload.as_text()) {
         (PayloadKind::Json, _) => payload.bytes().len(),

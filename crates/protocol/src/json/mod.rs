@@ -4,6 +4,8 @@
 
 mod decode;
 mod encode;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub(crate) use decode::decode_command;

@@ -5,6 +5,8 @@
 mod decode;
 mod encode;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use decode::{decode_command, split_first};
 pub(crate) use encode::{append_push, append_reply};
