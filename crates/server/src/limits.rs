@@ -145,6 +145,9 @@ pub(crate) const EMULATED_HEADERS_BYTES_MAX: usize = 8 << 10;
 /// usual): a call that meets the end of its connection is lost, and can't be asked twice.
 pub(crate) const HOOK_IDLE_TIME_MAX: Duration = Duration::from_secs(4);
 
+/// From the first packet to a connection to the backend, also for one that nobody waits for any more.
+pub(crate) const HOOK_CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// From one line in the log about a failing hook to the next.
 pub(crate) const HOOK_SILENCE: Duration = Duration::from_secs(1);
 

@@ -3,7 +3,7 @@
 //! Connections are kept for the next request. http and https, whose certificates are checked against the
 //! system's, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name; they are read when they are needed first.
 //!
-//! Never: follows a redirect; asks twice what may have been heard once; waits by a limit of its own.
+//! Never: follows a redirect; asks twice what may have been heard once; says how long an answer may take.
 
 use std::error::Error as _;
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::limits::{HOOK_HEAD_BYTES_MAX, HOOK_IDLE_TIME_MAX};
+use crate::limits::{HOOK_CONNECT_TIME_MAX, HOOK_HEAD_BYTES_MAX, HOOK_IDLE_TIME_MAX};
 
 /// Asks over connections that it keeps.
 #[derive(Debug)]
@@ -85,6 +85,7 @@ fn pool() -> legacy::Builder {
 fn connector() -> HttpConnector {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(HOOK_CONNECT_TIME_MAX));
     connector.enforce_http(false);
     connector
 }

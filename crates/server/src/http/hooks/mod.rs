@@ -236,7 +236,8 @@ impl Backend {
         let turn = timeout(call.timeout, self.in_flight[kind as usize].acquire()).await;
         let asked = match turn {
             Err(_) => Err(Failure::Crowded),
-            Ok(_turn) => match timeout(call.timeout, self.ask(&call)).await {
+            // In a box: a call that waits for its turn needs no room for what comes then.
+            Ok(_turn) => match timeout(call.timeout, Box::pin(self.ask(&call))).await {
                 Ok(asked) => asked,
                 Err(_) => Err(Failure::Late),
             },

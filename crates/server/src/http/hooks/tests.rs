@@ -1,3 +1,0 @@
-//! The backend as calls see it.
-//!
-//! Never: waits without an event.
