@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use fanfare_hub::{Action, Epoch, Since};
+use fanfare_protocol::data::without_newlines;
 use fanfare_protocol::token;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -112,14 +113,14 @@ fn value(
             let why = format_args!("{name} and b64{name} exclude each other");
             return Err(ApiError::bad_request(name, why));
         }
-        (Some(json), None) => json::without_newlines(json),
+        (Some(json), None) => without_newlines(json),
         (None, Some(text)) => {
             let bytes = STANDARD
                 .decode(text)
                 .map_err(|error| ApiError::bad_request(name, error))?;
             let json: &RawValue = serde_json::from_slice(&bytes)
                 .map_err(|error| ApiError::bad_request(name, format_args!("no JSON: {error}")))?;
-            json::without_newlines(json)
+            without_newlines(json)
         }
     };
     Ok(Some(text.into()))
