@@ -19,7 +19,6 @@ mod mint;
 mod outbound;
 mod push;
 mod reactor;
-#[allow(dead_code)]
 mod returns;
 mod service;
 mod shutdown;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use fanfare_hub::Time;
+use fanfare_hub::{ChannelOptions, Time};
 
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,4 +85,29 @@ pub struct Overrides {
     pub force_recovery: Option<bool>,
     /// It is positioned.
     pub force_positioning: Option<bool>,
+}
+
+impl Overrides {
+    /// The options of a namespace, with these changes.
+    #[must_use]
+    pub fn applied_to(self, options: &ChannelOptions) -> ChannelOptions {
+        let mut changed = options.clone();
+        let Self {
+            presence,
+            join_leave,
+            force_push_join_leave,
+            force_recovery,
+            force_positioning,
+        } = self;
+        for (option, value) in [
+            (&mut changed.presence, presence),
+            (&mut changed.join_leave, join_leave),
+            (&mut changed.force_push_join_leave, force_push_join_leave),
+            (&mut changed.force_recovery, force_recovery),
+            (&mut changed.force_positioning, force_positioning),
+        ] {
+            *option = value.unwrap_or(*option);
+        }
+        changed
+    }
 }

@@ -69,6 +69,9 @@ fn the_default_file_has_the_defaults() {
     let in_force: File = toml::from_str(&all_in_force()).unwrap();
     let written = Namespace {
         history_meta_ttl: None,
+        subscribe_hook: None,
+        publish_hook: None,
+        sub_refresh_hook: None,
         ..in_force.default_namespace.unwrap()
     };
     let defaults = Value::serialize(Namespace::default()).unwrap();
