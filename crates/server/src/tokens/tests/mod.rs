@@ -215,7 +215,7 @@ fn a_reload_changes_keys_kinds_of_keys_and_whether_there_are_any() {
         None,
         "bob",
     );
-    for (number, token) in [(0, rs.clone()), (1, good.clone())] {
+    for (number, token) in [(0, rs.clone()), (1, good)] {
         let asked = tokens.verify(CONNECTION, token, NOW, worker.address(number));
         assert_eq!(asked, Ok(()));
     }
