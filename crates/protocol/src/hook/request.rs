@@ -43,6 +43,7 @@ struct Body<'c> {
 impl HookCall {
     /// The body of the request.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "it does not")]
     pub fn to_json(&self) -> Vec<u8> {
         let (protocol, encoding) = match self.encoding {
             Some(Encoding::Json) => ("json", "json"),
