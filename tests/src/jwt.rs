@@ -3,6 +3,8 @@
 //!
 //! Never: refuses to sign nonsense.
 
+use std::fmt::Display;
+
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -70,7 +72,7 @@ impl Key {
 
     /// A token with this header, whatever it says.
     #[must_use]
-    pub fn signed(&self, header: &Value, claims: &Value) -> String {
+    pub fn signed(&self, header: &Value, claims: &impl Display) -> String {
         let message = unsigned(header, claims);
         let signature = self.signature(message.as_bytes());
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
@@ -142,7 +144,8 @@ impl Key {
 
 /// Header and claims without a signature, and without the dot in front of one.
 #[must_use]
-pub fn unsigned(header: &Value, claims: &Value) -> String {
-    let [header, claims] = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+pub fn unsigned(header: &Value, claims: &impl Display) -> String {
+    let [header, claims] =
+        [header.to_string(), claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part));
     format!("{header}.{claims}")
 }

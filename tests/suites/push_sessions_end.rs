@@ -7,10 +7,10 @@
     reason = "a panic is a failed test and names its place"
 )]
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fanfare_tests::client::Client;
-use fanfare_tests::clock;
+use fanfare_tests::clock::{self, unix_seconds};
 use fanfare_tests::jwt::Key;
 use fanfare_tests::push::Push;
 use fanfare_tests::session::{Came, OPEN, PATH, Session, WIRES, Wire, expect_error};
@@ -28,11 +28,6 @@ fn start(client: &str) -> Push {
 
 fn token(user: &str) -> String {
     Key::secret(SECRET).token(&json!({"sub": user}))
-}
-
-fn unix_seconds() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap().as_secs()
 }
 
 #[test]
