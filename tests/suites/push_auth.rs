@@ -9,7 +9,6 @@
 
 use fanfare_tests::client::Client;
 use fanfare_tests::clock::unix_seconds;
-use fanfare_tests::daemon::ConfigFile;
 use fanfare_tests::jwt::{Key, unsigned};
 use fanfare_tests::push::Push;
 use fanfare_tests::session::{Came, Session, WIRES, Wire, expect_error};
@@ -533,94 +532,6 @@ fn in_front_of_raw_a_token_that_is_not_to_be_believed_is_401() {
     }
     let (_, head) = Client::ask(push.addr(), "/raw/open:a", &[]);
     assert_eq!(head.status(), Some(101));
-}
-
-/// `[token]` for keys in a file.
-fn with_public_key(key: &Key) -> (Push, ConfigFile) {
-    let file = ConfigFile::new(&key.pem()).unwrap();
-    let path = file.path().display();
-    let config = format!(
-        "[token]\nalgorithm = \"{}\"\npublic_key_file = \"{path}\"\n",
-        key.algorithm()
-    );
-    (Push::start("workers = 2", &config), file)
-}
-
-#[test]
-fn a_public_key_verifies_what_its_private_half_signed_and_is_no_secret() {
-    for (key, stranger) in [(Key::rsa(), Key::rsa()), (Key::ecdsa(), Key::ecdsa())] {
-        let (push, _file) = with_public_key(&key);
-        let algorithm = key.algorithm();
-        let claims = json!({"sub": "ada"});
-        let pem = key.pem();
-        let mut forgeries = vec![
-            ("another key's", stranger.token(&claims)),
-            (
-                "unsigned",
-                format!("{}.", unsigned(&json!({"alg": "none"}), &claims)),
-            ),
-        ];
-        // The public key, in each form that a library may take it for a secret.
-        let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
-        for secret in [pem.as_str(), pem.trim_end(), &body] {
-            let secret = Key::secret(secret);
-            forgeries.push(("the public key as a secret", secret.token(&claims)));
-            let header = json!({"alg": algorithm, "typ": "JWT"});
-            forgeries.push(("the same, denied", secret.signed(&header, &claims)));
-        }
-        for other in [Key::rsa(), Key::ecdsa()] {
-            forgeries.push(("another algorithm", other.token(&claims)));
-        }
-        // With its own key inside it.
-        let header = json!({"alg": algorithm, "jwk": stranger.jwk("x"), "kid": "x"});
-        forgeries.push(("its own key inside", stranger.signed(&header, &claims)));
-        for wire in WIRES {
-            assert_eq!(
-                connect(&push, wire, &key.token(&claims)),
-                Fares::Connected,
-                "{algorithm}"
-            );
-            let expired = key.token(&json!({"sub": "ada", "exp": 1}));
-            assert_eq!(
-                connect(&push, wire, &expired),
-                Fares::Error(109),
-                "{algorithm}"
-            );
-            for (what, token) in &forgeries {
-                let fares = connect(&push, wire, token);
-                assert_eq!(fares, Fares::Closed(3500), "{algorithm} {wire:?}: {what}");
-            }
-            // Through the verifying threads in many ways at once.
-            let mut session = Session::with_token(&push, wire, &key.token(&claims));
-            for (n, of) in [&key, &stranger].into_iter().cycle().take(20).enumerate() {
-                let channel = format!("$open:{n}");
-                let token = of.token(&json!({"sub": "ada", "channel": channel}));
-                let reply = session.call("subscribe", &json!({"channel": channel, "token": token}));
-                if n % 2 == 0 {
-                    assert!(
-                        reply["subscribe"].is_object(),
-                        "{algorithm} {channel}: {reply}"
-                    );
-                } else {
-                    expect_error(&reply, 103, &channel);
-                }
-            }
-        }
-        for place in ["query", "Authorization"] {
-            assert_eq!(
-                raw(&push, "open:a", place, &key.token(&claims)),
-                101,
-                "{algorithm}"
-            );
-            for (what, token) in &forgeries {
-                assert_eq!(
-                    raw(&push, "open:a", place, token),
-                    401,
-                    "{algorithm} {place}: {what}"
-                );
-            }
-        }
-    }
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Wire {
                 let text = std::str::from_utf8(payload).expect("UTF-8");
                 // What the Python SDK does: `data.strip().split("\n")`, each of which must be an object.
                 let lines = text.trim().split('\n');
-                let objects = lines.map(|line| serde_json::from_str(line));
+                let objects = lines.map(serde_json::from_str);
                 let objects: Result<Vec<Value>, _> = objects.collect();
                 let objects = objects.unwrap_or_else(|error| panic!("{error}: {shown:?}"));
                 assert!(objects.iter().all(Value::is_object), "{shown:?}");

@@ -222,12 +222,15 @@ pub fn bytes_of(bytes: &[u8]) -> Value {
 #[must_use]
 pub fn varint(mut value: u64) -> Vec<u8> {
     let mut out = Vec::new();
-    while value >= 0x80 {
-        out.push((value & 0x7F) as u8 | 0x80);
+    loop {
+        let [low, ..] = value.to_le_bytes();
         value >>= 7;
+        if value == 0 {
+            out.push(low & 0x7F);
+            return out;
+        }
+        out.push(low | 0x80);
     }
-    out.push(value as u8);
-    out
 }
 
 /// A command with its length in front.
@@ -245,7 +248,9 @@ fn message(fields: &'static [Field], value: &Value) -> Vec<u8> {
         let (number, _, kind) = field.unwrap_or_else(|| panic!("no field {name:?}"));
         match (kind, value) {
             (Int, value) => {
-                let number_of = value.as_u64().or_else(|| value.as_i64().map(|n| n as u64));
+                let number_of = value
+                    .as_u64()
+                    .or_else(|| value.as_i64().map(i64::cast_unsigned));
                 out.extend(varint(number << 3));
                 out.extend(varint(number_of.expect("an integer")));
             }
