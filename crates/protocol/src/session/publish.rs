@@ -6,9 +6,10 @@ use bytes::Bytes;
 use fanfare_hub::{Channel, Request, Tags};
 
 use super::pending::Waits;
-use super::{Host, Rules, Session, payload};
+use super::{Host, Rules, Session};
 use crate::codes::{ClientError, Disconnect};
 use crate::command::Publish;
+use crate::data::payload;
 use crate::hook::{HookAnswer, HookEvent, HookFailed};
 
 /// A publication that the backend is asked about.
@@ -83,11 +84,9 @@ impl Session {
     ) -> Result<(), ClientError> {
         let resolved = rules.namespaces.resolve(&publishing.channel);
         let options = resolved.map_err(|_| ClientError::UNKNOWN_CHANNEL)?;
-        let payload =
-            payload::of(self.encoding, publishing.data).ok_or(ClientError::BAD_REQUEST)?;
         let request = Request::Publish(fanfare_hub::Publish {
             channel: publishing.channel,
-            payload,
+            payload: payload(publishing.data),
             tags: Tags::default(),
             info: self.info.clone(),
             retention: options.retention().filter(|_| !skips_history),
