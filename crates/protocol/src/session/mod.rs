@@ -20,6 +20,8 @@ mod refresh;
 mod requests;
 mod subscribe;
 mod terms;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
