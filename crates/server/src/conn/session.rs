@@ -152,6 +152,9 @@ impl Seat {
         if encoding != self.encoding {
             return Next::Close(Disconnect::WRONG_PROTOCOL);
         }
+        if Commands::new(encoding, bytes).rest().is_empty() {
+            return Next::Close(Disconnect::BAD_REQUEST); // a message holds one object at least
+        }
         let (next, rest) = self.take_commands(bytes, turn);
         if !rest.is_empty() {
             let bytes = rest.to_vec();
