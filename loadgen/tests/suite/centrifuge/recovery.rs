@@ -36,7 +36,7 @@ fn who_comes_back_gets_everything_once_and_in_order() {
             ("--publishers 3 --threads 3", 5),
             ("--cut-pause 100", 20),
             ("--size 24..3000 --burst 20", 4),
-            ("--size 10000 --cut-pause 0.1", 8),
+            ("--size 8000 --cut-pause 0.1", 12),
         ] {
             let server = Centrifuge::start(Conduct::Honest);
             let flags = format!("--subscribers {subscribers} {CUTS} {flags}");
