@@ -1,4 +1,7 @@
-//! What is read of a server's objects, and where they begin and end.
+//! What is read of a server's objects, where they begin and end, and what commands are. In: bytes as the
+//! protocol's schema has them. Out: a panic where something else is read.
+//!
+//! Never: writes an object with the code that reads it.
 
 use super::*;
 

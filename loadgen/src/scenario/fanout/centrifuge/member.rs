@@ -126,12 +126,12 @@ impl Members {
 
     /// Who is to be hung up on. Again and again, until it is nobody.
     pub(super) fn take_dropped(&mut self) -> Option<usize> {
-        let conn = self.dropped.pop()?;
-        // Another connection may have its number by now.
-        if self.phase(conn) == Phase::Away {
-            Some(conn)
-        } else {
-            self.take_dropped()
+        loop {
+            let conn = self.dropped.pop()?;
+            // Another connection may have its number by now.
+            if self.phase(conn) == Phase::Away {
+                return Some(conn);
+            }
         }
     }
 
