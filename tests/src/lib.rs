@@ -9,6 +9,7 @@
 )]
 
 pub mod api;
+pub mod backend;
 pub mod binaries;
 pub mod catalogue;
 pub mod client;
@@ -17,9 +18,11 @@ pub mod daemon;
 pub mod drivers;
 pub mod http;
 pub mod hub;
+pub mod jwt;
 pub mod log;
 pub mod push;
 pub mod read;
 pub mod report;
+pub mod session;
 pub mod texts;
 pub mod wire;
