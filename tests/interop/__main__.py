@@ -26,8 +26,8 @@ from .clients.python_centrifuge import PythonCentrifuge
 from .clients.python_websockets import PythonWebsockets
 from .clients.sdk import Sdk
 from .sessions import channels, connecting, hooks, private, recovery, refusals, server_side, wire
-from .sessions.realm import Realm, standing
 from .sessions.realm import SETTINGS as SETTINGS_OF_SESSIONS
+from .sessions.realm import Realm, standing
 from .stack import SETTINGS, Stack, stacked
 
 Body = Callable[..., Awaitable[None]]
@@ -45,6 +45,7 @@ async def faultless(body: Body, at: Realm, sdk: Sdk) -> None:
     try:
         await body(at, sdk)
     finally:
+        at.relay.restore()
         faults = sdk.faults()
     expect("what the SDK could not take", faults, [])
 

@@ -132,8 +132,8 @@ const orders = {
     questions.get(question).resolve(value);
     questions.delete(question);
   },
-  call({ peer, call, method, args }) {
-    calls[method](peers.get(peer), args).then(
+  call({ peer, call, name, args }) {
+    calls[name](peers.get(peer), args).then(
       (result) => tell({ peer, call, result }),
       ({ code, message, temporary }) => tell({ peer, call, error: { code, message, temporary } }),
     );

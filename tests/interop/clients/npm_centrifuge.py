@@ -173,12 +173,12 @@ class NpmPeer(Peer):
             return {"base64": b64encode(encoded(data)).decode()}
         return {"json": data}
 
-    async def _call(self, method: str, **args: Any) -> Any:
+    async def _call(self, name: str, **args: Any) -> Any:
         number = next(self._numbers)
         self._calls[number] = asyncio.get_running_loop().create_future()
         answer = self._calls[number]
-        self.tell("call", call=number, method=method, args=args)
-        return await awaited(f"answer to {method}", answer)
+        self.tell("call", call=number, name=name, args=args)
+        return await awaited(f"answer to {name}", answer)
 
     async def publish(self, channel: str, data: Any) -> None:
         await self._call("publish", channel=channel, data=self.packed(data))

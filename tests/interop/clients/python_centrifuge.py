@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-import centrifuge
+import centrifuge  # type: ignore[import-untyped]
 
 from .sdk import (
     RETRY_S,
@@ -65,10 +65,10 @@ class Wire:
 def code_of(ctx: Any) -> int:
     """An error's code: the server's, if it is the server's, else the SDK's."""
     error = ctx.error
-    return error.code if isinstance(error, centrifuge.ReplyError) else ctx.code
+    return int(error.code if isinstance(error, centrifuge.ReplyError) else ctx.code)
 
 
-class ClientEvents(centrifuge.ClientEventHandler):
+class ClientEvents(centrifuge.ClientEventHandler):  # type: ignore[misc]
     """Notes the events of a client, and those of its server-side subscriptions."""
 
     def __init__(self, events: Events, wire: Wire) -> None:
@@ -107,7 +107,7 @@ class ClientEvents(centrifuge.ClientEventHandler):
         self._events.note("leave", channel=ctx.channel, info=self._wire.info(ctx.info))
 
 
-class SubscriptionEvents(centrifuge.SubscriptionEventHandler):
+class SubscriptionEvents(centrifuge.SubscriptionEventHandler):  # type: ignore[misc]
     """Notes the events of a subscription."""
 
     def __init__(self, events: Events, wire: Wire) -> None:

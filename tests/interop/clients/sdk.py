@@ -97,6 +97,13 @@ class Events:
             raise Broken(f"{self._whose}: found {event}, wanted {wish}")
         return event
 
+    async def any(self, *kinds: str) -> Event:
+        """The next event, which must be of one of these kinds."""
+        event = await awaited(f"{' or '.join(kinds)} of {self._whose}", self._queue.get())
+        if event.kind not in kinds:
+            raise Broken(f"{self._whose}: found {event}, wanted {' or '.join(kinds)}")
+        return event
+
     async def until(self, kind: str, **wanted: Any) -> Event:
         """The first event that is so; others in front of it are dropped."""
         dropped: list[str] = []

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from typing import Any
 
 from .. import tokens
 from ..case import Broken, expect, expect_that
@@ -79,8 +80,12 @@ async def printed(*flags: str) -> str:
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
         config.write(toml({"token": SETTINGS["token"]}))
         config.flush()
-        command = [BINARY, "token", "--config", config.name, *flags]
-        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
+
+        def run() -> subprocess.CompletedProcess[str]:
+            command = [str(BINARY), "token", "--config", config.name, *flags]
+            return subprocess.run(command, capture_output=True, text=True)
+
+        done = await asyncio.to_thread(run)
     if done.returncode:
         raise Broken(f"fanfare token {' '.join(flags)}: {done.stderr.strip()}")
     return done.stdout.strip()
@@ -131,7 +136,9 @@ async def a_token_that_is_not_valid_is_closed_with_3500(at: Realm, sdk: Sdk) -> 
         "signed with another key": tokens.token(claims, key="another-key-of-the-same-length-0"),
         "alg none": tokens.token(claims, algorithm="none"),
         "another algorithm of the same key": tokens.token(claims, algorithm="HS512"),
-        "another payload": good.replace(good.split(".")[1], tokens.token({"sub": "x"}).split(".")[1]),
+        "another payload": good.replace(
+            good.split(".")[1], tokens.token({"sub": "x"}).split(".")[1]
+        ),
         "no token": "nonsense",
         "for a subscription": tokens.subscription(claims["sub"], at.channel()),
         "not yet valid": tokens.token({**claims, "nbf": int(time.time()) + 600}),
@@ -151,14 +158,20 @@ async def a_token_that_is_not_valid_is_closed_with_3500(at: Realm, sdk: Sdk) -> 
 async def audience_and_issuer_are_looked_at(at: Realm, sdk: Sdk) -> None:
     wanted = {"audience": "app", "issuer": "https://id.example.com"}
     async with at.another({"token": wanted}) as strict:
-        claims = {"aud": "app", "iss": "https://id.example.com"}
-        async with strict.connected(sdk, token=tokens.connection("a", **claims)):
-            pass
-        lists = {**claims, "aud": ["other", "app"]}
-        async with strict.connected(sdk, token=tokens.connection("a", **lists)):
-            pass
-        for wrong in [{"aud": "other"}, {"iss": "other"}, {"aud": None}, {"iss": None}]:
-            token = tokens.connection("a", **{**claims, **wrong})
+        claims: dict[str, Any] = {"aud": "app", "iss": "https://id.example.com"}
+        rights: list[dict[str, Any]] = [{}, {"aud": ["other", "app"]}]
+        for right in rights:
+            token = tokens.token({"sub": "a", **claims, **right})
+            async with strict.connected(sdk, token=token):
+                pass
+        wrongs: list[dict[str, Any]] = [
+            {"aud": "other"},
+            {"iss": "other"},
+            {"aud": None},
+            {"iss": None},
+        ]
+        for wrong in wrongs:
+            token = tokens.token({"sub": "a", **claims, **wrong})
             async with strict.peer(sdk, token=token) as peer:
                 await peer.refused(3500)
 
@@ -241,7 +254,10 @@ async def a_token_may_come_with_the_upgrade(at: Realm, sdk: Sdk) -> None:
     user, channel = at.user(), at.channel()
     token = tokens.connection(user)
     async with at.another({"client": {"token_cookie": "push"}}) as cookies:
-        for headers in [{"Authorization": f"Bearer {token}"}, {"Cookie": f"a=1; push={token}; b=2"}]:
+        for headers in [
+            {"Authorization": f"Bearer {token}"},
+            {"Cookie": f"a=1; push={token}; b=2"},
+        ]:
             async with cookies.peer(sdk, headers=headers) as peer:
                 await peer.connected()
                 await peer.subscription(channel).subscribed()
@@ -275,7 +291,8 @@ async def pings_are_answered_and_keep_a_session(at: Realm, sdk: Sdk) -> None:
             channel = lively.channel()
             subscription = peer.subscription(channel)
             await subscription.subscribed()
-            await asyncio.sleep(3.5)  # three pings at least, and the end of who does not answer them
+            # Three pings at least, and the end of who does not answer them.
+            await asyncio.sleep(3.5)
             await lively.api.publish(channel, 1)
             await subscription.data(1)
             expect("events of the connection", peer.events.rest(), [])

@@ -16,7 +16,7 @@ from ..backend import Asked, Reply
 from ..case import expect, expect_that
 from ..clients.sdk import Sdk
 from ..daemon import Settings
-from ..stack import SUBSCRIBE
+from ..stack import SUBSCRIBE, merged
 from .realm import HISTORY, Case, Realm, collected
 from .refusals import expect_error
 
@@ -44,7 +44,8 @@ def expect_who(asked: Asked, at: Realm, sdk: Sdk, client: str, user: str) -> Non
     said = {name: asked.body.get(name) for name in ("client", "transport", "protocol", "user")}
     who = {"client": client, "transport": "websocket", "protocol": sdk.protocol, "user": user}
     expect(f"{asked.path}: who it is about", said, who)
-    expect(f"{asked.path}: encoding", asked.body["encoding"], "binary" if sdk.is_protobuf else "json")
+    encoding = "binary" if sdk.is_protobuf else "json"
+    expect(f"{asked.path}: encoding", asked.body["encoding"], encoding)
     listed = {name.lower(): HEADERS[name] for name in HEADERS if name != "X-Other"}
     found = {name: asked.headers.get(name) for name in ("cookie", "x-trace", "x-other")}
     expect(f"{asked.path}: headers", found, {**listed, "x-other": None})
@@ -129,7 +130,9 @@ async def a_backend_that_fails_is_100(at: Realm, sdk: Sdk) -> None:
                 call = peer.rpc("x", 1)
                 await expect_error("slow", 100, "internal server error", call, temporary=True)
             took = time.monotonic() - begin
-            expect_that(took < 2 * TIMEOUT_S, f"timeout is {TIMEOUT_S} s, the error took {took:.1f} s")
+            expect_that(
+                took < 2 * TIMEOUT_S, f"{TIMEOUT_S} s are given, the error took {took:.1f} s"
+            )
             with at.backend.answering("/rpc", backend.result(data=2)):
                 expect("then", await peer.rpc("x", 1), 2)
     gone = {"hooks": {"rpc": "http://127.0.0.1:1/", "timeout": TIMEOUT_S}}
@@ -217,8 +220,7 @@ async def the_backend_says_how_long_a_session_lasts(at: Realm, sdk: Sdk) -> None
     def soon(asked: Asked) -> Reply:
         return backend.result(user=user, expire_at=tokens.at(1))
 
-    changes = {**settings(at, "connect", "refresh")}
-    changes["client"] = {**changes["client"], "expiry_grace": 0.5}
+    changes = merged(settings(at, "connect", "refresh"), {"client": {"expiry_grace": 0.5}})
     async with at.another(changes) as asking:
         at.backend.forget()
         # The SDK has no token to refresh with, and is not asked: the server asks the backend.
@@ -284,8 +286,8 @@ async def a_subscription_of_the_backend_ends_when_it_says(at: Realm, sdk: Sdk) -
     def soon(asked: Asked) -> Reply:
         return backend.result(expire_at=tokens.at(1))
 
-    changes = {**settings(at, "subscribe_hook", "sub_refresh_hook")}
-    changes["client"] = {**changes["client"], "expiry_grace": 0.5}
+    asks = settings(at, "subscribe_hook", "sub_refresh_hook")
+    changes = merged(asks, {"client": {"expiry_grace": 0.5}})
     async with at.another(changes) as asking:
         at.backend.forget()
         channel = asking.channel("hooked")
@@ -308,8 +310,7 @@ async def a_subscription_of_the_backend_ends_when_it_says(at: Realm, sdk: Sdk) -
 @case
 async def the_backend_says_what_is_published(at: Realm, sdk: Sdk) -> None:
     user = at.user()
-    changes = settings(at, "publish_hook")
-    changes = {**changes, "namespaces": {"hooked": {**changes["namespaces"]["hooked"], **SUBSCRIBE}}}
+    changes = merged(settings(at, "publish_hook"), {"namespaces": {"hooked": SUBSCRIBE}})
     async with at.another(changes) as asking:
         at.backend.forget()
         channel = asking.channel("hooked")

@@ -149,9 +149,7 @@ async def a_subscription_is_refreshed_whenever_its_time_runs_out(at: Realm, sdk:
 @case
 async def a_subscription_that_is_not_refreshed_ends_and_is_begun_anew(at: Realm, sdk: Sdk) -> None:
     user, channel = at.user(), at.channel("open", "$")
-    silent = Silent(
-        tokens.subscription(user, channel, 1), tokens.subscription(user, channel, 600)
-    )
+    silent = Silent(tokens.subscription(user, channel, 1), tokens.subscription(user, channel, 600))
     async with at.another({"client": {"expiry_grace": 0.5}}) as brief:
         async with brief.connected(sdk, user) as peer:
             subscription = peer.subscription(channel, get_token=silent)

@@ -7,14 +7,15 @@ Never: judges.
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import tokens
-from ..api import Api
+from ..api import Api, Connection
 from ..backend import Backend, backing
+from ..case import expect
 from ..clients.sdk import Peer, Sdk
 from ..daemon import Process, Settings, serving
 from ..relay import Relay, counting
@@ -120,11 +121,26 @@ class Realm:
             await peer.connected()
             yield peer
 
-    async def cut(self, *peers: Peer) -> None:
-        """Cuts all connections, and waits till these clients know."""
+    async def cut(self, *peers: Peer, server_side: Collection[str] = ()) -> None:
+        """Cuts all connections, and waits till these clients know.
+
+        Each is told of its server-side subscriptions, too: in front of it or behind, that is the SDK's.
+        """
         self.relay.cut()
         for peer in peers:
-            await peer.events.next("connecting")
+            told = [
+                await peer.events.any("connecting", "subscribing")
+                for _ in range(1 + len(server_side))
+            ]
+            channels = sorted(event["channel"] for event in told if event.kind == "subscribing")
+            expect("server-side subscriptions that are cut", channels, sorted(server_side))
+
+    async def publish(self, channel: str, *values: object) -> None:
+        """Publishes by the API, in this order."""
+        with Connection(self.main) as connection:
+            api = replace(self.api, connection=connection)
+            for value in values:
+                await api.publish(channel, value)
 
     async def restore(self, *peers: Peer) -> None:
         """Lets them connect again, and waits till they are."""
@@ -160,8 +176,3 @@ def collected(cases: list[Case]) -> Callable[[Case], Case]:
         return body
 
     return add
-
-
-def hooks(backend: Backend, *names: str) -> Mapping[str, str]:
-    """Settings of hooks, each at the path of its name."""
-    return {name: backend.url(f"/{name}") for name in names}

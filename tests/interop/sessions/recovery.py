@@ -191,7 +191,8 @@ async def who_asks_may_recover_where_nobody_is_forced(at: Realm, sdk: Sdk) -> No
 async def who_may_not_read_history_gets_no_position(at: Realm, sdk: Sdk) -> None:
     async with at.connected(sdk) as peer:
         for namespace, positioned in [("mute", False), ("placed", True)]:
-            subscription = peer.subscription(at.channel(namespace), recoverable=True, positioned=True)
+            channel = at.channel(namespace)
+            subscription = peer.subscription(channel, recoverable=True, positioned=True)
             await subscription.subscribed(positioned=positioned, recoverable=False)
             await at.api.publish(subscription.channel, 1)
             await subscription.data(1)
@@ -231,9 +232,7 @@ async def many_publications_are_recovered_up_to_a_page(at: Realm, sdk: Sdk) -> N
             for count, recovered in [(300, True), (301, False)]:
                 await large.cut(peer)
                 await subscription.events.next("subscribing")
-                commands = [{"publish": {"channel": channel, "data": n}} for n in range(count)]
-                for begin in range(0, count, 100):
-                    await large.api.call("batch", commands=commands[begin : begin + 100])
+                await large.publish(channel, *range(count))
                 await large.restore(peer)
                 await subscription.events.next(
                     "subscribed", was_recovering=True, recovered=recovered

@@ -69,7 +69,7 @@ async def expect_closed(what: str, socket: Socket, code: int) -> None:
 
 @case
 async def what_is_no_protocol_is_closed_with_3501(at: Realm) -> None:
-    unanswered = {
+    unanswered: dict[str, list[Any]] = {
         "no connect first": [{"id": 1, "subscribe": {"channel": "open:a"}}],
         "no JSON": ["hello"],
         "no object": ["[]"],
@@ -82,7 +82,7 @@ async def what_is_no_protocol_is_closed_with_3501(at: Realm) -> None:
         async with opened(at) as socket:
             await say(socket, *commands)
             await expect_closed(what, socket, 3501)
-    behind = {
+    behind: dict[str, Any] = {
         "a second connect": {"id": 2, "connect": {}},
         "an unknown method": {"id": 2, "dance": {}},
         "no method": {"id": 2},
