@@ -222,6 +222,17 @@ impl Daemon {
         line.trim().strip_suffix(" kB")?.parse().ok()
     }
 
+    /// CPU time that it has used, in clock ticks: user's and kernel's.
+    #[must_use]
+    pub fn cpu_ticks(&self) -> Option<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
+        // The second field is the program's name in parentheses, which may hold anything.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let mut fields = fields.split_whitespace().skip(11);
+        let mut next = || fields.next()?.parse::<u64>().ok();
+        Some(next()? + next()?)
+    }
+
     /// Open descriptors; `None` where `/proc` does not tell.
     #[must_use]
     pub fn open_files(&self) -> Option<usize> {

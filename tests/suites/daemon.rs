@@ -463,3 +463,17 @@ fn out_of_descriptors_it_lives_and_serves_again() {
     child.signal(Signal::TERM);
     assert_eq!(child.0.wait().unwrap().code(), Some(0));
 }
+
+/// What is due and never done would keep a worker awake for nothing.
+#[test]
+fn an_idle_daemon_uses_no_cpu() {
+    let echo = Daemon::echo(&["--workers", "2"]).unwrap();
+    let serve = Daemon::serve("workers = 2", &[]).unwrap();
+    let ticks = || [&echo, &serve].map(|daemon| daemon.cpu_ticks().unwrap());
+    let before = ticks();
+    std::thread::sleep(Duration::from_secs(1));
+    for (before, after) in before.into_iter().zip(ticks()) {
+        // A hundred a second is one CPU in use.
+        assert!(after - before < 20, "{} ticks", after - before);
+    }
+}

@@ -109,7 +109,6 @@ fn queries_that_are_not_ours_and_switches_that_are_off_change_nothing() {
     let mut api = push.api();
     for query in [
         "?",
-        "?token=abc",
         "?x=1&y&=&&z=%zz",
         "?meta=0",
         "?meta=false",

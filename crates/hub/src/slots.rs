@@ -98,6 +98,21 @@ impl<T> Slots<T> {
         Some(tenant)
     }
 
+    /// Slots that there are, taken or not.
+    pub(crate) const fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The tenant of a slot, by its number.
+    pub(crate) fn at(&self, slot: usize) -> Option<(SlotId, &T)> {
+        let place = self.slots.get(slot)?;
+        let id = SlotId {
+            slot: u32::try_from(slot).ok()?,
+            generation: place.generation,
+        };
+        Some((id, place.tenant.as_ref()?))
+    }
+
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.slots
             .iter_mut()

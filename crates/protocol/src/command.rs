@@ -54,10 +54,17 @@ pub enum Method {
         /// JSON on the JSON wire, else any bytes.
         data: Bytes,
     },
-    /// The answer to a ping: an empty object.
+    /// The answer to a ping: an object without an id, and without a method that anybody knows.
     Pong,
     /// An object with an id and no method, or one that nobody knows.
     Unknown,
+}
+
+impl Method {
+    /// What an object without a method asks for.
+    pub(crate) const fn missing(id: u32) -> Self {
+        if id == 0 { Self::Pong } else { Self::Unknown }
+    }
 }
 
 /// `connect`.

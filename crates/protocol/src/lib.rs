@@ -3,8 +3,9 @@
 //!
 //! | want | take |
 //! |---|---|
-//! | what a frame asks | `Commands`, which gives one [`Command`] after the other |
-//! | a frame's bytes | [`Reply`] and [`Push`], written in an [`Encoding`] |
+//! | what a frame asks | [`Commands`], which gives one [`Command`] after the other |
+//! | a frame's bytes | [`Reply`] and [`Push`], written in an [`Encoding`]; [`append_ping`] |
+//! | what a client published, to keep | [`data::payload`] |
 //! | who a client is | `token::Verifier` |
 //! | what to do about all of that | [`Session`], which asks its [`Host`] |
 //!
@@ -17,9 +18,16 @@
 
 mod codes;
 mod command;
+mod commands;
+pub mod data;
+mod encode;
 pub mod hook;
+mod json;
 pub mod limits;
 mod message;
+mod protobuf;
+#[cfg(test)]
+mod samples;
 mod session;
 pub mod token;
 
@@ -27,10 +35,12 @@ pub use codes::{ClientError, Disconnect, Unsubscribed};
 pub use command::{
     Command, Connect, History, Method, Position, Publish, Refresh, Rpc, SubRefresh, Subscribe,
 };
+pub use commands::{Commands, Malformed};
+pub use encode::append_ping;
 pub use message::{
     ConnectResult, Encoding, Expiry, Outcome, Push, Reply, Subscription, SubscriptionResult,
 };
 pub use session::{
-    ClientSettings, Host, NotSubscribed, Number, Origin, Rules, Session, Standing, Taken, Terms,
-    Wish,
+    ClientSettings, Host, NotSubscribed, Number, Origin, PingKind, Rules, Session, Standing, Taken,
+    Terms, Wish,
 };

@@ -25,3 +25,24 @@ pub const EXPIRY_GRACE: Duration = Duration::from_secs(25);
 
 /// How far clocks of issuers may be ahead or behind.
 pub const TOKEN_LEEWAY: Duration = Duration::from_secs(0);
+
+/// Commands of one session that may fail within [`ERRORS_TIME`]; past it the session is closed with 3509.
+pub const ERRORS_MAX: u32 = 200;
+
+/// See [`ERRORS_MAX`].
+pub const ERRORS_TIME: Duration = Duration::from_secs(60);
+
+/// The shortest time after which the backend is asked again whether a session may stay, if it did not answer.
+pub const REFRESH_RETRY_TIME: Duration = Duration::from_secs(1);
+
+/// Arrays and objects within each other in data of a client. Many who read it take no more than 127, ours
+/// around it among them, and give up the whole frame.
+pub const JSON_DEPTH_MAX: usize = 100;
+
+/// A secret of HS algorithms, so that it is not soon guessed.
+pub const HMAC_KEY_BYTES_MIN: usize = 16;
+
+/// The modulus of an RSA key: 2048 to 8192 bits.
+pub const RSA_KEY_BYTES_MIN: usize = 256;
+/// See [`RSA_KEY_BYTES_MIN`].
+pub const RSA_KEY_BYTES_MAX: usize = 1024;

@@ -15,6 +15,7 @@ use fanfare_codec::Limits;
 
 use crate::config::{Config, Sources, Timeouts, parse};
 use crate::logging::LogLevel;
+use crate::mint::Token;
 
 /// A WebSocket push server.
 #[derive(Debug, Parser)]
@@ -55,6 +56,16 @@ Examples:
 
     /// Check what `serve` would be told, by the same flags and environment; exit code 2 if it is wrong.
     CheckConfig(Serve),
+
+    /// Print a token for `serve`: a JWT for a connection, or with --channel for a subscription.
+    #[command(after_help = "\
+It is signed with --key or --key-file, or with the secret of [token] in --config or in the environment
+(FANFARE_TOKEN__HMAC_KEY), which say its algorithm, audience and issuer, too.
+
+Examples:
+  fanfare token --config fanfare.toml --user ada --channels news
+  fanfare token --algorithm RS256 --key-file issuer.pem --user ada --channel '$chat:1' --expires-in 60")]
+    Token(Token),
 
     /// Print a config file in which every key is explained and has its default.
     DefaultConfig,

@@ -70,4 +70,12 @@ impl Clock {
     pub(crate) const fn for_hub(self, time: Time) -> fanfare_hub::Time {
         fanfare_hub::Time::from_millis(self.origin_millis.saturating_add(time.0))
     }
+
+    /// `time` as workers count it: the endless one stays endless.
+    pub(crate) const fn from_hub(self, time: fanfare_hub::Time) -> Time {
+        match time.as_millis() {
+            u64::MAX => Time::NEVER,
+            millis => Time(millis.saturating_sub(self.origin_millis)),
+        }
+    }
 }

@@ -6,12 +6,18 @@
 
 use fanfare_codec::CloseCode;
 
+/// The daemon stops: a session comes back.
+pub(crate) const SHUTDOWN: CloseCode = CloseCode(3001);
 /// The server can't do what the connection needs.
 pub(crate) const SERVER_ERROR: CloseCode = CloseCode(3004);
+/// The token that it came with ends.
+pub(crate) const EXPIRED: CloseCode = CloseCode(3005);
 /// More waits for the client than may.
 pub(crate) const SLOW: CloseCode = CloseCode(3008);
 /// It has missed something, or asked for what is gone.
 pub(crate) const INSUFFICIENT_STATE: CloseCode = CloseCode(3010);
+/// It has not answered a ping.
+pub(crate) const NO_PONG: CloseCode = CloseCode(3012);
 /// It asks faster than it is answered.
 pub(crate) const TOO_MANY_REQUESTS: CloseCode = CloseCode(3013);
 /// The operator wants it gone.

@@ -22,12 +22,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::clock::Clock;
 use crate::config::{self, Config, ServeConfig, SharedLive, Sources};
 use crate::http;
-use crate::limits::{HTTP_DESCRIPTORS, reserved_descriptors};
+use crate::limits::{HTTP_DESCRIPTORS, hook_descriptors, reserved_descriptors};
 use crate::listener::Listener;
-use crate::push::{ClientIds, Link, Push};
+use crate::push::{Census, ClientIds, Link, Push};
 use crate::reactor::{Admission, Parts, Reactor, WAKER};
+use crate::returns::Returns;
 use crate::service::Service;
 use crate::shutdown::Signals;
+use crate::tokens::Tokens;
 
 /// Why the daemon does not run.
 #[derive(Debug)]
@@ -189,7 +191,8 @@ pub(crate) fn echo(config: &Config) -> Result<(), Failure> {
 pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure> {
     let config = serve.daemon;
     let hung_up = Signals::note_hangups().during(&"cannot handle signals")?;
-    let ground = Ground::prepare(&config, HTTP_DESCRIPTORS)?;
+    let descriptors = HTTP_DESCRIPTORS + hook_descriptors(serve.hooks_in_flight_max);
+    let ground = Ground::prepare(&config, descriptors)?;
     let api_listener = serve.api_listen.map(bind_api).transpose()?;
     let random = || {
         let number = getrandom::u64().map_err(io::Error::from);
@@ -198,13 +201,16 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
     // Epochs are public, and tell their seed: nothing else may come from it.
     let client_seed = random()?;
     let live: SharedLive = Arc::new(ArcSwap::from_pointee(serve.live));
+    let tokens = Tokens::start(&live).during(&"cannot start a thread")?;
 
     let mut origins = Origins::default();
+    let census = Arc::new(Census::default());
     let mut posts = Vec::new();
     for post in &ground.posts {
         let bell = Bell(Arc::clone(&post.waker));
-        let inbox = Arc::new(Inbox::new(serve.inbox, bell));
-        posts.push((origins.add_worker(Arc::clone(&inbox)), inbox));
+        let inbox = Arc::new(Inbox::new(serve.inbox, bell.clone()));
+        let returns = Arc::new(Returns::new(bell));
+        posts.push((origins.add_worker(Arc::clone(&inbox)), inbox, returns));
     }
     let mailbox = http::Mailbox::new(serve.inbox);
     let api_origin = origins.add_caller(mailbox.inbox());
@@ -216,8 +222,13 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
     let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new(engine_config, origins));
 
     let reload = {
-        let (running, live) = (serve.running, Arc::clone(&live));
-        Arc::new(move || config::reload(&sources, &running, &live))
+        let (running, live, tokens) = (serve.running, Arc::clone(&live), tokens.clone());
+        Arc::new(move || {
+            config::reload(&sources, &running, &live);
+            if let Err(error) = tokens.reload(&live) {
+                tracing::error!("reload: cannot start a thread that verifies tokens: {error}");
+            }
+        })
     };
     let on_hangup = Arc::clone(&reload);
     let http = http::start(http::Setup {
@@ -228,8 +239,10 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
         live: Arc::clone(&live),
         listener: api_listener,
         admission: Arc::clone(&ground.admission),
+        census: Arc::clone(&census),
         workers: config.workers.get(),
         body_bytes_max: serve.api_body_bytes_max,
+        hooks_in_flight_max: serve.hooks_in_flight_max,
         stopping: ground.signals.requested(),
         on_hangup: Box::new(move || on_hangup()),
     })
@@ -237,7 +250,7 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
     if hung_up.load(Ordering::SeqCst) {
         reload(); // it came before the thread listened
     }
-    let service = |(worker, (origin, inbox))| {
+    let service = |(worker, (origin, inbox, returns))| {
         Service::Push(Box::new(Push::new(Link {
             engine: Arc::clone(&engine),
             origin,
@@ -246,6 +259,11 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
             clock: ground.clock,
             client_ids: ClientIds::new(client_seed, worker),
             gateway: http.gateway(),
+            hooks: http.hooks(),
+            tokens: tokens.clone(),
+            returns,
+            census: Arc::clone(&census),
+            channels_max: serve.channels_max,
             has_echo: serve.echo,
         })))
     };
@@ -265,7 +283,7 @@ fn bind_api(addr: SocketAddr) -> Result<TcpListener, Failure> {
 }
 
 /// Wakes a worker for its inbox.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Bell(Arc<Waker>);
 
 impl Wake for Bell {

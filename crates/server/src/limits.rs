@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fanfare_codec::UNCONSUMED_BYTES_MAX;
 use fanfare_codec::handshake::HeadLimits;
+use fanfare_protocol::hook::HookKind;
 
 /// An upgrade request's head.
 pub(crate) const HEAD_LIMITS: HeadLimits = HeadLimits::DEFAULT;
@@ -48,6 +49,13 @@ pub(crate) const BATCHES_PER_TURN_MAX: usize = 8;
 /// Parts of a queue that one `writev` offers (Linux takes 1024).
 pub(crate) const SLICES_PER_SEND_MAX: usize = 64;
 
+/// What of replies may wait for a session beyond `websocket.max_output_bytes`: it has asked for several pages of
+/// history at once, and each may be as long as one alone.
+pub(crate) const REPLIES_OVER_BYTES_MAX: usize = 2 * fanfare_protocol::limits::PAST_BYTES_MAX;
+
+/// What a session's message may have beside a publication: its envelope, or other commands.
+pub(crate) const COMMANDS_BYTES_MAX: u64 = 64 << 10;
+
 /// A publication of history up to this length is copied for whoever asks for it; a longer one is shared.
 pub(crate) const HISTORY_COPY_BYTES_MAX: usize = 1 << 10;
 
@@ -63,6 +71,34 @@ pub(crate) const WORKERS_MAX: NonZeroUsize =
 
 /// A key of the API, so that it is not soon guessed.
 pub(crate) const API_KEY_BYTES_MIN: usize = 8;
+
+/// Tokens that wait for a thread that verifies them, and their bytes.
+pub(crate) const TOKENS_WAITING_MAX: usize = 65_536;
+/// See [`TOKENS_WAITING_MAX`].
+pub(crate) const TOKENS_WAITING_BYTES_MAX: usize = 64 << 20;
+
+/// A file that holds a key or a JWK set, and a JWK set from a URL.
+pub(crate) const KEY_FILE_BYTES_MAX: usize = 1 << 20;
+
+/// From the request for a JWK set to its last byte.
+pub(crate) const JWKS_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The shortest `token.jwks_refresh_interval`.
+pub(crate) const JWKS_REFRESH_MIN: Duration = Duration::from_secs(1);
+
+/// Between two requests for it, whatever keys tokens name, unless it is refreshed more often than that.
+pub(crate) const JWKS_PAUSE: Duration = Duration::from_secs(5);
+
+/// After a first request that failed, and the longest such pause: each one doubles it.
+pub(crate) const JWKS_RETRY: Duration = Duration::from_secs(1);
+/// See [`JWKS_RETRY`].
+pub(crate) const JWKS_RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// Hosts that a request for it may be passed on to.
+pub(crate) const JWKS_REDIRECTS_MAX: u32 = 3;
+
+/// Keys that are remembered as asked for, so that each is looked for once before a token of it is refused.
+pub(crate) const JWKS_MISSES_MAX: usize = 1024;
 
 /// Events taken from the kernel at once.
 pub(crate) const EVENTS_PER_POLL: usize = 1024;
@@ -81,6 +117,49 @@ pub(crate) const API_CONNECTIONS_MAX: usize = 256;
 /// poller, its duplicate and its waker, signals, the API's listener and its connections, and one that is
 /// accepted past them.
 pub(crate) const HTTP_DESCRIPTORS: u64 = 8 + API_CONNECTIONS_MAX as u64;
+
+/// Descriptors for the operator's backend, if so many calls of each kind are asked at once: each has one, and
+/// connections that are kept for the next call are among them.
+pub(crate) const fn hook_descriptors(in_flight_max: usize) -> u64 {
+    (HookKind::ALL.len() * in_flight_max) as u64
+}
+
+/// Calls of one kind that the backend is asked at once, as a setting.
+pub(crate) const HOOKS_IN_FLIGHT_MAX: usize = 4096;
+
+/// Calls of one kind that wait for their turn or their answer; past it a client is told to try again.
+pub(crate) const HOOKS_WAITING_MAX: usize = 16 << 10;
+
+/// What all calls keep of what clients sent, in bytes. A single one always fits.
+pub(crate) const HOOK_CALLS_BYTES_MAX: usize = 64 << 20;
+
+/// An answer of the backend.
+pub(crate) const HOOK_ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Answers under way, all together. A single one always fits.
+pub(crate) const HOOK_ANSWERS_BYTES_MAX: usize = 64 << 20;
+
+/// The head of such an answer.
+pub(crate) const HOOK_HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// Headers of the backend that a client gets with the answer to its upgrade.
+pub(crate) const HOOK_HEADERS_BYTES_MAX: usize = 16 << 10;
+
+/// Headers that a client puts into its connect command and that are kept for the backend.
+pub(crate) const EMULATED_HEADERS_BYTES_MAX: usize = 8 << 10;
+
+/// How long a connection to the backend is kept for the next call. Shorter than backends keep theirs (5 s is
+/// usual): a call that meets the end of its connection is lost, and can't be asked twice.
+pub(crate) const HOOK_IDLE_TIME_MAX: Duration = Duration::from_secs(4);
+
+/// From the first packet to a connection to the backend, also for one that nobody waits for any more.
+pub(crate) const HOOK_CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// From one line in the log about a failing hook to the next.
+pub(crate) const HOOK_SILENCE: Duration = Duration::from_secs(1);
+
+/// Host names that are looked up at once, on a thread each.
+pub(crate) const LOOKUPS_AT_ONCE_MAX: usize = 4;
 
 /// What hyper reads ahead: the longest head on the API's own listener.
 pub(crate) const HTTP_BUFFER_BYTES: usize = 64 << 10;

@@ -15,15 +15,17 @@ mod http;
 mod limits;
 mod listener;
 mod logging;
+mod mint;
 mod outbound;
 mod push;
 mod reactor;
-#[allow(dead_code)]
 mod returns;
 mod service;
 mod shutdown;
 mod slab;
 mod timers;
+#[allow(dead_code)]
+mod tokens;
 mod transport;
 
 use std::fmt;
@@ -58,6 +60,12 @@ fn run(cli: Cli) -> ExitCode {
             daemon::serve(config, sources)
         }
         Command::CheckConfig(serve) => return check_config(serve, log_level),
+        Command::Token(token) => {
+            return match token.issue(std::env::vars_os()) {
+                Ok(token) => print(&format_args!("{token}\n")),
+                Err(error) => fail(&error, ExitCode::from(2)),
+            };
+        }
         Command::DefaultConfig => return print(&config::DEFAULT_FILE),
     };
     match outcome {

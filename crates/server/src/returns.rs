@@ -11,6 +11,7 @@ use fanfare_protocol::Number;
 use fanfare_protocol::hook::{HookAnswer, HookFailed};
 use fanfare_protocol::token::{Claims, TokenError};
 
+use crate::http::hooks::Entry;
 use crate::slab::ConnId;
 
 /// What was found out.
@@ -20,6 +21,8 @@ pub(crate) enum Finding {
     Verified(Result<Claims, TokenError>),
     /// What the backend says.
     Hooked(Result<HookAnswer, HookFailed>),
+    /// What it says in front of the upgrade.
+    Admitted(Result<Entry, HookFailed>),
 }
 
 /// For whom.

@@ -3,13 +3,17 @@
 //!
 //! Never: touches a socket.
 
+use std::sync::Arc;
+
 use fanfare_codec::Message;
 use fanfare_codec::handshake::{Request, Response};
+use fanfare_hub::ClientInfo;
 
 use crate::clock::Time;
 use crate::conn::Admitted;
 use crate::echo;
-use crate::push::{NotPublished, Push};
+use crate::push::{Candidate, NotPublished, Push, Start, Who};
+use crate::returns::Finding;
 use crate::slab::ConnId;
 
 /// What a worker serves.
@@ -28,7 +32,11 @@ pub(crate) enum Verdict {
     /// It is answered, and every message is echoed.
     Echo(Response),
     /// It is answered once its subscription is in place.
-    Subscribe(Box<Response>),
+    Subscribe(Box<(Response, Option<Box<Who>>)>),
+    /// Something is still to be found out.
+    Wait(Box<Candidate>),
+    /// It is answered, and has a session.
+    Session(Box<(Response, Start)>),
     /// It is plain HTTP.
     HandOver,
 }
@@ -48,6 +56,20 @@ impl Service {
         }
     }
 
+    /// Goes on with a request of which something was found out.
+    pub(crate) fn decide(
+        &mut self,
+        candidate: Candidate,
+        finding: Finding,
+        conn: ConnId,
+        now: Time,
+    ) -> Verdict {
+        match self {
+            Self::Echo => Verdict::Refuse(echo::unavailable(&"there is nothing to wait for")),
+            Self::Push(push) => push.decide(candidate, finding, conn, now),
+        }
+    }
+
     /// Whether publications are to be told before more are taken.
     pub(crate) fn is_crowded(&self) -> bool {
         match self {
@@ -56,16 +78,17 @@ impl Service {
         }
     }
 
-    /// A data message of a subscriber.
+    /// A data message of a raw subscriber; without `info` it is anonymous.
     pub(crate) fn publish(
         &mut self,
         conn: ConnId,
+        info: Option<&Arc<ClientInfo>>,
         message: Message<'_>,
         now: Time,
     ) -> Result<(), NotPublished> {
         match self {
             Self::Echo => Ok(()), // it has no subscribers
-            Self::Push(push) => push.publish(conn, message, now),
+            Self::Push(push) => push.publish(conn, info, message, now),
         }
     }
 
@@ -77,10 +100,18 @@ impl Service {
         }
     }
 
-    /// `conn` subscribes to nothing any more.
-    pub(crate) fn leave(&mut self, conn: ConnId, now: Time) {
+    /// How many subscriptions `conn` has.
+    pub(crate) fn channels_of(&self, conn: ConnId) -> u32 {
+        match self {
+            Self::Echo => 0,
+            Self::Push(push) => push.channels_of(conn),
+        }
+    }
+
+    /// `conn` subscribes to nothing any more; `info`: who it was, if that is known.
+    pub(crate) fn leave(&mut self, conn: ConnId, info: Option<&ClientInfo>, now: Time) {
         if let Self::Push(push) = self {
-            push.leave(conn, now);
+            push.leave(conn, info, now);
         }
     }
 }

@@ -8,7 +8,7 @@ use mio::Token;
 ///
 /// An event can outlive its connection within one `poll` batch; a stale generation makes it miss
 /// instead of reaching the slot's next tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ConnId {
     slot: u32,
     generation: u32,

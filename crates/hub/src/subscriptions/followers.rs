@@ -180,6 +180,26 @@ impl<C, S> ChannelEntry<C, S> {
         }
     }
 
+    /// The engine says that the stream stands at `top`, and the inbox has given all that came before it said so:
+    /// whoever is not there has missed something. None: it knows nothing of the stream any more.
+    pub(super) fn check(&mut self, top: Option<Position>, missed: &mut Vec<SubscriptionId>) {
+        let Some(cursor) = self.cursor else {
+            return; // nobody follows positions
+        };
+        let Some(top) = top.filter(|top| top.epoch == cursor.epoch) else {
+            return self.lose(missed);
+        };
+        if cursor.offset >= top.offset {
+            return;
+        }
+        for subscriber in &mut self.subscribers {
+            if subscriber.state == State::Positioned && subscriber.after < top.offset {
+                subscriber.state = State::Insufficient;
+                missed.push(subscriber.id());
+            }
+        }
+    }
+
     /// Everyone who follows positions has missed something, and where the stream stands is not known.
     pub(super) fn lose(&mut self, missed: &mut Vec<SubscriptionId>) {
         self.cursor = None;

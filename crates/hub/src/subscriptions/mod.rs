@@ -55,6 +55,20 @@ impl SubscriptionId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ChannelId(SlotId);
 
+impl ChannelId {
+    /// As [`Ticket::token`] of a position check carries it.
+    #[must_use]
+    pub const fn to_bits(self) -> u64 {
+        self.0.to_bits()
+    }
+
+    /// From there. Of anything else it is an id that finds nothing, or the wrong thing.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(SlotId::from_bits(bits))
+    }
+}
+
 /// A subscription that waits for its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
@@ -328,6 +342,27 @@ impl<C: Default, S> Subscriptions<C, S> {
                     entry.lose(&mut self.insufficient);
                 }
             }
+        }
+    }
+
+    /// Places for channels, taken or not: what [`followed_at`](Self::followed_at) numbers.
+    #[must_use]
+    pub const fn channel_places(&self) -> usize {
+        self.channels.slots()
+    }
+
+    /// The channel at a place, if anyone in it follows positions: it is to be checked now and then.
+    #[must_use]
+    pub fn followed_at(&self, place: usize) -> Option<(ChannelId, &Channel)> {
+        let (slot, entry) = self.channels.at(place)?;
+        entry.cursor.map(|_| (ChannelId(slot), &entry.name))
+    }
+
+    /// Takes the answer to a position check (PROTOCOL.md, "Subscribe and recover", 6): where the engine says
+    /// that the stream stands, with everything that came before the answer taken already.
+    pub fn check(&mut self, id: ChannelId, top: Option<Position>) {
+        if let Some(entry) = self.channels.get_mut(id.0) {
+            entry.check(top, &mut self.insufficient);
         }
     }
 

@@ -38,6 +38,15 @@ pub struct Terms {
 const _: () = assert!(size_of::<Terms>() <= 16);
 
 impl Terms {
+    /// Those of a subscriber that is told what is published, and no more.
+    #[must_use]
+    pub fn plain(is_member: bool) -> Self {
+        Self {
+            is_member,
+            ..Self::default()
+        }
+    }
+
     /// When it ends, if it does.
     #[must_use]
     pub fn expire_at(&self) -> Option<Time> {

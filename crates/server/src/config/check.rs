@@ -1,9 +1,10 @@
 //! From what is written to what holds. In: values of the right types. Out: a [`ServeConfig`] that
 //! contradicts nothing, or the key that is at fault.
 //!
-//! Never: opens anything (but host names are looked up); logs.
+//! Never: opens anything (but host names are looked up, and files that hold keys are read); logs.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare_codec::Limits;
@@ -12,16 +13,23 @@ use fanfare_hub::{
     ChannelOptions, InboxLimits, MemoryConfig, NamespaceError, Namespaces, OptionsError,
 };
 
+use fanfare_protocol::ClientSettings;
+
 use super::error::{Fault, Key};
 use super::file::{Api, File, Namespace, WebSocket};
 use super::live::{ApiAccess, Live};
 use super::reload::{Running, Settings};
-use super::{Config, Exposure, OriginPolicy, ServeConfig, Timeouts, parse};
-use crate::limits::{API_KEY_BYTES_MIN, WORKERS_MAX};
+use super::{
+    Config, Exposure, HookSettings, OriginPolicy, ServeConfig, Timeouts, hooks, parse, token,
+};
+use crate::limits::{API_KEY_BYTES_MIN, HOOKS_IN_FLIGHT_MAX, WORKERS_MAX};
 
 /// How long a channel's epoch outlives its last publication, unless that is said or its publications
 /// live longer.
 const HISTORY_META_TTL: Duration = Duration::from_secs(3600);
+
+/// An SDK takes a connection for dead that is silent for longer than it was told, in whole seconds.
+const PING_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 /// `is_dev`: `--dev`, which opens everything to this machine, and to no other.
 pub(super) fn check(file: &File, is_dev: bool) -> Result<ServeConfig, Fault> {
@@ -36,6 +44,7 @@ pub(super) fn check(file: &File, is_dev: bool) -> Result<ServeConfig, Fault> {
     let live = live(file, is_dev)?;
     Ok(ServeConfig {
         api_listen,
+        channels_max: file.client.max_channels.get(),
         api_body_bytes_max: file.api.max_body_bytes.get(),
         echo: file.echo || is_dev,
         engine: MemoryConfig {
@@ -55,6 +64,7 @@ pub(super) fn check(file: &File, is_dev: bool) -> Result<ServeConfig, Fault> {
             orders_max: file.inbox.orders_max.get(),
             marks_max: file.inbox.marks_max.get(),
         },
+        hooks_in_flight_max: hooks_in_flight(file)?,
         log_level: file.log_level,
         exposure: Exposure::of(file, is_dev),
         running: Running::new(Settings::of(file)),
@@ -134,6 +144,15 @@ fn api_listen(api: &Api, main: SocketAddr) -> Result<Option<SocketAddr>, Fault> 
     Ok(Some(listen))
 }
 
+fn hooks_in_flight(file: &File) -> Result<usize, Fault> {
+    let max = file.hooks.max_in_flight.get();
+    if max > HOOKS_IN_FLIGHT_MAX {
+        let why = format!("must be at most {HOOKS_IN_FLIGHT_MAX}");
+        return Err(Fault::new(["hooks", "max_in_flight"], why));
+    }
+    Ok(max)
+}
+
 fn live(file: &File, is_dev: bool) -> Result<Live, Fault> {
     let mut origins = origins(&file.websocket)?;
     let mut namespaces = namespaces(file)?;
@@ -147,12 +166,77 @@ fn live(file: &File, is_dev: bool) -> Result<Live, Fault> {
     } else {
         ApiAccess::Keys(keys)
     };
+    let hooks = hooks::check(file)?;
+    let tokens = token::check(&file.token)?.map(Arc::new);
     Ok(Live {
+        client: client(file, &hooks, tokens.is_some(), is_dev)?,
+        connections_per_user_max: file.client.max_connections_per_user.map(|max| max.get()),
+        token_cookie: file.client.token_cookie.as_deref().map(Into::into),
         namespaces,
         origins,
         subprotocols: subprotocols(&file.websocket)?,
         response_headers: response_headers(&file.websocket)?,
         api,
+        publication_bytes_max: file.publication.max_bytes.get(),
+        hooks,
+        tokens,
+    })
+}
+
+/// What sessions may.
+fn client(
+    file: &File,
+    hooks: &HookSettings,
+    has_tokens: bool,
+    is_dev: bool,
+) -> Result<ClientSettings, Fault> {
+    let client = &file.client;
+    let key = |name| Key::from(["client", name]);
+    let names_namespace = !client.personal_namespace.is_empty();
+    if client.personal_channels
+        && names_namespace
+        && !file.namespaces.contains_key(&client.personal_namespace)
+    {
+        let why = format!("there is no namespace {:?}", client.personal_namespace);
+        return Err(Fault::new(key("personal_namespace"), why));
+    }
+    if client.personal_channels && !names_namespace && file.default_namespace.is_none() {
+        let why = "personal channels need [default_namespace], or a personal_namespace";
+        return Err(Fault::new(key("personal_channels"), why));
+    }
+    if let Some(cookie) = &client.token_cookie
+        && Response::new(Status::OK).subprotocol(cookie).is_err()
+    {
+        let why = format!("{cookie:?} is not a token (RFC 6265 §4.1.1)");
+        return Err(Fault::new(key("token_cookie"), why));
+    }
+    let ping_interval = seconds_or_zero(key("ping_interval"), client.ping_interval)?;
+    let pong_timeout = seconds(key("pong_timeout"), client.pong_timeout)?;
+    if ping_interval > PING_INTERVAL_MAX {
+        let why = format!("must be at most {}", PING_INTERVAL_MAX.as_secs());
+        return Err(Fault::new(key("ping_interval"), why));
+    }
+    if !ping_interval.is_zero() && ping_interval <= pong_timeout {
+        let why = format!(
+            "must be less than client.ping_interval, {}",
+            client.ping_interval
+        );
+        return Err(Fault::new(key("pong_timeout"), why));
+    }
+    Ok(ClientSettings {
+        allow_anonymous: client.allow_anonymous || is_dev,
+        has_tokens,
+        has_connect_hook: hooks.has_connect(),
+        has_refresh_hook: hooks.has_refresh(),
+        has_rpc_hook: hooks.has_rpc(),
+        personal_namespace: client
+            .personal_channels
+            .then(|| client.personal_namespace.as_str().into()),
+        ping_interval: (!ping_interval.is_zero()).then_some(ping_interval),
+        pong_timeout: Some(pong_timeout),
+        connect_timeout: seconds(key("connect_timeout"), client.connect_timeout)?,
+        expiry_grace: seconds_or_zero(key("expiry_grace"), client.expiry_grace)?,
+        commands_per_second_max: client.max_commands_per_second.map(|max| max.get()),
         publication_bytes_max: file.publication.max_bytes.get(),
     })
 }
@@ -306,7 +390,7 @@ fn api_keys(api: &Api) -> Result<Vec<String>, Fault> {
 }
 
 /// Each entry of a list, with its key.
-fn entries<'a>(
+pub(super) fn entries<'a>(
     list: [&'a str; 2],
     entries: &'a [String],
 ) -> impl Iterator<Item = (Key, &'a String)> {
@@ -327,10 +411,10 @@ fn address(key: Key, text: &str) -> Result<SocketAddr, Fault> {
     parse::address(text).map_err(|why| Fault::new(key, format!("{text:?}: {why}")))
 }
 
-fn seconds(key: Key, value: f64) -> Result<Duration, Fault> {
+pub(super) fn seconds(key: Key, value: f64) -> Result<Duration, Fault> {
     parse::seconds(value).map_err(|why| Fault::new(key, why))
 }
 
-fn seconds_or_zero(key: Key, value: f64) -> Result<Duration, Fault> {
+pub(super) fn seconds_or_zero(key: Key, value: f64) -> Result<Duration, Fault> {
     parse::seconds_or_zero(value).map_err(|why| Fault::new(key, why))
 }

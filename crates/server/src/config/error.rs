@@ -28,8 +28,12 @@ impl Key {
     }
 
     fn is_secret(&self) -> bool {
-        self.0.first().is_some_and(|table| table == "api")
-            && self.0.get(1).is_none_or(|key| key == "keys")
+        let key = self.0.get(1).map(String::as_str);
+        match self.0.first().map(String::as_str) {
+            Some("api") => key.is_none_or(|key| key == "keys"),
+            Some("token") => key.is_none_or(|key| key == "keys" || key == "hmac_key"),
+            _ => false,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use fanfare_hub::Asker;
 
 use super::file::{File, Namespace};
+use super::token;
 
 /// What is open, and to whom.
 #[derive(Debug)]
@@ -18,7 +19,9 @@ pub(crate) struct Exposure {
     has_default_namespace: bool,
     namespaces: Vec<String>,
     api_keys: usize,
-    without_effect: Vec<String>,
+    /// What they are signed with.
+    tokens: Option<String>,
+    doubts: Vec<String>,
 }
 
 impl Exposure {
@@ -29,13 +32,18 @@ impl Exposure {
             has_default_namespace: file.default_namespace.is_some(),
             namespaces: file.namespaces.keys().cloned().collect(),
             api_keys: file.api.keys.len(),
-            without_effect: without_effect(file),
+            tokens: file.token.algorithms().map(|names| names.join(", ")),
+            doubts: without_effect(file)
+                .into_iter()
+                .chain(token::doubts(&file.token))
+                .collect(),
         }
     }
 
-    /// What an operator may not have meant, a line each: permissions that permit nothing.
+    /// What an operator may not have meant, a line each: permissions that permit nothing, and tokens
+    /// that others could make or use.
     pub(crate) fn doubts(&self) -> &[String] {
-        &self.without_effect
+        &self.doubts
     }
 
     /// Neither a channel nor the API.
@@ -82,6 +90,9 @@ impl fmt::Display for Exposure {
             0 => f.write_str("; API closed, it has no key")?,
             1 => f.write_str("; API with 1 key")?,
             keys => write!(f, "; API with {keys} keys")?,
+        }
+        if let Some(tokens) = &self.tokens {
+            write!(f, "; tokens signed with {tokens}")?;
         }
         f.write_str(if self.has_echo { "; /echo open" } else { "" })
     }

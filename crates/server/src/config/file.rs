@@ -12,8 +12,10 @@ use std::time::Duration;
 use fanfare_codec::Limits;
 use fanfare_hub::limits as hub;
 use fanfare_hub::{ChannelOptions, SlowReader};
+use fanfare_protocol::limits as protocol;
 use serde::{Deserialize, Serialize};
 
+use super::token::Token;
 use crate::logging::LogLevel;
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -26,10 +28,13 @@ pub(super) struct File {
     pub(super) drain_timeout: f64,
     pub(super) log_level: LogLevel,
     pub(super) websocket: WebSocket,
+    pub(super) client: Client,
     pub(super) publication: Publication,
     pub(super) api: Api,
+    pub(super) token: Token,
     pub(super) engine: Engine,
     pub(super) inbox: Inbox,
+    pub(super) hooks: Hooks,
     pub(super) default_namespace: Option<Namespace>,
     pub(super) namespaces: BTreeMap<String, Namespace>,
 }
@@ -44,10 +49,13 @@ impl Default for File {
             drain_timeout: 5.0,
             log_level: LogLevel::default(),
             websocket: WebSocket::default(),
+            client: Client::default(),
             publication: Publication::default(),
             api: Api::default(),
+            token: Token::default(),
             engine: Engine::default(),
             inbox: Inbox::default(),
+            hooks: Hooks::default(),
             default_namespace: None,
             namespaces: BTreeMap::new(),
         }
@@ -86,6 +94,40 @@ impl Default for WebSocket {
             pong_timeout: 8.0,
             send_timeout: 30.0,
             close_timeout: 2.0,
+        }
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Client {
+    pub(super) allow_anonymous: bool,
+    pub(super) personal_channels: bool,
+    pub(super) personal_namespace: String,
+    pub(super) token_cookie: Option<String>,
+    pub(super) ping_interval: f64,
+    pub(super) pong_timeout: f64,
+    pub(super) connect_timeout: f64,
+    pub(super) expiry_grace: f64,
+    pub(super) max_channels: NonZeroUsize,
+    pub(super) max_connections_per_user: Option<NonZeroU32>,
+    pub(super) max_commands_per_second: Option<NonZeroU32>,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self {
+            allow_anonymous: false,
+            personal_channels: false,
+            personal_namespace: String::new(),
+            token_cookie: None,
+            ping_interval: 25.0,
+            pong_timeout: 8.0,
+            connect_timeout: protocol::CONNECT_TIME.as_secs_f64(),
+            expiry_grace: protocol::EXPIRY_GRACE.as_secs_f64(),
+            max_channels: const { NonZeroUsize::new(hub::CHANNELS_PER_CONNECTION_MAX).unwrap() },
+            max_connections_per_user: None,
+            max_commands_per_second: None,
         }
     }
 }
@@ -164,7 +206,33 @@ impl Default for Inbox {
     }
 }
 
-/// [`ChannelOptions`], as they are written.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Hooks {
+    pub(super) connect: Option<String>,
+    pub(super) refresh: Option<String>,
+    pub(super) rpc: Option<String>,
+    pub(super) headers: Vec<String>,
+    pub(super) emulated_headers: Vec<String>,
+    pub(super) timeout: f64,
+    pub(super) max_in_flight: NonZeroUsize,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self {
+            connect: None,
+            refresh: None,
+            rpc: None,
+            headers: Vec::new(),
+            emulated_headers: Vec::new(),
+            timeout: 3.0,
+            max_in_flight: const { NonZeroUsize::new(64).unwrap() },
+        }
+    }
+}
+
+/// [`ChannelOptions`], as they are written, and hooks.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Namespace {
@@ -189,6 +257,9 @@ pub(super) struct Namespace {
     pub(super) allow_history_for_client: bool,
     pub(super) allow_history_for_anonymous: bool,
     pub(super) slow_reader: Slow,
+    pub(super) subscribe_hook: Option<String>,
+    pub(super) publish_hook: Option<String>,
+    pub(super) sub_refresh_hook: Option<String>,
 }
 
 /// [`SlowReader`], as it is written.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use fanfare_hub::Namespaces;
+use fanfare_protocol::ClientSettings;
 
-use super::OriginPolicy;
+use super::{HookSettings, OriginPolicy, TokenSettings};
 
 /// The settings of now. A reload puts new ones in; who has begun with the old ones ends with them.
 pub(crate) type SharedLive = Arc<ArcSwap<Live>>;
@@ -18,6 +19,12 @@ pub(crate) type SharedLive = Arc<ArcSwap<Live>>;
 pub(crate) struct Live {
     /// What channels may and keep.
     pub(crate) namespaces: Namespaces,
+    /// What sessions may.
+    pub(crate) client: ClientSettings,
+    /// Connections that a user may have; none: any number.
+    pub(crate) connections_per_user_max: Option<u32>,
+    /// The cookie that may hold a token.
+    pub(crate) token_cookie: Option<Box<str>>,
     /// Pages that may connect.
     pub(crate) origins: OriginPolicy,
     /// Subprotocols that a client may ask for, besides none.
@@ -28,6 +35,43 @@ pub(crate) struct Live {
     pub(crate) api: ApiAccess,
     /// The largest payload of a publication, of the API and of clients.
     pub(crate) publication_bytes_max: usize,
+    /// What the operator's backend is asked.
+    pub(crate) hooks: HookSettings,
+    /// How tokens are verified; none: there are none. The daemon hands it to [`crate::tokens`].
+    pub(crate) tokens: Option<Arc<TokenSettings>>,
+}
+
+#[cfg(test)]
+impl Live {
+    /// Nothing is open.
+    pub(crate) fn closed() -> Self {
+        Self {
+            namespaces: Namespaces::default(),
+            client: ClientSettings {
+                allow_anonymous: false,
+                has_tokens: false,
+                has_connect_hook: false,
+                has_refresh_hook: false,
+                has_rpc_hook: false,
+                personal_namespace: None,
+                ping_interval: None,
+                pong_timeout: None,
+                connect_timeout: std::time::Duration::from_secs(10),
+                expiry_grace: std::time::Duration::ZERO,
+                commands_per_second_max: None,
+                publication_bytes_max: 0,
+            },
+            connections_per_user_max: None,
+            token_cookie: None,
+            origins: OriginPolicy::default(),
+            subprotocols: Vec::new(),
+            response_headers: Vec::new(),
+            api: ApiAccess::Keys(Vec::new()),
+            publication_bytes_max: 0,
+            hooks: Default::default(),
+            tokens: None,
+        }
+    }
 }
 
 /// Who may use the HTTP API.

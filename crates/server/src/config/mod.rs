@@ -6,6 +6,8 @@ mod check;
 mod error;
 mod exposure;
 mod file;
+#[allow(dead_code)]
+mod hooks;
 mod live;
 mod origin;
 pub(crate) mod parse;
@@ -13,6 +15,7 @@ mod reload;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -23,10 +26,12 @@ use fanfare_codec::Limits;
 use fanfare_hub::{InboxLimits, MemoryConfig};
 
 pub(crate) use exposure::Exposure;
+pub(crate) use hooks::HookSettings;
 pub(crate) use live::{ApiAccess, Live, SharedLive};
 pub(crate) use origin::OriginPolicy;
 pub(crate) use reload::{Running, reload};
 pub(crate) use sources::Sources;
+pub(crate) use token::{JwksUrl, Signing, TokenSettings, read_key_file, without_newline};
 
 use crate::logging::LogLevel;
 
@@ -42,12 +47,16 @@ pub(crate) struct ServeConfig {
     pub(crate) echo: bool,
     /// Where the API listens beside the main port, whose `/api` is closed then.
     pub(crate) api_listen: Option<SocketAddr>,
+    /// Subscriptions that a session may have.
+    pub(crate) channels_max: usize,
     /// The largest body of an API request.
     pub(crate) api_body_bytes_max: usize,
     /// All of it but the seed, which the daemon draws.
     pub(crate) engine: MemoryConfig,
     /// Of each worker and of the API.
     pub(crate) inbox: InboxLimits,
+    /// Calls of one kind that the backend is asked at once.
+    pub(crate) hooks_in_flight_max: usize,
     /// What is logged from the start; a reload changes it by itself.
     pub(crate) log_level: LogLevel,
     /// What is open, for the log.

@@ -14,12 +14,29 @@ use super::live::SharedLive;
 use crate::logging::{self, LogLevel};
 
 /// Keys, and tables of keys, that a reload changes; every other needs a restart.
-pub(super) const RELOADABLE: [&str; 8] = [
+pub(super) const RELOADABLE: [&str; 25] = [
     "api.keys",
+    "client.allow_anonymous",
+    "client.connect_timeout",
+    "client.expiry_grace",
+    "client.max_commands_per_second",
+    "client.max_connections_per_user",
+    "client.personal_channels",
+    "client.personal_namespace",
+    "client.ping_interval",
+    "client.pong_timeout",
+    "client.token_cookie",
     "default_namespace",
+    "hooks.connect",
+    "hooks.emulated_headers",
+    "hooks.headers",
+    "hooks.refresh",
+    "hooks.rpc",
+    "hooks.timeout",
     "log_level",
     "namespaces",
     "publication.max_bytes",
+    "token",
     "websocket.allowed_origins",
     "websocket.response_headers",
     "websocket.subprotocols",

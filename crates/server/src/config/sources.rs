@@ -17,6 +17,7 @@ use super::ServeConfig;
 use super::check::check;
 use super::error::{ConfigError, Key};
 use super::file::File;
+use super::token::{self, Signing};
 
 /// What a variable that is a setting begins with.
 const PREFIX: &str = "FANFARE_";
@@ -84,6 +85,23 @@ impl Sources {
     ///
     /// The first fault that is found.
     pub(crate) fn read(&self) -> Result<ServeConfig, ConfigError> {
+        let (figment, file) = self.extract()?;
+        check(&file, self.is_dev)
+            .map_err(|fault| ConfigError::value(origin(&figment, &fault.key), fault))
+    }
+
+    /// Reads what tokens are signed with, and checks no more than that.
+    ///
+    /// # Errors
+    ///
+    /// The first fault that is found.
+    pub(crate) fn read_signing(&self) -> Result<Signing, ConfigError> {
+        let (figment, file) = self.extract()?;
+        token::signing(&file.token)
+            .map_err(|fault| ConfigError::value(origin(&figment, &fault.key), fault))
+    }
+
+    fn extract(&self) -> Result<(Figment, File), ConfigError> {
         let mut figment = Figment::new();
         if let Some(path) = &self.file {
             figment = figment.merge(read_file(path)?);
@@ -94,9 +112,8 @@ impl Sources {
         for flag in &self.flags {
             figment = figment.merge(flag);
         }
-        let file: File = figment.extract()?;
-        check(&file, self.is_dev)
-            .map_err(|fault| ConfigError::value(origin(&figment, &fault.key), fault))
+        let file = figment.extract()?;
+        Ok((figment, file))
     }
 }
 

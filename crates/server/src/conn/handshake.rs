@@ -5,8 +5,11 @@
 
 use fanfare_codec::handshake::{Response, Status};
 
+use super::session::Seat;
+use super::subscriber::limits_of;
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why};
 use crate::clock::Time;
+use crate::limits::COMMANDS_BYTES_MAX;
 use crate::service::Verdict;
 
 impl Conn {
@@ -66,8 +69,25 @@ impl Conn {
                 cx.receive_buffer.copy_within(follows_at..len, 0);
                 len - follows_at
             }
-            Verdict::Subscribe(response) => {
-                self.phase = Phase::Subscribing { response, until };
+            Verdict::Session(granted) => {
+                let (response, start) = *granted;
+                response.encode(cx.replies);
+                self.armed_at = Time::NEVER;
+                let seat = Box::new(Seat::new(start));
+                let limits = limits_of(cx, COMMANDS_BYTES_MAX);
+                self.phase = Phase::open(Endpoint::Session(seat), limits);
+                self.spill = Vec::new();
+                cx.receive_buffer.copy_within(follows_at..len, 0);
+                len - follows_at
+            }
+            Verdict::Wait(candidate) => {
+                self.phase = Phase::Waiting { candidate, until };
+                self.spill = cx.receive_buffer[follows_at..len].to_vec();
+                self.stop = Stop::Pending;
+                0
+            }
+            Verdict::Subscribe(granted) => {
+                self.phase = Phase::Subscribing { granted, until };
                 self.spill = cx.receive_buffer[follows_at..len].to_vec();
                 self.stop = Stop::Pending;
                 0

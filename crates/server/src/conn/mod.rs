@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! Handshake ──101──▶ Open ──we close──▶ Closing ──their close──▶ Lingering ──FIN──▶ gone
-//!   │ └──▶ Subscribing ─▲ │                                          ▲
-//!   │           └─────────┴─any other answer, 408, their close, a broken rule
+//!   │ └──▶ Waiting ──▶ Subscribing ─▲ │                              ▲
+//!   │         └────────────└──────────┴─any other answer, 408, their close, a broken rule
 //!   └──plain HTTP──▶ handed over
 //! ```
 //!
@@ -12,6 +12,7 @@
 
 mod handshake;
 mod read;
+mod session;
 mod subscriber;
 mod write;
 
@@ -20,17 +21,22 @@ use std::io;
 
 use fanfare_codec::handshake::{RequestDecoder, Response, Status};
 use fanfare_codec::{CloseCode, CloseFrame, Encoder, Limits, MessageDecoder, ProtocolError, Role};
+use fanfare_hub::ClientInfo;
 use mio::{Registry, Token};
 
 use crate::clock::Time;
+use crate::codes;
 use crate::config::Config;
 use crate::limits::HEAD_LIMITS;
 use crate::outbound::Outbound;
+use crate::push::{Candidate, Who};
 use crate::service::Service;
 use crate::slab::ConnId;
 use crate::transport::Transport;
 
 pub(crate) use write::Told;
+
+use session::Seat;
 
 pub(crate) struct Conn {
     transport: Transport,
@@ -56,10 +62,15 @@ enum Phase {
         admitted: Admitted,
         until: Time,
     },
+    /// Other threads are asked whether the request is granted.
+    Waiting {
+        candidate: Box<Candidate>,
+        until: Time,
+    },
     /// The request is granted, and the engine asked for what it wants.
     Subscribing {
-        /// What it is answered then.
-        response: Box<Response>,
+        /// What it is answered then, and to whom.
+        granted: Box<(Response, Option<Box<Who>>)>,
         until: Time,
     },
     Open {
@@ -79,11 +90,12 @@ enum Phase {
 }
 
 /// What an open connection is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Endpoint {
     Echo,
-    /// A subscriber; its worker's table knows of what.
-    Raw,
+    /// A subscriber; its worker's table knows of what. Without it, it is anonymous.
+    Raw(Option<Box<Who>>),
+    /// A session of the Centrifuge protocol.
+    Session(Box<Seat>),
 }
 
 /// Why a connection is not being read, and who takes it up again. No other reason exists.
@@ -97,7 +109,8 @@ enum Stop {
     OutputFull,
     /// Its publications wait to be told, and what was received with them is not decoded yet: the ready list.
     Crowded,
-    /// The engine has been asked: its answer ([`Conn::on_welcome`], [`Conn::on_failed`]).
+    /// The engine, or another thread, has been asked: the answer ([`Conn::on_welcome`], [`Conn::on_failed`],
+    /// a turn of its session).
     Pending,
     /// Its request is plain HTTP: the thread that it is handed over to.
     HandedOver,
@@ -237,6 +250,7 @@ impl Conn {
             self.phase,
             Phase::Open {
                 pinged_at: None,
+                endpoint: Endpoint::Echo | Endpoint::Raw(None),
                 ..
             }
         ) && self.outbound.is_empty();
@@ -254,18 +268,26 @@ impl Conn {
     #[inline]
     fn deadline(&self, config: &Config) -> Time {
         let timeouts = &config.timeouts;
-        match self.phase {
-            Phase::Handshake { until, .. } | Phase::Subscribing { until, .. } => until,
+        match &self.phase {
+            Phase::Handshake { until, .. }
+            | Phase::Waiting { until, .. }
+            | Phase::Subscribing { until, .. } => *until,
             // A peer that has yet to take our replies is not asked for anything else.
             _ if !self.outbound.is_empty() => self.took_at + timeouts.send,
-            Phase::Closing { until, .. } | Phase::Lingering { until, .. } => until,
+            Phase::Closing { until, .. } | Phase::Lingering { until, .. } => *until,
             Phase::Open {
+                endpoint: Endpoint::Session(seat),
+                ..
+            } if !seat.wants_frame_pings() => seat.deadline,
+            Phase::Open {
+                endpoint,
                 pinged_at: Some(at),
                 ..
-            } => at + timeouts.pong,
-            Phase::Open { .. } => timeouts
+            } => (*at + timeouts.pong).min(endpoint.deadline()),
+            Phase::Open { endpoint, .. } => timeouts
                 .ping_interval
-                .map_or(Time::NEVER, |interval| self.heard_at + interval),
+                .map_or(Time::NEVER, |interval| self.heard_at + interval)
+                .min(endpoint.deadline()),
         }
     }
 
@@ -277,12 +299,27 @@ impl Conn {
         }
         match &mut self.phase {
             Phase::Handshake { .. } => self.time_out_handshake(cx),
-            Phase::Subscribing { .. } => self.time_out_subscription(cx),
+            Phase::Waiting { .. } | Phase::Subscribing { .. } => self.time_out_subscription(cx),
             _ if !self.outbound.is_empty() => Fate::Gone(Why::DoesNotRead),
+            Phase::Open {
+                endpoint: Endpoint::Session(seat),
+                ..
+            } if seat.deadline <= cx.now => self.on_session_deadline(cx),
+            Phase::Open {
+                endpoint: Endpoint::Raw(Some(who)),
+                ..
+            } if who.ends_at <= cx.now => self.close(codes::EXPIRED, "connection expired", cx),
             Phase::Open {
                 pinged_at: Some(_), ..
             } => {
-                say_close(CloseCode::INTERNAL_ERROR, "no answer to a ping", cx);
+                let code = match &self.phase {
+                    Phase::Open {
+                        endpoint: Endpoint::Session(_),
+                        ..
+                    } => codes::NO_PONG,
+                    _ => CloseCode::INTERNAL_ERROR,
+                };
+                say_close(code, "no answer to a ping", cx);
                 self.linger(cx);
                 self.flush(cx)
             }
@@ -299,38 +336,61 @@ impl Conn {
 
     /// The daemon stops: close, and wait for theirs.
     pub(crate) fn on_stop(&mut self, cx: &mut Context<'_>) -> Fate {
-        if let Phase::Handshake { .. } | Phase::Subscribing { .. } = self.phase {
+        if let Phase::Handshake { .. } | Phase::Waiting { .. } | Phase::Subscribing { .. } =
+            self.phase
+        {
             return Fate::Gone(Why::Stopping);
         }
-        self.close(CloseCode::GOING_AWAY, "the server stops", cx)
+        let code = match self.phase {
+            Phase::Open {
+                endpoint: Endpoint::Session(_),
+                ..
+            } => codes::SHUTDOWN,
+            _ => CloseCode::GOING_AWAY,
+        };
+        self.close(code, "the server stops", cx)
     }
 
     /// Closes an open connection, and waits for theirs.
     pub(crate) fn close(&mut self, code: CloseCode, reason: &str, cx: &mut Context<'_>) -> Fate {
+        if let Phase::Subscribing { .. } = self.phase {
+            return self.refuse(&Response::refusal(Status::FORBIDDEN, &reason), cx);
+        }
+        self.begin_close(code, reason, cx);
+        let fate = self.flush(cx);
+        match (fate, self.stop) {
+            // What it has said since is of no interest, but its close is.
+            (Fate::Wait, Stop::Pending) => self.resume(cx),
+            (fate, _) => fate,
+        }
+    }
+
+    /// Answers a request that has waited, and is not granted.
+    fn refuse(&mut self, response: &Response, cx: &mut Context<'_>) -> Fate {
+        response.encode(cx.replies);
+        self.linger(cx);
+        self.stop = Stop::TurnOver; // its FIN is to be read
+        match self.flush(cx) {
+            Fate::Wait => Fate::Again,
+            fate => fate,
+        }
+    }
+
+    /// Says the close of an open connection; what comes of it is sent at the end of the turn.
+    fn begin_close(&mut self, code: CloseCode, reason: &str, cx: &mut Context<'_>) {
         let until = cx.now + cx.config.timeouts.close;
         match std::mem::replace(&mut self.phase, Phase::lingering(until)) {
             Phase::Open {
                 decoder, endpoint, ..
             } => {
                 self.phase = Phase::Closing { decoder, until };
-                if endpoint == Endpoint::Raw {
-                    cx.service.leave(cx.id, cx.now);
+                if !matches!(endpoint, Endpoint::Echo) {
+                    cx.service.leave(cx.id, endpoint.info(), cx.now);
                 }
                 say_close(code, reason, cx);
             }
-            subscribing @ Phase::Subscribing { .. } => {
-                self.phase = subscribing;
-                Response::refusal(Status::FORBIDDEN, &reason).encode(cx.replies);
-                self.linger(cx);
-                self.stop = Stop::TurnOver; // its FIN is to be read
-                return match self.flush(cx) {
-                    Fate::Wait => Fate::Again,
-                    fate => fate,
-                };
-            }
             other => self.phase = other,
         }
-        self.flush(cx)
     }
 
     /// Answers a broken rule: close at once, without waiting for theirs (RFC 6455 §7.1.7).
@@ -343,10 +403,29 @@ impl Conn {
     /// Everything is said: what is queued, FIN, and the peer's FIN remain.
     fn linger(&mut self, cx: &mut Context<'_>) {
         if self.is_subscriber() {
-            cx.service.leave(cx.id, cx.now);
+            cx.service.leave(cx.id, self.info(), cx.now);
         }
         self.phase = Phase::lingering(cx.now + cx.config.timeouts.close);
         self.spill = Vec::new();
+    }
+}
+
+impl Endpoint {
+    fn info(&self) -> Option<&ClientInfo> {
+        match self {
+            Self::Echo => None,
+            Self::Raw(who) => who.as_ref().map(|who| &*who.info),
+            Self::Session(seat) => seat.info().map(|info| &**info),
+        }
+    }
+
+    /// When it wants a turn, beside pings.
+    fn deadline(&self) -> Time {
+        match self {
+            Self::Echo | Self::Raw(None) => Time::NEVER,
+            Self::Raw(Some(who)) => who.ends_at,
+            Self::Session(seat) => seat.deadline,
+        }
     }
 }
 

@@ -78,7 +78,10 @@ impl Conn {
     const fn held_frame_bytes(&self) -> usize {
         match self.phase {
             Phase::Open { .. } | Phase::Closing { .. } => self.spill.len(),
-            Phase::Handshake { .. } | Phase::Subscribing { .. } | Phase::Lingering { .. } => 0,
+            Phase::Handshake { .. }
+            | Phase::Waiting { .. }
+            | Phase::Subscribing { .. }
+            | Phase::Lingering { .. } => 0,
         }
     }
 
@@ -96,11 +99,18 @@ impl Conn {
                 ..
             } => return self.take_messages(len, cx),
             Phase::Open {
-                endpoint: Endpoint::Raw,
+                endpoint: Endpoint::Raw(_),
                 ..
             } => self.take_publications(len, cx),
+            Phase::Open {
+                endpoint: Endpoint::Session(_),
+                ..
+            } => self.take_commands(len, cx),
             Phase::Closing { .. } => self.await_close(len, cx),
-            Phase::Handshake { .. } | Phase::Subscribing { .. } | Phase::Lingering { .. } => {}
+            Phase::Handshake { .. }
+            | Phase::Waiting { .. }
+            | Phase::Subscribing { .. }
+            | Phase::Lingering { .. } => {}
         }
         0
     }
@@ -153,7 +163,9 @@ impl Conn {
     /// Publishes messages of a subscriber, as many as may be before they are told; one that can't be closes it.
     fn take_publications(&mut self, len: usize, cx: &mut Context<'_>) {
         let Phase::Open {
-            decoder, pinged_at, ..
+            endpoint: Endpoint::Raw(who),
+            decoder,
+            pinged_at,
         } = &mut self.phase
         else {
             return;
@@ -166,7 +178,8 @@ impl Conn {
             match decoder.next_message(&mut input) {
                 Ok(None) => break,
                 Ok(Some(message @ (Message::Text(_) | Message::Binary(_)))) => {
-                    if let Err(refusal) = cx.service.publish(cx.id, message, cx.now) {
+                    let info = who.as_ref().map(|who| &who.info);
+                    if let Err(refusal) = cx.service.publish(cx.id, info, message, cx.now) {
                         say_close(refusal.code, refusal.reason, cx);
                         return self.linger(cx);
                     }
@@ -188,7 +201,7 @@ impl Conn {
     }
 
     /// Drops messages until the peer's close; pings are answered until then (RFC 6455 §5.5.2).
-    fn await_close(&mut self, len: usize, cx: &mut Context<'_>) {
+    pub(super) fn await_close(&mut self, len: usize, cx: &mut Context<'_>) {
         let Phase::Closing { decoder, .. } = &mut self.phase else {
             return;
         };
@@ -220,7 +233,7 @@ impl Conn {
 
 /// Replaces what `spill` holds; it holds no memory when that is nothing.
 #[inline]
-fn keep(spill: &mut Vec<u8>, rest: &[u8]) {
+pub(super) fn keep(spill: &mut Vec<u8>, rest: &[u8]) {
     if rest.is_empty() {
         if spill.capacity() > 0 {
             *spill = Vec::new();

@@ -3,13 +3,16 @@
 //!
 //! Never: decides who may subscribe, or who is too slow.
 
-use fanfare_hub::EngineError;
+use fanfare_codec::Limits;
+use fanfare_hub::{ClientInfo, EngineError};
 
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, say_close};
 use crate::clock::Time;
 use crate::codes;
 use crate::echo;
 use crate::push::Welcome;
+use crate::returns::Finding;
+use crate::service::Verdict;
 
 impl Conn {
     /// Whether the worker's table knows it.
@@ -18,26 +21,45 @@ impl Conn {
             self.phase,
             Phase::Subscribing { .. }
                 | Phase::Open {
-                    endpoint: Endpoint::Raw,
+                    endpoint: Endpoint::Raw(_) | Endpoint::Session(_),
                     ..
                 }
         )
     }
 
+    /// Whether it has a session.
+    pub(crate) const fn is_session(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Open {
+                endpoint: Endpoint::Session(_),
+                ..
+            }
+        )
+    }
+
+    /// Who it is, if that is known.
+    pub(crate) fn info(&self) -> Option<&ClientInfo> {
+        match &self.phase {
+            Phase::Open { endpoint, .. } => endpoint.info(),
+            Phase::Subscribing { granted, .. } => granted.1.as_ref().map(|who| &*who.info),
+            _ => None,
+        }
+    }
+
     /// Its subscription is in place: everything from here on reaches it.
     pub(crate) fn on_welcome(&mut self, welcome: Welcome, cx: &mut Context<'_>) -> Fate {
-        let limits = cx.config.message_limits;
-        let message_bytes_max = limits
-            .max_message_bytes
-            .min(cx.service.publication_bytes_max());
-        let limits = limits.with_max_message_bytes(message_bytes_max);
-        let open = Phase::open(Endpoint::Raw, limits);
+        let limits = limits_of(cx, 0);
         self.armed_at = Time::NEVER;
-        let Phase::Subscribing { response, .. } = std::mem::replace(&mut self.phase, open) else {
+        let lingering = Phase::lingering(cx.now);
+        let Phase::Subscribing { granted, .. } = std::mem::replace(&mut self.phase, lingering)
+        else {
             unreachable!("a subscriber is answered once: its table says so");
         };
+        let (response, who) = *granted;
+        self.phase = Phase::open(Endpoint::Raw(who), limits);
         let response = match welcome.position() {
-            None => *response,
+            None => response,
             Some(position) => response
                 .header("Fanfare-Position", &position.to_string())
                 .expect("a position is printable"),
@@ -64,17 +86,29 @@ impl Conn {
         }
     }
 
+    /// Something that it waited for was found out, in front of its upgrade.
+    pub(super) fn on_decided(&mut self, finding: Finding, cx: &mut Context<'_>) -> Fate {
+        let lingering = Phase::lingering(cx.now);
+        let Phase::Waiting { candidate, until } = std::mem::replace(&mut self.phase, lingering)
+        else {
+            return Fate::Wait;
+        };
+        match cx.service.decide(*candidate, finding, cx.id, cx.now) {
+            Verdict::Wait(candidate) => self.phase = Phase::Waiting { candidate, until },
+            Verdict::Subscribe(granted) => self.phase = Phase::Subscribing { granted, until },
+            Verdict::Refuse(response) => return self.refuse(&response, cx),
+            Verdict::Echo(_) | Verdict::Session(_) | Verdict::HandOver => {
+                unreachable!("only raw clients wait")
+            }
+        }
+        Fate::Wait
+    }
+
     /// Its subscription, or what it published, came to nothing.
     pub(crate) fn on_failed(&mut self, error: EngineError, cx: &mut Context<'_>) -> Fate {
         match self.phase {
-            Phase::Subscribing { .. } => {
-                echo::unavailable(&error).encode(cx.replies);
-                self.linger(cx);
-                self.stop = Stop::TurnOver; // its FIN is to be read
-                match self.flush(cx) {
-                    Fate::Wait => Fate::Again,
-                    fate => fate,
-                }
+            Phase::Waiting { .. } | Phase::Subscribing { .. } => {
+                self.refuse(&echo::unavailable(&error), cx)
             }
             _ => self.close(codes::SERVER_ERROR, &error.to_string(), cx),
         }
@@ -96,6 +130,18 @@ impl Conn {
         self.outbound.cut_short();
         say_close(codes::SLOW, "slow: too much waits to be read", cx);
         self.linger(cx);
-        self.flush(cx)
+        let fate = self.flush(cx);
+        if let (Fate::Wait, Stop::Pending) = (&fate, self.stop) {
+            self.stop = Stop::TurnOver; // its FIN is to be read
+            return Fate::Again;
+        }
+        fate
     }
+}
+
+/// What a publisher's messages may be: as large as a publication, and `beside` bytes.
+pub(super) fn limits_of(cx: &Context<'_>, beside: u64) -> Limits {
+    let limits = cx.config.message_limits;
+    let published = cx.service.publication_bytes_max().saturating_add(beside);
+    limits.with_max_message_bytes(limits.max_message_bytes.min(published))
 }

@@ -12,7 +12,7 @@ use crate::clock::Time;
 use crate::config::Config;
 use crate::limits::{REPLY_BUFFER_BYTES_KEPT, SLICES_PER_SEND_MAX};
 use crate::outbound::{Excess, Fit, Outbound};
-use crate::push::Segment;
+use crate::push::{Segment, Share};
 use crate::transport::Transport;
 
 impl Conn {
@@ -63,25 +63,39 @@ impl Conn {
     /// Tells a subscriber publications. They leave at once unless others are queued in front of them; what
     /// the kernel does not take is kept by reference.
     #[inline]
-    pub(crate) fn tell(
-        &mut self,
-        segment: &Arc<Segment>,
-        mut range: Range<u32>,
-        excess: Excess,
-        config: &Config,
-        now: Time,
-    ) -> Told {
-        if !matches!(
-            self.phase,
+    pub(crate) fn tell(&mut self, share: Share<'_>, config: &Config, now: Time) -> Told {
+        let Share {
+            segment,
+            mut range,
+            excess,
+            is_only,
+        } = share;
+        let cap = config.output_bytes_max;
+        let waits_for_others = match &mut self.phase {
             Phase::Open {
-                endpoint: Endpoint::Raw,
+                endpoint: Endpoint::Raw(_),
                 ..
+            } => false,
+            Phase::Open {
+                endpoint: Endpoint::Session(seat),
+                ..
+            } if seat.is_connected() => !is_only && seat.channels > 1,
+            Phase::Open {
+                endpoint: Endpoint::Session(seat),
+                ..
+            } => {
+                return match seat.hold(segment, range, cap) {
+                    Fit::Fits => Told::All,
+                    Fit::Over => Told::TooSlow,
+                };
             }
-        ) {
-            return Told::All;
-        }
-        if self.outbound.is_empty() {
+            _ => return Told::All,
+        };
+        let was_empty = self.outbound.is_empty();
+        if was_empty {
             self.took_at = now;
+        }
+        if was_empty && !waits_for_others {
             let bytes = &segment.bytes()[range.start as usize..range.end as usize];
             match send(&mut self.transport, bytes) {
                 Ok(sent) if sent == bytes.len() => return Told::All,
@@ -89,30 +103,60 @@ impl Conn {
                 Err(error) => return Told::Gone(Why::Socket(error)),
             }
         }
-        let cap = config.output_bytes_max;
-        match self
-            .outbound
-            .push_shared(Arc::clone(segment), range, excess, cap)
-        {
+        let kept = Arc::clone(segment);
+        match self.outbound.push_shared(kept, range.clone(), excess, cap) {
+            Fit::Fits if was_empty && waits_for_others => Told::WithOthers,
             Fit::Fits => Told::Later,
+            Fit::Over if waits_for_others => self.tell_at_once(segment, range, config, now),
             Fit::Over => Told::TooSlow,
         }
     }
 
+    /// What waits may be of this tick alone, and nothing that the peer is slow to take: it is sent first.
+    fn tell_at_once(
+        &mut self,
+        segment: &Arc<Segment>,
+        range: Range<u32>,
+        config: &Config,
+        now: Time,
+    ) -> Told {
+        if let Err(error) = self.send_all_queued(now) {
+            return Told::Gone(Why::Socket(error));
+        }
+        let (kept, cap) = (Arc::clone(segment), config.output_bytes_max);
+        match self.outbound.push_shared(kept, range, Excess::Report, cap) {
+            Fit::Fits => Told::WithOthers,
+            Fit::Over => Told::TooSlow,
+        }
+    }
+
+    /// Everything of a tick is queued: it leaves in one `writev`.
+    pub(crate) fn send_tick(&mut self, cx: &mut Context<'_>) -> Fate {
+        self.write(cx)
+    }
+
+    /// Sends what is queued as long as the kernel takes all of it.
+    fn send_all_queued(&mut self, now: Time) -> io::Result<()> {
+        while !self.outbound.is_empty() {
+            let Sent { bytes, is_all } = send_queued(&mut self.transport, &self.outbound)?;
+            if bytes > 0 {
+                self.took_at = now;
+                self.outbound.advance(bytes);
+            }
+            if !is_all {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Sends what is queued; takes reading up again if it waited for that.
     pub(super) fn write(&mut self, cx: &mut Context<'_>) -> Fate {
-        while !self.outbound.is_empty() {
-            match send_queued(&mut self.transport, &self.outbound) {
-                Ok(Sent { bytes: 0, .. }) => return Fate::Wait,
-                Ok(Sent { bytes, is_all }) => {
-                    self.took_at = cx.now;
-                    self.outbound.advance(bytes);
-                    if !is_all {
-                        return Fate::Wait;
-                    }
-                }
-                Err(error) => return Fate::Gone(Why::Socket(error)),
-            }
+        if let Err(error) = self.send_all_queued(cx.now) {
+            return Fate::Gone(Why::Socket(error));
+        }
+        if !self.outbound.is_empty() {
+            return Fate::Wait;
         }
         self.armed_at = Time::NEVER;
         if let Phase::Closing { until, .. } = &mut self.phase {
@@ -149,6 +193,8 @@ pub(crate) enum Told {
     All,
     /// The next edge takes them up.
     Later,
+    /// They wait for those of other channels: [`Conn::send_tick`].
+    WithOthers,
     /// More would wait than may: they do not.
     TooSlow,
     Gone(Why),

@@ -60,18 +60,13 @@ fn is_among(shown: &[u8], keys: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use axum::http::{HeaderName, HeaderValue};
-    use fanfare_hub::Namespaces;
 
     use super::*;
 
     fn live(api: ApiAccess) -> Live {
         Live {
-            namespaces: Namespaces::default(),
-            origins: Default::default(),
-            subprotocols: Vec::new(),
-            response_headers: Vec::new(),
             api,
-            publication_bytes_max: 0,
+            ..Live::closed()
         }
     }
 

@@ -59,11 +59,9 @@ pub(super) fn live(api: ApiAccess) -> Live {
     namespaces.add("seen", seen).unwrap();
     Live {
         namespaces,
-        origins: Default::default(),
-        subprotocols: Vec::new(),
-        response_headers: Vec::new(),
         api,
         publication_bytes_max: PUBLICATION_BYTES_MAX,
+        ..Live::closed()
     }
 }
 
@@ -117,13 +115,14 @@ impl World {
         let (caller, answers) = Caller::new(mailbox, engine, self.origin, self.clock);
         tokio::spawn(answers);
         let served = Arc::new(Semaphore::new(HANDOVERS_SERVED_MAX));
-        let node = Node::new(3, Arc::clone(&self.admission), served);
+        let node = Node::new(3, Arc::clone(&self.admission), Arc::default(), served);
         let api = Api::new(caller, Arc::clone(&self.live), node, BODY_BYTES_MAX);
         router(Some(&Arc::new(api)), &self.stopping)
     }
 
     pub(super) fn setup(&mut self) -> Setup {
         Setup {
+            census: Arc::default(),
             mailbox: self.mailbox.take().expect("only once"),
             engine: Arc::clone(&self.engine) as _,
             origin: self.origin,
@@ -133,6 +132,7 @@ impl World {
             admission: Arc::clone(&self.admission),
             workers: 3,
             body_bytes_max: BODY_BYTES_MAX,
+            hooks_in_flight_max: 4,
             stopping: Arc::clone(&self.stopping),
             on_hangup: Box::new(|| {}),
         }

@@ -18,10 +18,13 @@ mod access;
 mod api;
 mod body;
 mod caller;
+mod client;
 mod connection;
 mod error;
 #[cfg(test)]
 mod fixture;
+#[allow(dead_code, unused_imports)]
+pub(crate) mod hooks;
 mod json;
 mod service;
 mod socket;
@@ -44,14 +47,17 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::clock::Clock;
 use crate::config::SharedLive;
 use crate::echo;
-use crate::limits::{HANDOVERS_SERVED_MAX, HANDOVERS_WAITING_MAX};
+use crate::limits::{HANDOVERS_SERVED_MAX, HANDOVERS_WAITING_MAX, LOOKUPS_AT_ONCE_MAX};
+use crate::push::Census;
 use crate::reactor::{Admission, Place};
 
 use api::{Api, Node};
 use caller::Caller;
+use client::Client;
 use service::Service;
 
 pub(crate) use caller::Mailbox;
+pub(crate) use hooks::Hooks;
 
 /// A connection whose request is not the reactor's business.
 #[derive(Debug)]
@@ -83,10 +89,13 @@ pub(crate) struct Setup {
     pub(crate) live: SharedLive,
     /// `api.listen`. With it `/api` is there alone, and 404 on sockets that are handed over.
     pub(crate) listener: Option<StdTcpListener>,
-    /// For `info`, as is the number of workers.
+    /// For `info`, as are the users and the number of workers.
     pub(crate) admission: Arc<Admission>,
+    pub(crate) census: Arc<Census>,
     pub(crate) workers: usize,
     pub(crate) body_bytes_max: usize,
+    /// Calls of one kind that the backend is asked at once.
+    pub(crate) hooks_in_flight_max: usize,
     /// `/ready` says so.
     pub(crate) stopping: Arc<AtomicBool>,
     /// On SIGHUP, on the HTTP thread: it may take the time that it takes to read a file.
@@ -96,6 +105,7 @@ pub(crate) struct Setup {
 /// The HTTP thread.
 pub(crate) struct Server {
     gateway: Gateway,
+    hooks: Hooks,
     stop: oneshot::Sender<Duration>,
     thread: JoinHandle<()>,
     /// Where the API's own listener is bound.
@@ -132,7 +142,10 @@ impl Gateway {
 ///
 /// The operating system's: no thread, no poller, no signal handler, or the listener is none.
 pub(crate) fn start(setup: Setup) -> io::Result<Server> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(LOOKUPS_AT_ONCE_MAX)
+        .build()?;
     let (listener, hangups) = {
         let _within = runtime.enter();
         let listener = setup.listener.map(from_std).transpose()?;
@@ -141,8 +154,14 @@ pub(crate) fn start(setup: Setup) -> io::Result<Server> {
     let listens_on = listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let served = Arc::new(Semaphore::new(HANDOVERS_SERVED_MAX));
     let (caller, answers) = Caller::new(setup.mailbox, setup.engine, setup.origin, setup.clock);
-    let node = Node::new(setup.workers, setup.admission, Arc::clone(&served));
+    let node = Node::new(
+        setup.workers,
+        setup.admission,
+        setup.census,
+        Arc::clone(&served),
+    );
     let api = Arc::new(Api::new(caller, setup.live, node, setup.body_bytes_max));
+    let (hooks, asking) = hooks::new(setup.hooks_in_flight_max, Client::new());
     let (gateway, handovers) = mpsc::channel(HANDOVERS_WAITING_MAX);
     let (stop, stops) = oneshot::channel();
     let service = Service::new(&api, &setup.stopping, served, listener, handovers);
@@ -150,10 +169,17 @@ pub(crate) fn start(setup: Setup) -> io::Result<Server> {
     let thread = thread::Builder::new()
         .name("http".to_owned())
         .spawn(move || {
+            let answers = async {
+                tokio::select! {
+                    () = answers => {}
+                    () = asking.run() => {}
+                }
+            };
             run_or_end_process(runtime, service.run(answers, hangups, on_hangup, stops));
         })?;
     Ok(Server {
         gateway: Gateway(gateway),
+        hooks,
         stop,
         thread,
         listens_on,
@@ -163,6 +189,12 @@ pub(crate) fn start(setup: Setup) -> io::Result<Server> {
 impl Server {
     pub(crate) fn gateway(&self) -> Gateway {
         self.gateway.clone()
+    }
+
+    /// The way to the operator's backend.
+    #[allow(dead_code)]
+    pub(crate) fn hooks(&self) -> Hooks {
+        self.hooks.clone()
     }
 
     /// Accepts nothing more, lets what is under way end within `drain`, and ends the thread. What workers

@@ -7,42 +7,58 @@
 //! Never: reads or writes a socket; knows a connection but by its id; encodes a publication twice for one
 //! cohort.
 
+mod admit;
+mod answers;
+mod check;
 mod client_id;
+mod credentials;
+mod desk;
 mod publish;
 mod raw;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod tick;
 mod upgrade;
+mod users;
 mod welcome;
+mod wire;
 
-use std::ops::Range;
 use std::sync::Arc;
 
+use arc_swap::Guard;
 use fanfare_hub::{
-    Activation, Answer, Batch, Channel, ChannelId, ChannelOptions, ConnToken, Delivery, Engine,
-    EngineError, Inbox, Member, Order, OriginId, Publication, Recovery, Request, Response,
-    SlowReader, Subscribe, Subscribed, SubscriptionId, Subscriptions, Target, Ticket, Unsubscribe,
-    Upkeep,
+    Batch, Channel, ChannelId, ClientInfo, ConnToken, Engine, EngineError, Inbox, Member, Order,
+    OriginId, Request, Response, Subscribe, Subscribed, SubscriptionId, Subscriptions, Target,
+    Ticket, Unsubscribe, Upkeep,
 };
+use fanfare_protocol::{NotSubscribed, Number, Terms, Wish};
 use mio::Token;
 
 use crate::clock::{Clock, Time};
-use crate::config::SharedLive;
-use crate::http::{Gateway, Handover};
-use crate::limits::{PUBLISHED_BYTES_PER_TICK_MAX, PUBLISHES_PER_TICK_MAX, SEGMENT_BYTES_MAX};
-use crate::outbound::Excess;
+use crate::config::{Live, SharedLive};
+use crate::http::{Gateway, Handover, Hooks};
+use crate::limits::{PUBLISHED_BYTES_PER_TICK_MAX, PUBLISHES_PER_TICK_MAX};
+use crate::returns::{Return, Returns};
 use crate::slab::ConnId;
+use crate::tokens::Tokens;
 
+pub(crate) use admit::{Candidate, Who};
+pub(crate) use check::CHECK_INTERVAL;
 pub(crate) use client_id::ClientIds;
+pub(crate) use desk::Desk;
 pub(crate) use publish::NotPublished;
-use raw::Wishes;
 pub(crate) use segment::Segment;
 #[cfg(test)]
 pub(crate) use segment::tests::segment as test_segment;
+pub(crate) use tick::Share;
+pub(crate) use upgrade::Start;
+pub(crate) use users::Census;
 pub(crate) use welcome::Welcome;
 
 use segment::Cohort;
+use tick::Tick;
+use users::Users;
 
 /// What connects a worker with everyone else.
 #[derive(Debug)]
@@ -55,6 +71,16 @@ pub(crate) struct Link {
     pub(crate) client_ids: ClientIds,
     /// Takes plain HTTP over.
     pub(crate) gateway: Gateway,
+    /// Verify tokens.
+    pub(crate) tokens: Tokens,
+    /// Ask the operator's backend.
+    pub(crate) hooks: Hooks,
+    /// What other threads find out for this worker's connections.
+    pub(crate) returns: Arc<Returns>,
+    /// The users of all workers.
+    pub(crate) census: Arc<Census>,
+    /// Channels that a session may have.
+    pub(crate) channels_max: usize,
     pub(crate) has_echo: bool,
 }
 
@@ -73,39 +99,43 @@ pub(crate) struct Push {
     published: usize,
     published_bytes: usize,
     /// An empty one, with room, for the next channel.
-    spare: Vec<Arc<Publication>>,
-}
-
-/// What of a channel waits to be told.
-#[derive(Debug, Default)]
-struct Tick {
-    publications: Vec<Arc<Publication>>,
+    spare: Vec<tick::Item>,
+    users: Users,
+    /// The place of the channel whose position is checked next.
+    next_checked: usize,
+    /// What was found out at once for the session whose turn it is.
+    found: Vec<Return>,
+    /// An object that is being written, before its frame's header is known.
+    object: Vec<u8>,
 }
 
 /// What a worker keeps with a subscription.
 #[derive(Clone, Copy, Debug)]
 struct Follower {
     cohort: Cohort,
-    /// The engine has an entry for it, whatever the namespace says by now.
-    is_member: bool,
-    /// Publications of this tick that came before its answer.
+    /// What of this tick came before its answer.
     skips: u32,
+    terms: Terms,
 }
 
 /// Whom of a worker's connections an order is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Meant {
-    Nobody,
-    One(ConnId),
-    Everybody,
+    These(Vec<ConnId>),
+    /// All that have no user.
+    Anonymous,
 }
 
 /// What a delivery means for a connection.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// It is subscribed.
+    /// A raw client is subscribed.
     Welcome(ConnId, Welcome),
-    /// Its subscription, or what it published, came to nothing.
+    /// A session is.
+    Subscribed(ConnId, Number, Subscribed),
+    /// A session has its answer.
+    Answer(ConnId, Number, Result<Response, EngineError>),
+    /// A raw client's subscription, or what it published, came to nothing.
     Failed(ConnId, EngineError),
     /// For those that its target matches.
     Order(Arc<Order>),
@@ -113,23 +143,34 @@ pub(crate) enum News {
     TickIsFull,
 }
 
-/// The generation in the ticket of a publish: no subscription has it.
-const PUBLISH: u64 = u64::MAX;
+/// A subscription that has missed something, and has ended.
+#[derive(Debug)]
+pub(crate) struct Insufficient {
+    pub(crate) conn: ConnId,
+    pub(crate) channel: Channel,
+    pub(crate) terms: Terms,
+}
 
-/// A raw client has one channel.
-const CHANNELS_PER_CONNECTION: usize = 1;
+/// The generation in the ticket of a raw client's publish: no subscription has it.
+const PUBLISH: u64 = u64::MAX;
+/// The same of a session's request; the lower half is its number.
+const REQUEST: u64 = (u32::MAX as u64 - 2) << 32;
 
 impl Push {
     pub(crate) fn new(link: Link) -> Self {
         Self {
-            link,
-            table: Subscriptions::new(CHANNELS_PER_CONNECTION),
+            table: Subscriptions::new(link.channels_max),
             dirty: Vec::new(),
             joined: Vec::new(),
             waiting_bytes: 0,
             published: 0,
             published_bytes: 0,
             spare: Vec::new(),
+            users: Users::default(),
+            next_checked: 0,
+            found: Vec::new(),
+            object: Vec::new(),
+            link,
         }
     }
 
@@ -152,6 +193,36 @@ impl Push {
             || self.published_bytes >= PUBLISHED_BYTES_PER_TICK_MAX
     }
 
+    /// A client publishes so many bytes.
+    const fn count_publish(&mut self, bytes: usize) {
+        self.published += 1;
+        self.published_bytes += bytes;
+    }
+
+    /// The settings of now.
+    pub(crate) fn live(&self) -> Guard<Arc<Live>> {
+        self.link.live.load()
+    }
+
+    pub(crate) const fn clock(&self) -> Clock {
+        self.link.clock
+    }
+
+    /// What was found out at once for the session whose turn it is.
+    pub(crate) fn next_found(&mut self) -> Option<Return> {
+        self.found.pop()
+    }
+
+    /// The session is closed: nobody wants what is left.
+    pub(crate) fn forget_found(&mut self) {
+        self.found.clear();
+    }
+
+    /// Subscriptions of a connection.
+    pub(crate) fn channels_of(&self, conn: ConnId) -> u32 {
+        u32::try_from(self.table.of(token(conn)).count()).unwrap_or(u32::MAX)
+    }
+
     /// Hands a connection over to the HTTP thread.
     pub(crate) fn hand_over(&self, handover: Handover) -> Result<(), Handover> {
         self.link.gateway.hand_over(handover)
@@ -162,27 +233,35 @@ impl Push {
         self.link.engine.tick(self.link.clock.for_hub(now))
     }
 
-    /// Requests a subscription; [`News::Welcome`] or [`News::Failed`] comes later. False: the engine takes no
-    /// more requests of this worker.
-    pub(crate) fn subscribe(
+    /// What other threads have found out.
+    pub(crate) fn take_returns(&self) -> Vec<Return> {
+        self.link.returns.take()
+    }
+
+    /// Requests a subscription; [`News`] of it comes later.
+    fn subscribe(
         &mut self,
         conn: ConnId,
-        channel: &Channel,
-        options: &ChannelOptions,
-        wishes: Wishes,
+        cohort: Cohort,
+        wish: Wish<'_>,
         now: Time,
-    ) -> bool {
-        let is_member = options.presence || options.join_leave;
+    ) -> Result<(), NotSubscribed> {
+        let Wish {
+            channel,
+            options,
+            terms,
+            catch_up,
+            info,
+        } = wish;
         let follower = Follower {
-            cohort: wishes.cohort,
-            is_member,
+            cohort,
             skips: 0,
+            terms,
         };
-        let Ok(opened) = self.table.open(token(conn), channel, follower) else {
-            return false; // it has none yet: the table is full
-        };
-        let member = is_member.then(|| Member {
-            info: self.link.client_ids.info(conn),
+        let opened = self.table.open(token(conn), channel, follower);
+        let opened = opened.map_err(NotSubscribed::Refused)?;
+        let member = terms.is_member.then(|| Member {
+            info,
             is_listed: options.presence,
             is_announced: options.join_leave,
         });
@@ -194,21 +273,36 @@ impl Push {
             channel: channel.clone(),
             subscribers: opened.subscribers,
             retention: options.retention(),
-            catch_up: wishes.catch_up,
+            catch_up,
             member,
         });
-        let is_taken = self.request(Some(ticket), request, now).is_ok();
-        if !is_taken {
+        if self.request(Some(ticket), request, now).is_err() {
             self.table.close(opened.id); // the engine has not heard of it
+            return Err(NotSubscribed::Busy);
         }
-        is_taken
+        Ok(())
     }
 
-    /// The connection is no subscriber any more, if it was one.
-    pub(crate) fn leave(&mut self, conn: ConnId, now: Time) {
+    /// The connection is no subscriber any more, if it was one; `info`: who it was, if that is known.
+    pub(crate) fn leave(&mut self, conn: ConnId, info: Option<&ClientInfo>, now: Time) {
         while let Some(id) = self.table.any_of(token(conn)) {
             self.close(id, now);
         }
+        if let Some(info) = info
+            && self.users.remove(&info.user, conn)
+        {
+            self.link.census.leave(&info.user);
+        }
+    }
+
+    /// Counts a connection to its user; false: the user has as many as it may.
+    fn enter(&mut self, conn: ConnId, info: &ClientInfo) -> bool {
+        let max = self.link.live.load().connections_per_user_max;
+        let may = self.link.census.enter(&info.user, max);
+        if may {
+            self.users.insert(&info.user, conn);
+        }
+        may
     }
 
     fn close(&mut self, id: SubscriptionId, now: Time) {
@@ -219,7 +313,7 @@ impl Push {
         let request = Request::Unsubscribe(Unsubscribe {
             channel: closed.channel,
             subscribers: closed.subscribers,
-            client: closed.data.is_member.then(client_id),
+            client: closed.data.terms.is_member.then(client_id),
         });
         self.request(None, request, now)
             .expect("a request without a ticket is never refused");
@@ -233,143 +327,30 @@ impl Push {
         }
     }
 
-    /// Those that an order is for: raw clients are anonymous.
+    /// Those that an order may be for: whose they are is still to be asked.
     pub(crate) fn meant(&self, target: &Target) -> Meant {
         match &target.client {
-            _ if !target.user.is_anonymous() => Meant::Nobody,
-            None => Meant::Everybody,
-            Some(client) => match self.link.client_ids.conn(client) {
-                None => Meant::Nobody,
-                Some(conn) => Meant::One(conn),
-            },
+            None if target.user.is_anonymous() => Meant::Anonymous,
+            None => Meant::These(self.users.of(&target.user)),
+            Some(client) => Meant::These(self.link.client_ids.conn(client).into_iter().collect()),
         }
     }
 
-    /// Takes one delivery: publications wait, all else is news.
-    pub(crate) fn take(&mut self, delivery: Delivery, now: Time) -> Option<News> {
-        match delivery {
-            Delivery::Publication {
-                channel,
-                publication,
-            } => self.wait_for_others(&channel, publication),
-            Delivery::Answer(answer) => self.take_answer(*answer, now),
-            Delivery::Missed(missed) => {
-                self.table.miss(&missed);
-                None
-            }
-            Delivery::Order(order) => Some(News::Order(order)),
-            // A raw subscriber is not told who comes and goes.
-            Delivery::Join { .. } | Delivery::Leave { .. } => None,
-        }
-    }
-
-    fn wait_for_others(
-        &mut self,
-        channel: &Channel,
-        publication: Arc<Publication>,
-    ) -> Option<News> {
-        let id = self.table.accept(channel, &publication)?;
-        let (_, tick, _) = self.table.channel_mut(id)?;
-        if tick.publications.is_empty() {
-            self.dirty.push(id);
-            if tick.publications.capacity() == 0 {
-                tick.publications = std::mem::take(&mut self.spare);
-            }
-        }
-        self.waiting_bytes +=
-            publication.payload.bytes().len() + raw::head_bytes_max(Cohort::Positioned);
-        tick.publications.push(publication);
-        (self.waiting_bytes >= SEGMENT_BYTES_MAX).then_some(News::TickIsFull)
-    }
-
-    fn take_answer(&mut self, answer: Answer, now: Time) -> Option<News> {
-        let Answer { ticket, outcome } = answer;
-        let conn = conn_of(ConnToken(ticket.token));
-        match outcome {
-            Ok(Response::Subscribed(subscribed)) => self.welcome(ticket, subscribed),
-            Ok(_) => None,
-            Err(error) if ticket.generation == PUBLISH => Some(News::Failed(conn, error)),
-            Err(error) => {
-                let id = SubscriptionId::from_generation(ticket.generation);
-                let (_, subscriber) = self.table.subscription(id)?;
-                if subscriber.conn() != token(conn) {
-                    return None; // it has ended, and its slot has another tenant
-                }
-                self.close(id, now);
-                Some(News::Failed(conn, error))
-            }
-        }
-    }
-
-    fn welcome(&mut self, ticket: Ticket, subscribed: Subscribed) -> Option<News> {
-        let Subscribed {
-            position, recovery, ..
-        } = subscribed;
-        // Whoever can't recover is told so, and is not a subscriber that could miss anything.
-        let is_positioned = !matches!(recovery, Recovery::NotRecovered);
-        let Activation::Live { id, channel } = self.table.activate(ticket, position, is_positioned)
-        else {
-            return None;
-        };
-        let (_, tick, _) = self.table.channel_mut(channel)?;
-        let waiting = u32::try_from(tick.publications.len()).unwrap_or(u32::MAX);
-        let follower = self.table.data_mut(id)?;
-        follower.skips = waiting;
-        let cohort = follower.cohort;
-        if waiting > 0 {
-            self.joined.push(id);
-        }
-        let welcome = Welcome::new(cohort, position, recovery);
-        Some(News::Welcome(conn_of(ConnToken(ticket.token)), welcome))
-    }
-
-    /// A connection whose subscription has missed something. Ask after each batch until there is none.
-    pub(crate) fn next_insufficient(&mut self) -> Option<ConnId> {
-        let id = self.table.next_insufficient()?;
-        let (_, subscriber) = self.table.subscription(id)?;
-        Some(conn_of(subscriber.conn()))
-    }
-
-    /// Ends the tick: tells every subscriber its share of what waits.
-    pub(crate) fn fan_out(
-        &mut self,
-        mut tell: impl FnMut(ConnId, &Arc<Segment>, Range<u32>, Excess),
-    ) {
-        if self.dirty.is_empty() {
-            return;
-        }
-        let live = self.link.live.load();
-        for id in self.dirty.drain(..) {
-            let Some((name, tick, subscribers)) = self.table.channel_mut(id) else {
-                continue; // all have left
+    /// A subscription that has missed something; it ends. Ask after each batch until there is none.
+    pub(crate) fn next_insufficient(&mut self, now: Time) -> Option<Insufficient> {
+        loop {
+            let id = self.table.next_insufficient()?;
+            let Some((channel, subscriber)) = self.table.subscription(id) else {
+                continue;
             };
-            let mut publications = std::mem::take(&mut tick.publications);
-            let excess = live
-                .namespaces
-                .resolve(name)
-                .map_or(Excess::Report, |options| options.slow_reader.into());
-            let mut segments = [const { None::<Arc<Segment>> }; Cohort::COUNT];
-            for subscriber in subscribers.iter().filter(|s| s.is_live()) {
-                let Follower { cohort, skips, .. } = *subscriber.data();
-                let behind = publications.iter().skip(skips as usize);
-                let Some(older) = behind.clone().position(|p| subscriber.takes(p)) else {
-                    continue;
-                };
-                let segment = segments[cohort.index()]
-                    .get_or_insert_with(|| Arc::new(Segment::encode(&publications, cohort)));
-                let range = segment.from(skips as usize + older);
-                tell(conn_of(subscriber.conn()), segment, range, excess);
-            }
-            publications.clear();
-            self.spare = publications;
+            let insufficient = Insufficient {
+                conn: conn_of(subscriber.conn()),
+                channel: channel.clone(),
+                terms: subscriber.data().terms,
+            };
+            self.close(id, now);
+            return Some(insufficient);
         }
-        for id in self.joined.drain(..) {
-            if let Some(follower) = self.table.data_mut(id) {
-                follower.skips = 0;
-            }
-        }
-        self.waiting_bytes = 0;
-        self.spare.shrink_to(PUBLISHES_PER_TICK_MAX);
     }
 
     fn request(
@@ -381,16 +362,6 @@ impl Push {
         let now = self.link.clock.for_hub(now);
         let Link { engine, origin, .. } = &self.link;
         engine.request(now, *origin, ticket, request)
-    }
-}
-
-impl From<SlowReader> for Excess {
-    fn from(slow: SlowReader) -> Self {
-        match slow {
-            SlowReader::Close => Self::Report,
-            SlowReader::DropOldest => Self::DropOldest,
-            SlowReader::Conflate => Self::KeepLatest,
-        }
     }
 }
 

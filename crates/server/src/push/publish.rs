@@ -2,9 +2,11 @@
 //!
 //! Never: publishes to a channel that the sender is not subscribed to.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use fanfare_codec::{CloseCode, Message};
-use fanfare_hub::{Asker, Payload, Publish, Request, Tags, Ticket};
+use fanfare_hub::{Asker, ClientInfo, Payload, Publish, Request, Tags, Ticket};
 
 use super::{PUBLISH, Push, token};
 use crate::clock::Time;
@@ -38,11 +40,12 @@ impl Push {
         self.link.live.load().publication_bytes_max as u64
     }
 
-    /// Publishes a data message of `conn` to its channel. [`News::Failed`](super::News::Failed) comes if the
+    /// Publishes a data message of `conn` to its channel; without `info` it is anonymous. [`News::Failed`](super::News::Failed) comes if the
     /// engine can't.
     pub(crate) fn publish(
         &mut self,
         conn: ConnId,
+        info: Option<&Arc<ClientInfo>>,
         message: Message<'_>,
         now: Time,
     ) -> Result<(), NotPublished> {
@@ -52,13 +55,14 @@ impl Push {
         };
         let live = self.link.live.load();
         let asker = Asker {
-            is_anonymous: true,
+            is_anonymous: info.is_none_or(|info| info.user.is_anonymous()),
             is_subscribed: true,
         };
         let Ok(options) = live.namespaces.resolve(channel) else {
             return Err(NotPublished::NOT_ALLOWED); // a reload took the namespace away
         };
-        if !options.allows_publish(asker) {
+        // The backend is to be asked, which a client that gets no answers can't wait for.
+        if !options.allows_publish(asker) || live.hooks.has_publish(channel) {
             return Err(NotPublished::NOT_ALLOWED);
         }
         let (len, payload) = match message {
@@ -69,11 +73,12 @@ impl Push {
         if len > live.publication_bytes_max {
             return Err(NotPublished::TOO_LARGE);
         }
+        let info = info.map_or_else(|| self.link.client_ids.info(conn), Arc::clone);
         let request = Request::Publish(Publish {
             channel: channel.clone(),
             payload,
             tags: Tags::default(),
-            info: Some(self.link.client_ids.info(conn)),
+            info: Some(info),
             retention: options.retention(),
             idempotency_key: None,
         });
@@ -81,8 +86,7 @@ impl Push {
             token: token(conn).0,
             generation: PUBLISH,
         };
-        self.published += 1;
-        self.published_bytes += len;
+        self.count_publish(len);
         let busy = self.request(Some(ticket), request, now);
         busy.map_err(|_| NotPublished::TOO_MANY)
     }

@@ -10,20 +10,11 @@
 use std::fmt;
 use std::io::Write;
 
-use fanfare_codec::{Header, Opcode, Rsv};
+use fanfare_codec::Opcode;
 use fanfare_hub::limits::HISTORY_READ_MAX;
 use fanfare_hub::{CatchUp, PayloadKind, Position, Publication, Since};
 
-use super::segment::Cohort;
-
-/// The most that stands in front of a payload: a header without a mask, a position and a space.
-pub(super) const fn head_bytes_max(cohort: Cohort) -> usize {
-    const HEADER_BYTES_MAX: usize = Header::BYTES_MAX - 4;
-    match cohort {
-        Cohort::Bare => HEADER_BYTES_MAX,
-        Cohort::Positioned => HEADER_BYTES_MAX + POSITION_BYTES_MAX + 1,
-    }
-}
+use super::segment::{Cohort, append_header};
 
 /// Twenty decimal digits, a colon, sixteen hexadecimal ones.
 const POSITION_BYTES_MAX: usize = 37;
@@ -120,7 +111,7 @@ pub(super) fn append_head(out: &mut Vec<u8>, publication: &Publication, cohort: 
             append_header(out, opcode, text.len + payload_len);
             out.extend_from_slice(text.bytes());
         }
-        (Cohort::Bare, _) => append_header(out, opcode, payload_len),
+        (Cohort::Bare | Cohort::Session { .. }, _) => append_header(out, opcode, payload_len),
     }
 }
 
@@ -130,19 +121,6 @@ pub(super) fn append_greeting(out: &mut Vec<u8>, position: Position) {
     text.write(position);
     append_header(out, Opcode::Text, text.len);
     out.extend_from_slice(text.bytes());
-}
-
-fn append_header(out: &mut Vec<u8>, opcode: Opcode, payload_len: usize) {
-    let header = Header {
-        fin: true,
-        rsv: Rsv::NONE,
-        opcode,
-        mask_key: None,
-        payload_len: payload_len as u64,
-    };
-    let mut bytes = [0; Header::BYTES_MAX];
-    let len = header.encode(&mut bytes);
-    out.extend_from_slice(&bytes[..len]);
 }
 
 /// A position as text, without an allocation.

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use fanfare_codec::Message;
 use fanfare_hub::{
-    CatchUp, ClientId, InboxLimits, MemoryConfig, MemoryEngine, Namespaces, Origins, PresenceStats,
-    Since, Target, UserId, Wake,
+    CatchUp, ChannelOptions, ClientId, Delivery, InboxLimits, MemoryConfig, MemoryEngine,
+    Namespaces, Origins, PresenceStats, Since, Target, UserId, Wake,
 };
 
 use super::*;
-use crate::config::{ApiAccess, Live};
+use crate::config::Live;
+use crate::limits::SEGMENT_BYTES_MAX;
 use crate::slab::Slab;
 
 #[derive(Debug)]
@@ -51,11 +52,8 @@ impl World {
         namespaces.add("quiet", ChannelOptions::default()).unwrap();
         let live: SharedLive = Arc::new(ArcSwap::from_pointee(Live {
             namespaces,
-            origins: crate::config::OriginPolicy::default(),
-            subprotocols: Vec::new(),
-            response_headers: Vec::new(),
-            api: ApiAccess::Keys(Vec::new()),
             publication_bytes_max: 100_000,
+            ..Live::closed()
         }));
         let mut origins = Origins::default();
         let inbox = |_| Arc::new(Inbox::new(limits, NobodySleeps));
@@ -65,6 +63,7 @@ impl World {
             .map(|inbox| (origins.add_worker(Arc::clone(&inbox)), inbox))
             .collect();
         let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new(MemoryConfig::new(1), origins));
+        let tokens = Tokens::start(&live).unwrap();
         let worker = |(number, (origin, inbox))| {
             Push::new(Link {
                 engine: Arc::clone(&engine),
@@ -74,6 +73,11 @@ impl World {
                 clock: Clock::start(),
                 client_ids: ClientIds::new(1, number),
                 gateway: Gateway::closed(),
+                tokens: tokens.clone(),
+                hooks: Hooks::closed(),
+                returns: Arc::new(Returns::new(NobodySleeps)),
+                census: Arc::default(),
+                channels_max: 16,
                 has_echo: false,
             })
         };
@@ -94,8 +98,15 @@ impl World {
         let conn = self.conns.insert(());
         let channel = Channel::parse(channel).unwrap();
         let options = self.options(&channel);
-        let wishes = Wishes { catch_up, cohort };
-        assert!(self.workers[worker].subscribe(conn, &channel, &options, wishes, self.now));
+        let push = &mut self.workers[worker];
+        let wish = Wish {
+            channel: &channel,
+            options: &options,
+            terms: Terms::plain(options.presence),
+            catch_up,
+            info: push.link.client_ids.info(conn),
+        };
+        assert_eq!(push.subscribe(conn, cohort, wish, self.now), Ok(()));
         conn
     }
 
@@ -109,7 +120,7 @@ impl World {
     fn publish(&mut self, worker: usize, conn: ConnId, text: &str) {
         let message = Message::Text(text);
         assert_eq!(
-            self.workers[worker].publish(conn, message, self.now),
+            self.workers[worker].publish(conn, None, message, self.now),
             Ok(())
         );
     }
@@ -133,7 +144,8 @@ impl World {
 }
 
 fn fan_out(push: &mut Push, told: &mut Vec<Told>) {
-    push.fan_out(|conn, segment, range, _| {
+    push.fan_out(|conn, share| {
+        let Share { segment, range, .. } = share;
         let bytes = &segment.bytes()[range.start as usize..range.end as usize];
         told.push((conn, bytes.to_vec(), Arc::as_ptr(segment)));
     });
@@ -252,8 +264,9 @@ fn an_inbox_that_overflows_tells_those_who_follow_positions() {
         "{told:?}"
     );
     let push = &mut world.workers[0];
-    assert_eq!(push.next_insufficient(), Some(kept));
-    assert_eq!(push.next_insufficient(), None);
+    let missed = push.next_insufficient(world.now).unwrap();
+    assert_eq!((missed.conn, missed.channel.as_str()), (kept, "kept:x"));
+    assert!(push.next_insufficient(world.now).is_none());
 }
 
 /// Who is in channel `x`, as the engine says.
@@ -284,13 +297,13 @@ fn who_leaves_is_told_nothing_and_is_present_no_more() {
         world.subscribe(0, "x", Cohort::Bare),
     );
     assert_eq!(present(&mut world), 2);
-    world.workers[0].leave(a, world.now);
+    world.workers[0].leave(a, None, world.now);
     world.publish(0, b, "1");
     let (told, _) = world.turn(0);
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].0, b);
     assert_eq!(present(&mut world), 1);
-    world.workers[0].leave(b, world.now);
+    world.workers[0].leave(b, None, world.now);
     assert!(world.workers[0].table.is_empty());
 }
 
@@ -298,16 +311,8 @@ fn who_leaves_is_told_nothing_and_is_present_no_more() {
 fn who_was_present_leaves_even_if_a_reload_has_taken_presence_away() {
     let mut world = World::new(1, InboxLimits::default());
     let a = world.subscribe(0, "x", Cohort::Bare);
-    let nothing = Live {
-        namespaces: Namespaces::default(),
-        origins: crate::config::OriginPolicy::default(),
-        subprotocols: Vec::new(),
-        response_headers: Vec::new(),
-        api: ApiAccess::Keys(Vec::new()),
-        publication_bytes_max: 0,
-    };
-    world.workers[0].link.live.store(Arc::new(nothing));
-    world.workers[0].leave(a, world.now);
+    world.workers[0].link.live.store(Arc::new(Live::closed()));
+    world.workers[0].leave(a, None, world.now);
     assert_eq!(present(&mut world), 0);
 }
 
@@ -336,7 +341,7 @@ fn only_subscribers_publish_and_only_where_they_may() {
     let push = &mut world.workers[0];
     let long = "x".repeat(100_001);
     let mut code = |conn, text: &str| {
-        let refused = push.publish(conn, Message::Text(text), world.now);
+        let refused = push.publish(conn, None, Message::Text(text), world.now);
         refused.map_err(|refused| refused.code.0)
     };
     assert_eq!(code(conn, &long[1..]), Ok(()));
@@ -359,12 +364,12 @@ fn orders_are_for_anonymous_clients_or_one_of_them() {
             client,
         })
     };
-    assert_eq!(meant("", None), Meant::Everybody);
-    assert_eq!(meant("u", None), Meant::Nobody);
+    let nobody = || Meant::These(Vec::new());
+    assert_eq!(meant("", None), Meant::Anonymous);
+    assert_eq!(meant("u", None), nobody());
     let only_b = Some(push.link.client_ids.id(b));
-    assert_eq!(meant("", only_b.clone()), Meant::One(b));
-    assert_eq!(meant("u", only_b), Meant::Nobody);
-    assert_eq!(meant("", Some(ClientId::from("b"))), Meant::Nobody);
+    assert_eq!(meant("", only_b), Meant::These(vec![b]));
+    assert_eq!(meant("", Some(ClientId::from("b"))), nobody());
     let channel = Channel::parse("x").unwrap();
     assert!(push.is_subscribed(a, Some(&channel)) && !push.is_subscribed(b, Some(&channel)));
     assert!(push.is_subscribed(b, None));

@@ -8,26 +8,48 @@
 use std::fmt::Display;
 
 use fanfare_codec::handshake::{Request, Response, Status, Upgrade};
-use fanfare_hub::{Asker, CatchUp, Channel, ChannelOptions};
+use fanfare_hub::Channel;
+use fanfare_protocol::{Encoding, PingKind, Rules, Session};
 use percent_encoding::percent_decode_str;
 
-use super::{Push, Wishes};
+use super::Push;
+use super::admit::Candidate;
+use super::credentials::credentials;
+use super::raw::Wishes;
+use super::wire::Wire;
 use crate::clock::Time;
 use crate::config::Live;
 use crate::conn::Admitted;
 use crate::echo;
+use crate::http::hooks::ClientHeaders;
 use crate::service::Verdict;
 use crate::slab::ConnId;
 
 /// Where raw subscribers connect; their channel's name follows.
 const RAW: &str = "/raw/";
 const ECHO: &str = "/echo";
+/// Where sessions of the Centrifuge protocol connect.
+const SESSION: &str = "/connection/websocket";
 
-/// A client without credentials, once it is subscribed.
-const ANONYMOUS: Asker = Asker {
-    is_anonymous: true,
-    is_subscribed: true,
-};
+/// What a path names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endpoint<'r> {
+    Echo,
+    Raw { channel: &'r str },
+    Session,
+}
+
+/// What a session starts with.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) session: Session,
+    pub(crate) encoding: Encoding,
+    /// Of the upgrade, for the backend.
+    pub(crate) headers: ClientHeaders,
+    /// It asked for WebSocket pings in the place of the protocol's.
+    pub(crate) frame_pings: bool,
+    pub(crate) deadline: Time,
+}
 
 impl Push {
     /// Judges a request.
@@ -38,16 +60,13 @@ impl Push {
         conn: ConnId,
         now: Time,
     ) -> Verdict {
-        let path = request.path();
-        let channel = path.strip_prefix(RAW);
-        let is_echo = path == ECHO && self.link.has_echo;
-        if channel.is_none() && !is_echo {
+        let Some(endpoint) = self.endpoint(request.path()) else {
             return if request.wants_websocket() {
                 refuse(Status::NOT_FOUND, &"no such endpoint")
             } else {
                 Verdict::HandOver
             };
-        }
+        };
         let upgrade = match request.upgrade() {
             Ok(upgrade) => upgrade,
             Err(error) => return Verdict::Refuse(Response::from(&error)),
@@ -60,27 +79,71 @@ impl Push {
             return refuse(Status::FORBIDDEN, &"pages of this origin may not connect");
         }
         let response = accept(&live, &upgrade);
-        match channel {
-            None => Verdict::Echo(response),
-            Some(channel) => {
-                let query = request.query().unwrap_or_default();
-                match self.begin(&live, channel, query, conn, now) {
-                    Ok(()) => Verdict::Subscribe(Box::new(response)),
-                    Err(refusal) => Verdict::Refuse(refusal),
-                }
+        let query = request.query().unwrap_or_default();
+        match endpoint {
+            Endpoint::Echo => Verdict::Echo(response),
+            Endpoint::Session => {
+                let wire = Wire::of(query, &upgrade);
+                let response = wire.accept(response);
+                let start = self.start(&live, wire, &upgrade, conn, now);
+                Verdict::Session(Box::new((response, start)))
+            }
+            Endpoint::Raw { channel } => {
+                let request = (query, &upgrade, response);
+                self.receive_raw(&live, channel, request, conn, now)
+                    .unwrap_or_else(Verdict::Refuse)
             }
         }
     }
 
-    /// Asks the engine for the subscription that the URL names.
-    fn begin(
+    fn endpoint<'r>(&self, path: &'r str) -> Option<Endpoint<'r>> {
+        match path {
+            SESSION => Some(Endpoint::Session),
+            ECHO => self.link.has_echo.then_some(Endpoint::Echo),
+            _ => {
+                let channel = path.strip_prefix(RAW)?;
+                Some(Endpoint::Raw { channel })
+            }
+        }
+    }
+
+    /// A session that waits for its connect.
+    fn start(
+        &self,
+        live: &Live,
+        wire: Wire,
+        upgrade: &Upgrade<'_>,
+        conn: ConnId,
+        now: Time,
+    ) -> Start {
+        let clock = self.link.clock;
+        let rules = Rules {
+            namespaces: &live.namespaces,
+            client: &live.client,
+            now: clock.for_hub(now),
+        };
+        let token = credentials(live.token_cookie.as_deref(), upgrade);
+        let client = self.link.client_ids.id(conn);
+        let session = Session::new(client, wire.encoding, token, wire.pings, &rules);
+        Start {
+            deadline: clock.from_hub(session.deadline()),
+            session,
+            encoding: wire.encoding,
+            headers: ClientHeaders::of_upgrade(&live.hooks, upgrade.headers()),
+            frame_pings: wire.pings == PingKind::WebSocket,
+        }
+    }
+
+    /// Receives a raw client, if its URL makes sense.
+    fn receive_raw(
         &mut self,
         live: &Live,
         channel: &str,
-        query: &str,
+        request: (&str, &Upgrade<'_>, Response),
         conn: ConnId,
         now: Time,
-    ) -> Result<(), Response> {
+    ) -> Result<Verdict, Response> {
+        let (query, upgrade, response) = request;
         let bad = |why: &dyn Display| Response::refusal(Status::BAD_REQUEST, why);
         if !is_encoded_whole(channel) {
             return Err(bad(
@@ -91,16 +154,26 @@ impl Push {
         let name = name.map_err(|_| bad(&"a channel name is printable ASCII"))?;
         let channel = Channel::parse(&name).map_err(|error| bad(&error))?;
         let wishes = Wishes::parse(query).map_err(|error| bad(&error))?;
-        let options = live.namespaces.resolve(&channel);
-        let options = options.map_err(|error| Response::refusal(Status::NOT_FOUND, &error))?;
-        check(&channel, options, wishes)
-            .map_err(|(status, why)| Response::refusal(status, &why))?;
-        if self.subscribe(conn, &channel, options, wishes, now) {
-            Ok(())
-        } else {
-            Err(echo::unavailable(&"too many subscriptions are under way"))
-        }
+        let token = match (token_of(query), live.client.has_tokens) {
+            (Some(_), false) => {
+                return Err(Response::refusal(Status(401), &"no token is known here"));
+            }
+            (Some(token), true) => Some(token),
+            (None, true) => credentials(live.token_cookie.as_deref(), upgrade).map(String::from),
+            // A cookie of that name may be somebody else's as long as no tokens are expected.
+            (None, false) => None,
+        };
+        let headers = ClientHeaders::of_upgrade(&live.hooks, upgrade.headers());
+        let candidate = Candidate::new(response, channel, wishes, headers);
+        Ok(self.receive(live, candidate, token, conn, now))
     }
+}
+
+/// `?token=`, for those that can't set a header.
+fn token_of(query: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    let token = pairs.find(|(key, value)| key == "token" && !value.is_empty());
+    token.map(|(_, token)| token.into_owned())
 }
 
 /// Whether every `%` stands in front of two hexadecimal digits (RFC 3986 §2.1).
@@ -108,40 +181,6 @@ fn is_encoded_whole(text: &str) -> bool {
     let is_hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
     let mut encoded = text.split('%').skip(1);
     encoded.all(|rest| rest.as_bytes().get(..2).is_some_and(is_hex))
-}
-
-/// Whether a client without credentials may subscribe as it wishes.
-fn check(
-    channel: &Channel,
-    options: &ChannelOptions,
-    wishes: Wishes,
-) -> Result<(), (Status, &'static str)> {
-    let forbidden = |why| Err((Status::FORBIDDEN, why));
-    if channel.is_private() {
-        return forbidden("the channel is private: it needs a token");
-    }
-    if !channel.is_for_user("") {
-        return forbidden("the channel is for certain users");
-    }
-    if !options.allows_subscribe(ANONYMOUS) {
-        return forbidden("the channel is not for anonymous clients");
-    }
-    if wishes.need_history() && !options.has_history() {
-        return Err((
-            Status::BAD_REQUEST,
-            "since, history, meta: the channel keeps no history",
-        ));
-    }
-    let reads_history = options.allows_history(ANONYMOUS);
-    match wishes.catch_up {
-        CatchUp::Last(_) if !reads_history => {
-            forbidden("history: not for anonymous clients of the channel")
-        }
-        CatchUp::Since(_) if !reads_history && !options.force_recovery => {
-            forbidden("since: not for anonymous clients of the channel")
-        }
-        CatchUp::Now | CatchUp::Since(_) | CatchUp::Last(_) => Ok(()),
-    }
 }
 
 /// Whether the page that a browser's script came from may connect; whoever names none is no browser.

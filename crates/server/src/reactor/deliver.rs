@@ -13,7 +13,7 @@ use crate::clock::Time;
 use crate::codes;
 use crate::conn::{Conn, Fate, Told, Why};
 use crate::limits::BATCHES_PER_TURN_MAX;
-use crate::push::{Meant, News};
+use crate::push::{CHECK_INTERVAL, Meant, News};
 use crate::service::Service;
 use crate::slab::ConnId;
 
@@ -23,23 +23,31 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 const UPKEEP_INTERVAL_BUSY: Duration = Duration::from_millis(5);
 
 /// What comes through the inbox.
-#[derive(Default)]
 pub(super) struct Deliveries {
     batch: Batch,
     /// More may wait, and nothing will wake the worker for it.
     pub(super) are_left: bool,
     /// Subscribers that a tick has found to be too slow, or gone.
     troubled: Vec<(ConnId, Trouble)>,
+    /// Those with news of several channels in this tick: they are sent them at its end.
+    gathered: Vec<ConnId>,
     /// When the engine gets its next tick; never, from this worker, if it is not the first.
     pub(super) upkeep_at: Option<Time>,
+    /// When positions are checked next.
+    pub(super) check_at: Time,
 }
 
 impl Deliveries {
-    /// `upkeep_at`: when the engine gets its first tick from this worker; none: from another.
-    pub(super) fn new(upkeep_at: Option<Time>) -> Self {
+    /// `upkeep_at`: when the engine gets its first tick from this worker; none: from another. `check_at`: when
+    /// positions are checked first.
+    pub(super) fn new(upkeep_at: Option<Time>, check_at: Time) -> Self {
         Self {
             upkeep_at,
-            ..Self::default()
+            check_at,
+            batch: Batch::default(),
+            are_left: false,
+            troubled: Vec::new(),
+            gathered: Vec::new(),
         }
     }
 }
@@ -53,6 +61,7 @@ impl Reactor {
     /// Takes what the inbox holds, tells subscribers, and does what it says of single connections.
     pub(super) fn deliver(&mut self) {
         self.deliveries.are_left = false;
+        self.hand_in();
         for _ in 0..BATCHES_PER_TURN_MAX {
             let Service::Push(push) = &mut self.service else {
                 return;
@@ -65,6 +74,10 @@ impl Reactor {
                     Upkeep::More => UPKEEP_INTERVAL_BUSY,
                 };
                 self.deliveries.upkeep_at = Some(self.now + interval);
+            }
+            if self.deliveries.check_at <= self.now {
+                push.check_positions(self.now);
+                self.deliveries.check_at = self.now + CHECK_INTERVAL;
             }
             if !push.drain(&mut self.deliveries.batch) {
                 return;
@@ -85,6 +98,16 @@ impl Reactor {
         }
     }
 
+    /// What other threads have found out for connections.
+    fn hand_in(&mut self) {
+        let Service::Push(push) = &self.service else {
+            return;
+        };
+        for found in push.take_returns() {
+            self.turn(found.conn, |conn, cx| conn.on_found(found, cx));
+        }
+    }
+
     fn hand_out(&mut self) {
         while let Some(delivery) = self.deliveries.batch.next() {
             let Service::Push(push) = &mut self.service else {
@@ -94,6 +117,12 @@ impl Reactor {
                 None => {}
                 Some(News::Welcome(id, welcome)) => {
                     self.turn(id, |conn, cx| conn.on_welcome(welcome, cx));
+                }
+                Some(News::Subscribed(id, number, subscribed)) => {
+                    self.turn(id, |conn, cx| conn.on_subscribed(number, subscribed, cx));
+                }
+                Some(News::Answer(id, number, outcome)) => {
+                    self.turn(id, |conn, cx| conn.on_answer(number, outcome, cx));
                 }
                 Some(News::Failed(id, error)) => {
                     self.turn(id, |conn, cx| conn.on_failed(error, cx))
@@ -106,9 +135,9 @@ impl Reactor {
             }
         }
         while let Service::Push(push) = &mut self.service
-            && let Some(id) = push.next_insufficient()
+            && let Some(missed) = push.next_insufficient(self.now)
         {
-            self.turn(id, Conn::on_insufficient);
+            self.turn(missed.conn, |conn, cx| conn.on_missed(&missed, cx));
         }
         self.fan_out();
     }
@@ -119,23 +148,29 @@ impl Reactor {
             return;
         };
         let (conns, wheel, config) = (&mut self.conns, &mut self.wheel, &self.config);
-        let troubled = &mut self.deliveries.troubled;
+        let Deliveries {
+            troubled, gathered, ..
+        } = &mut self.deliveries;
         let now = self.now;
-        push.fan_out(|id, segment, range, excess| {
+        push.fan_out(|id, share| {
             let Some(conn) = conns.get_mut(id) else {
                 return;
             };
-            match conn.tell(segment, range, excess, config, now) {
+            match conn.tell(share, config, now) {
                 Told::All => {}
                 Told::Later => {
                     if let Some(at) = conn.nearer_deadline(config) {
                         wheel.arm(id.slot(), at);
                     }
                 }
+                Told::WithOthers => gathered.push(id),
                 Told::TooSlow => troubled.push((id, Trouble::TooSlow)),
                 Told::Gone(why) => troubled.push((id, Trouble::Gone(why))),
             }
         });
+        while let Some(id) = self.deliveries.gathered.pop() {
+            self.turn(id, Conn::send_tick);
+        }
         while let Some((id, trouble)) = self.deliveries.troubled.pop() {
             self.turn(id, |conn, cx| match trouble {
                 Trouble::TooSlow => conn.on_too_slow(cx),
@@ -150,14 +185,21 @@ impl Reactor {
             return;
         };
         let meant = match push.meant(&order.target) {
-            Meant::Nobody => Vec::new(),
-            Meant::One(id) => vec![id],
-            Meant::Everybody => self.conns.ids().collect(),
+            Meant::These(ids) => ids,
+            Meant::Anonymous => self.conns.ids().collect(),
         };
         for id in meant {
             let (Some(conn), Service::Push(push)) = (self.conns.get_mut(id), &self.service) else {
                 continue;
             };
+            let user = conn.info().map_or("", |info| info.user.as_str());
+            if user != order.target.user.as_str() {
+                continue;
+            }
+            if conn.is_session() {
+                self.turn(id, |conn, cx| conn.on_order(&order.action, cx));
+                continue;
+            }
             if !conn.is_subscriber() {
                 continue;
             }

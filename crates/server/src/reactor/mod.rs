@@ -21,6 +21,7 @@ use crate::conn::{Conn, Context, Fate, Readiness, Why};
 use crate::http::Handover;
 use crate::limits::{EVENTS_PER_POLL, RECEIVE_BUFFER_BYTES};
 use crate::listener::Listener;
+use crate::push::CHECK_INTERVAL;
 use crate::service::Service;
 use crate::shutdown::Stop;
 use crate::slab::{ConnId, Slab};
@@ -71,6 +72,11 @@ impl Reactor {
         let mut listener = parts.listener;
         listener.register(poll.registry(), LISTENER)?;
         let now = parts.clock.read();
+        // An echo has neither: what is due and never done would keep the worker awake.
+        let (upkeep_at, check_at) = match &parts.service {
+            Service::Echo => (None, Time::NEVER),
+            Service::Push(_) => (parts.keeps_engine.then_some(now), now + CHECK_INTERVAL),
+        };
         Ok(Self {
             now,
             poll,
@@ -86,7 +92,7 @@ impl Reactor {
             ready: Vec::new(),
             receive_buffer: vec![0; RECEIVE_BUFFER_BYTES].into(),
             replies: Vec::new(),
-            deliveries: Deliveries::new(parts.keeps_engine.then_some(now)),
+            deliveries: Deliveries::new(upkeep_at, check_at),
         })
     }
 
@@ -153,7 +159,13 @@ impl Reactor {
         };
         let end = self.ends_at.unwrap_or(Time::NEVER);
         let upkeep = self.deliveries.upkeep_at.unwrap_or(Time::NEVER);
-        let next = self.wheel.next().min(accept).min(end).min(upkeep);
+        let next = self
+            .wheel
+            .next()
+            .min(accept)
+            .min(end)
+            .min(upkeep)
+            .min(self.deliveries.check_at);
         let wait = (next != Time::NEVER).then(|| next.since(self.now));
         self.poll.poll(events, wait)
     }
@@ -191,7 +203,7 @@ impl Reactor {
         if let Some(conn) = self.conns.remove(id)
             && conn.is_subscriber()
         {
-            self.service.leave(id, self.now);
+            self.service.leave(id, conn.info(), self.now);
         }
         self.admission.leave();
         self.resume_accepting();

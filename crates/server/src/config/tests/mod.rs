@@ -3,6 +3,7 @@
 //! Never: reads the environment of the process.
 
 mod default_file;
+mod hooks;
 mod refusals;
 
 use std::ffi::OsString;

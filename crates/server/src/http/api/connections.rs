@@ -1,9 +1,9 @@
-//! `disconnect` and `unsubscribe`. In: whose connections, and what becomes of them. Out: an order that every
+//! `disconnect`, `unsubscribe` and `refresh`. In: whose connections, and what becomes of them. Out: an order that every
 //! worker has got; whether anybody was meant, nobody says.
 //!
 //! Never: waits until it is done.
 
-use fanfare_hub::{Action, ClientId, Order, Request, Response, Target, UserId};
+use fanfare_hub::{Action, ClientId, Order, Request, Response, Target, Time, UserId};
 use serde::Deserialize;
 
 use super::super::caller::unexpected;
@@ -74,14 +74,46 @@ impl Unsubscribe {
     }
 }
 
-fn target(user: &str, client: Option<&str>) -> Target {
+/// `refresh`: changes when a user's sessions end.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Refresh {
+    /// Empty: the anonymous ones.
+    user: String,
+    client: Option<String>,
+    /// They end now.
+    #[serde(default)]
+    expired: bool,
+    /// Seconds since the Unix epoch; 0, or left out: never.
+    #[serde(default)]
+    expire_at: u64,
+}
+
+impl Refresh {
+    pub(super) async fn execute(self, call: &Call<'_>) -> Result<Success, ApiError> {
+        let at = |seconds: u64| Time::from_millis(seconds.saturating_mul(1000));
+        let expire_at = if self.expired {
+            Some(Time::from_millis(0))
+        } else {
+            (self.expire_at > 0).then(|| at(self.expire_at))
+        };
+        let action = Action::Refresh { expire_at };
+        order(target(&self.user, self.client.as_deref()), action, call).await
+    }
+}
+
+pub(super) fn target(user: &str, client: Option<&str>) -> Target {
     Target {
         user: UserId::from(user),
         client: client.map(ClientId::from),
     }
 }
 
-async fn order(target: Target, action: Action, call: &Call<'_>) -> Result<Success, ApiError> {
+pub(super) async fn order(
+    target: Target,
+    action: Action,
+    call: &Call<'_>,
+) -> Result<Success, ApiError> {
     let request = Request::Order(Order { target, action });
     match call.api.caller.ask(request).await? {
         Response::Ordered => Ok(Success::Done(Done {})),

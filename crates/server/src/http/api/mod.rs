@@ -14,6 +14,7 @@ mod history;
 mod node;
 mod presence;
 mod publish;
+mod subscribe;
 
 use std::sync::Arc;
 
@@ -124,74 +125,58 @@ impl Call<'_> {
     }
 }
 
-/// Every method.
-const METHODS: [&str; 11] = [
-    "publish",
-    "broadcast",
-    "history",
-    "history_remove",
-    "presence",
-    "presence_stats",
-    "channels",
-    "info",
-    "disconnect",
-    "unsubscribe",
-    batch::NAME,
-];
+/// The methods but for `batch`, each under its name.
+macro_rules! methods {
+    ($($(#[$attribute:meta])* $variant:ident($shape:ty) = $name:literal;)*) => {
+        /// Every method.
+        const METHODS: &[&str] = &[$($name,)* batch::NAME];
 
-/// What one call asks for; in a batch it stands under its method's name.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Command<'b> {
-    #[serde(borrow)]
-    Publish(Object<publish::Publish<'b>>),
-    #[serde(borrow)]
-    Broadcast(Object<publish::Broadcast<'b>>),
-    History(Object<history::History>),
-    HistoryRemove(Object<channel::OfChannel>),
-    Presence(Object<channel::OfChannel>),
-    PresenceStats(Object<channel::OfChannel>),
-    Channels(Object<node::Channels>),
-    Info(Object<node::Info>),
-    Disconnect(Object<connections::Disconnect>),
-    Unsubscribe(Object<connections::Unsubscribe>),
+        /// What one call asks for; in a batch it stands under its method's name.
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Command<'b> {
+            $($(#[$attribute])* $variant(Object<$shape>),)*
+        }
+
+        impl<'b> Command<'b> {
+            /// Reads the command of `method` from a body of its own.
+            fn parse(method: &str, body: &'b [u8]) -> Result<Self, Refusal> {
+                let command = match method {
+                    $($name => Self::$variant(json::parse(body)?),)*
+                    _ => return Err(Refusal::NotFound),
+                };
+                command.check().map_err(|why| Refusal::malformed(&why))?;
+                Ok(command)
+            }
+
+            const fn method(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $name,)*
+                }
+            }
+        }
+    };
 }
 
-impl<'b> Command<'b> {
-    /// Reads the command of `method` from a body of its own.
-    fn parse(method: &str, body: &'b [u8]) -> Result<Self, Refusal> {
-        let command = match method {
-            "publish" => Self::Publish(json::parse(body)?),
-            "broadcast" => Self::Broadcast(json::parse(body)?),
-            "history" => Self::History(json::parse(body)?),
-            "history_remove" => Self::HistoryRemove(json::parse(body)?),
-            "presence" => Self::Presence(json::parse(body)?),
-            "presence_stats" => Self::PresenceStats(json::parse(body)?),
-            "channels" => Self::Channels(json::parse(body)?),
-            "info" => Self::Info(json::parse(body)?),
-            "disconnect" => Self::Disconnect(json::parse(body)?),
-            "unsubscribe" => Self::Unsubscribe(json::parse(body)?),
-            _ => return Err(Refusal::NotFound),
-        };
-        command.check().map_err(|why| Refusal::malformed(&why))?;
-        Ok(command)
-    }
+methods! {
+    #[serde(borrow)]
+    Publish(publish::Publish<'b>) = "publish";
+    #[serde(borrow)]
+    Broadcast(publish::Broadcast<'b>) = "broadcast";
+    History(history::History) = "history";
+    HistoryRemove(channel::OfChannel) = "history_remove";
+    Presence(channel::OfChannel) = "presence";
+    PresenceStats(channel::OfChannel) = "presence_stats";
+    Channels(node::Channels) = "channels";
+    Info(node::Info) = "info";
+    Disconnect(connections::Disconnect) = "disconnect";
+    Unsubscribe(connections::Unsubscribe) = "unsubscribe";
+    #[serde(borrow)]
+    Subscribe(subscribe::Subscribe<'b>) = "subscribe";
+    Refresh(connections::Refresh) = "refresh";
+}
 
-    const fn method(&self) -> &'static str {
-        match self {
-            Self::Publish(_) => "publish",
-            Self::Broadcast(_) => "broadcast",
-            Self::History(_) => "history",
-            Self::HistoryRemove(_) => "history_remove",
-            Self::Presence(_) => "presence",
-            Self::PresenceStats(_) => "presence_stats",
-            Self::Channels(_) => "channels",
-            Self::Info(_) => "info",
-            Self::Disconnect(_) => "disconnect",
-            Self::Unsubscribe(_) => "unsubscribe",
-        }
-    }
-
+impl Command<'_> {
     /// What the types of the fields can't say.
     fn check(&self) -> Result<(), &'static str> {
         match self {
@@ -213,6 +198,8 @@ impl<'b> Command<'b> {
             Self::Info(Object(info)) => info.execute(call).await,
             Self::Disconnect(Object(disconnect)) => disconnect.execute(call).await,
             Self::Unsubscribe(Object(unsubscribe)) => unsubscribe.execute(call).await,
+            Self::Subscribe(Object(subscribe)) => subscribe.execute(call).await,
+            Self::Refresh(Object(refresh)) => refresh.execute(call).await,
         }
     }
 }

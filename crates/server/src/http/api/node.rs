@@ -13,6 +13,7 @@ use super::super::caller::unexpected;
 use super::{ApiError, Call, Success};
 use crate::clock::Clock;
 use crate::limits::HANDOVERS_SERVED_MAX;
+use crate::push::Census;
 use crate::reactor::Admission;
 
 /// `channels`: those that have subscribers.
@@ -55,6 +56,7 @@ impl Info {
                 version: env!("CARGO_PKG_VERSION"),
                 num_workers: node.workers,
                 num_clients: node.clients(),
+                num_users: node.census.len(),
                 num_channels: sums.channels,
                 num_subs: sums.subscribers,
                 uptime: node.uptime_seconds(call.api.caller.clock()),
@@ -70,6 +72,7 @@ pub(in super::super) struct Node {
     name: String,
     workers: usize,
     admission: Arc<Admission>,
+    census: Arc<Census>,
     /// Of [`HANDOVERS_SERVED_MAX`], those that are free.
     handovers: Arc<Semaphore>,
 }
@@ -78,6 +81,7 @@ impl Node {
     pub(in super::super) fn new(
         workers: usize,
         admission: Arc<Admission>,
+        census: Arc<Census>,
         handovers: Arc<Semaphore>,
     ) -> Self {
         let host = rustix::system::uname();
@@ -87,6 +91,7 @@ impl Node {
             name: host.nodename().to_string_lossy().into_owned(),
             workers,
             admission,
+            census,
             handovers,
         }
     }
@@ -138,6 +143,7 @@ struct NodeInfo {
     version: &'static str,
     num_workers: usize,
     num_clients: usize,
+    num_users: usize,
     num_channels: u64,
     num_subs: u64,
     uptime: u64,

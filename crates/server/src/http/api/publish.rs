@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use fanfare_hub::{
     Channel, ChannelOptions, IdempotencyKey, Payload, Position, Request, Response, Tags,
 };
+use fanfare_protocol::data::without_newlines;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -152,7 +153,7 @@ fn payload(
     call: &Call<'_>,
 ) -> Result<Payload, ApiError> {
     let payload = match (data, b64data) {
-        (Some(data), _) => Payload::json(json::without_newlines(data)),
+        (Some(data), _) => Payload::json(without_newlines(data)),
         (None, text) => match STANDARD.decode(text.unwrap_or_default()) {
             Ok(bytes) => Payload::binary(bytes.into()),
             Err(error) => return Err(ApiError::bad_request("b64data", error)),

@@ -1,9 +1,14 @@
-//! What the operator's backend is asked, and what it says. In: nothing. Out: values.
+//! What the operator's backend is asked, and what it says: `request.rs` writes the one as JSON, `answer.rs`
+//! reads the other. In: values, or the bytes of an answer. Out: the bytes of a request, or values.
 //!
 //! Never: knows HTTP.
 
+mod answer;
+mod request;
+
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::fmt;
 
 use bytes::Bytes;
 use fanfare_hub::{Channel, Time};
@@ -11,6 +16,8 @@ use fanfare_hub::{Channel, Time};
 use crate::codes::{ClientError, Disconnect};
 use crate::message::Encoding;
 use crate::token::{Grant, Overrides};
+
+pub use answer::BadAnswer;
 
 /// Something that the backend is asked about.
 #[derive(Clone, Debug)]
@@ -73,8 +80,65 @@ pub enum HookEvent {
     },
 }
 
+/// What kind of thing the backend is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HookKind {
+    /// [`HookEvent::Connect`].
+    Connect,
+    /// [`HookEvent::Refresh`].
+    Refresh,
+    /// [`HookEvent::Subscribe`].
+    Subscribe,
+    /// [`HookEvent::SubRefresh`].
+    SubRefresh,
+    /// [`HookEvent::Publish`].
+    Publish,
+    /// [`HookEvent::Rpc`].
+    Rpc,
+}
+
+impl HookKind {
+    /// Every kind; each stands at its own number.
+    pub const ALL: [Self; 6] = [
+        Self::Connect,
+        Self::Refresh,
+        Self::Subscribe,
+        Self::SubRefresh,
+        Self::Publish,
+        Self::Rpc,
+    ];
+}
+
+impl fmt::Display for HookKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connect",
+            Self::Refresh => "refresh",
+            Self::Subscribe => "subscribe",
+            Self::SubRefresh => "sub_refresh",
+            Self::Publish => "publish",
+            Self::Rpc => "rpc",
+        })
+    }
+}
+
+impl HookEvent {
+    /// What kind of thing it is.
+    #[must_use]
+    pub const fn kind(&self) -> HookKind {
+        match self {
+            Self::Connect { .. } => HookKind::Connect,
+            Self::Refresh => HookKind::Refresh,
+            Self::Subscribe { .. } => HookKind::Subscribe,
+            Self::SubRefresh { .. } => HookKind::SubRefresh,
+            Self::Publish { .. } => HookKind::Publish,
+            Self::Rpc { .. } => HookKind::Rpc,
+        }
+    }
+}
+
 /// What the backend answered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HookAnswer {
     /// Yes, and so.
     Granted(Granted),
@@ -93,11 +157,12 @@ pub struct Granted {
     pub expire_at: Option<Time>,
     /// refresh, sub_refresh: it ends now.
     pub expired: bool,
-    /// connect, refresh, subscribe: what others learn of it.
+    /// All but publish and rpc: what others learn of it. JSON without raw newlines.
     pub info: Option<Bytes>,
-    /// connect, subscribe, rpc: for the client; publish: in the place of what it published.
+    /// connect, subscribe, rpc: for the client; publish: in the place of what it published. JSON without raw
+    /// newlines; to a client that speaks Protobuf it may be anything.
     pub data: Option<Bytes>,
-    /// connect: for the backend alone.
+    /// connect: for the backend alone. JSON.
     pub meta: Option<Bytes>,
     /// connect: server-side subscriptions.
     pub channels: Vec<String>,

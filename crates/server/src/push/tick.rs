@@ -1,0 +1,157 @@
+//! What is told at the end of a tick. In: publications, and who comes and goes, one by one. Out: a segment for
+//! each cohort of a channel, and the share of each subscriber.
+//!
+//! Never: sends; encodes anything twice for one cohort.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use fanfare_hub::{Channel, ChannelId, Publication, SlowReader, Subscriber};
+
+use super::segment::{Cohort, FRAME_BYTES, Segment};
+use super::{Follower, Push, conn_of};
+use crate::limits::{PUBLISHES_PER_TICK_MAX, SEGMENT_BYTES_MAX};
+use crate::outbound::Excess;
+use crate::slab::ConnId;
+
+pub(super) use super::segment::Item;
+
+/// What of a channel waits to be told.
+#[derive(Debug, Default)]
+pub(super) struct Tick {
+    items: Vec<Item>,
+}
+
+impl Tick {
+    pub(super) const fn len(&self) -> usize {
+        self.items.len()
+    }
+}
+
+/// A subscriber's share of a tick.
+#[derive(Debug)]
+pub(crate) struct Share<'t> {
+    pub(crate) segment: &'t Arc<Segment>,
+    pub(crate) range: Range<u32>,
+    /// What becomes of it if the subscriber is too slow.
+    pub(crate) excess: Excess,
+    /// No other channel has news in this tick.
+    pub(crate) is_only: bool,
+}
+
+impl Push {
+    /// Keeps a publication until the end of the tick. True: enough waits.
+    pub(super) fn keep_publication(
+        &mut self,
+        channel: &Channel,
+        publication: Arc<Publication>,
+    ) -> bool {
+        let Some(id) = self.table.accept(channel, &publication) else {
+            return false;
+        };
+        let bytes = publication.payload.bytes().len();
+        self.keep(id, Item::Publication(publication), bytes)
+    }
+
+    /// Keeps a join or a leave, if anyone here is told of it.
+    pub(super) fn keep_event(&mut self, channel: &Channel, item: Item) -> bool {
+        let Some(id) = self.table.channel_id(channel) else {
+            return false;
+        };
+        self.keep(id, item, 0)
+    }
+
+    fn keep(&mut self, id: ChannelId, item: Item, bytes: usize) -> bool {
+        let Some((name, tick, _)) = self.table.channel_mut(id) else {
+            return false;
+        };
+        if tick.items.is_empty() {
+            self.dirty.push(id);
+            if tick.items.capacity() == 0 {
+                tick.items = std::mem::take(&mut self.spare);
+            }
+        }
+        self.waiting_bytes += bytes + FRAME_BYTES + name.as_str().len();
+        tick.items.push(item);
+        self.waiting_bytes >= SEGMENT_BYTES_MAX
+    }
+
+    /// Ends the tick: tells every subscriber its share of what waits.
+    pub(crate) fn fan_out(&mut self, mut tell: impl FnMut(ConnId, Share<'_>)) {
+        if self.dirty.is_empty() {
+            return;
+        }
+        let live = self.link.live.load();
+        let is_only = self.dirty.len() == 1;
+        for id in self.dirty.drain(..) {
+            let Some((name, tick, subscribers)) = self.table.channel_mut(id) else {
+                continue; // all have left
+            };
+            let mut items = std::mem::take(&mut tick.items);
+            let excess = live
+                .namespaces
+                .resolve(name)
+                .map_or(Excess::Report, |options| options.slow_reader.into());
+            let mut segments = [const { None::<Arc<Segment>> }; Cohort::COUNT];
+            for subscriber in subscribers.iter().filter(|s| s.is_live()) {
+                let Some(first) = first_for(subscriber, &items) else {
+                    continue;
+                };
+                let cohort = subscriber.data().cohort;
+                let segment = segments[cohort.index()].get_or_insert_with(|| {
+                    Arc::new(Segment::encode(name.as_str(), &items, cohort))
+                });
+                let range = segment.from(first);
+                if range.is_empty() {
+                    continue;
+                }
+                let share = Share {
+                    segment,
+                    range,
+                    excess,
+                    is_only,
+                };
+                tell(conn_of(subscriber.conn()), share);
+            }
+            items.clear();
+            self.spare = items;
+        }
+        for id in self.joined.drain(..) {
+            if let Some(follower) = self.table.data_mut(id) {
+                follower.skips = 0;
+            }
+        }
+        self.waiting_bytes = 0;
+        self.spare.shrink_to(PUBLISHES_PER_TICK_MAX);
+    }
+}
+
+/// The first item of a tick that a subscriber is told of: whoever takes one publication takes all behind it.
+fn first_for(subscriber: &Subscriber<Follower>, items: &[Item]) -> Option<usize> {
+    let Follower { cohort, skips, .. } = *subscriber.data();
+    let mut first = None;
+    for (at, item) in items.iter().enumerate().skip(skips as usize) {
+        match item {
+            Item::Publication(publication) if subscriber.takes(publication) => {
+                return first.or(Some(at));
+            }
+            // It has this one, and so what came before it.
+            Item::Publication(_) => first = None,
+            Item::Join(_) | Item::Leave(_) if cohort.has_joins() => {
+                first = first.or(Some(at));
+            }
+            Item::Join(_) | Item::Leave(_) => {}
+        }
+    }
+    first
+}
+
+impl From<SlowReader> for Excess {
+    fn from(slow: SlowReader) -> Self {
+        match slow {
+            SlowReader::Close => Self::Report,
+            SlowReader::DropOldest => Self::DropOldest,
+            SlowReader::Conflate => Self::KeepLatest,
+        }
+    }
+}
