@@ -36,7 +36,7 @@ class Relay:
                 await asyncio.gather(carry(reader, forth), carry(back, writer))
             finally:
                 forth.close()
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             pass  # the other end sees the connection end
         finally:
             writer.close()

@@ -272,10 +272,13 @@ class NpmProcess:
         assert self._process.stdout
         while line := await self._process.stdout.readline():
             told = json.loads(line)
-            if "fault" in told:
-                self.faults.append(told["fault"])
-            else:
-                self._peers[told["peer"]].note(told)
+            try:
+                if "fault" in told:
+                    self.faults.append(told["fault"])
+                else:
+                    self._peers[told["peer"]].note(told)
+            except Exception as error:  # one that is not understood must not be the last
+                self.faults.append(f"{error!r} in {told}")
 
 
 @asynccontextmanager

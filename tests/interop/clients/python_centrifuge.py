@@ -259,13 +259,16 @@ class failing:
 
 
 class Faults(logging.Handler):
-    """Keeps what the SDK, or asyncio on its behalf, logs as an error."""
+    """Keeps what the SDK logs as an error, and what it has asyncio log."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.logged: list[str] = []
         for name in ("centrifuge", "asyncio"):
             logging.getLogger(name).addHandler(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.name == "centrifuge" or "in a centrifuge event handler" in record.getMessage()
 
     def emit(self, record: logging.LogRecord) -> None:
         why = record.exc_info[1] if record.exc_info else None

@@ -106,6 +106,7 @@ async def publications_come_in_the_order_of_their_offsets(at: Realm, sdk: Sdk) -
     async with at.connected(sdk) as peer, at.connected(sdk) as other:
         subscription = peer.subscription(channel)
         await subscription.subscribed()
+        await other.subscription(channel).subscribed()
         by_api = [at.api.publish(channel, {"api": n}) for n in range(count // 4)]
         by_client = [other.publish(channel, {"client": n}) for n in range(count)]
         await asyncio.gather(*by_api, *by_client)
@@ -128,8 +129,7 @@ async def an_unsubscribed_channel_is_quiet(at: Realm, sdk: Sdk) -> None:
         await witness.subscribed()
         await subscription.unsubscribe()
         await subscription.events.next("unsubscribed", code=0)
-        # Behind the reply to a later command the unsubscribe is done.
-        await peer.history(channel)
+        await at.settled(peer)
         stats = await at.api.call("presence_stats", channel=channel)
         expect("subscribers", stats["num_clients"], 0)
         await at.api.publish(channel, 1)
@@ -231,7 +231,7 @@ async def presence_shows_who_is_subscribed(at: Realm, sdk: Sdk) -> None:
         watched = one.subscription(empty)
         await watched.subscribed()
         await watched.unsubscribe()
-        await one.history(channel)
+        await at.settled(one)
         stats = await at.api.call("presence_stats", channel=empty)
         expect("an empty channel", stats, {"num_clients": 0, "num_users": 0})
 

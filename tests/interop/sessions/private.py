@@ -119,8 +119,6 @@ async def an_expired_subscription_token_gets_109_and_the_sdk_brings_a_new_one(
         await subscription.events.next("error", code=109)
         await subscription.events.next("subscribed")
         expect("asked", issuer.asked, [channel])
-        lonely = peer.subscription(at.channel("open", "$"), token=expired)
-        await lonely.refused(103)  # it is of another channel, whenever
         without = at.channel("open", "$")
         gone = peer.subscription(without, token=tokens.subscription(user, without, -1))
         await gone.subscribe()
@@ -129,7 +127,7 @@ async def an_expired_subscription_token_gets_109_and_the_sdk_brings_a_new_one(
 
 @case
 async def a_subscription_is_refreshed_whenever_its_time_runs_out(at: Realm, sdk: Sdk) -> None:
-    user, channel, grace = at.user(), at.channel("open", "$"), 0.8
+    user, channel, grace = at.user(), at.channel("open", "$"), 1.5
 
     def brief_token() -> str:
         return tokens.subscription(user, channel, 1)
@@ -180,7 +178,7 @@ async def a_refresh_with_a_wrong_token_ends_the_subscription(at: Realm, sdk: Sdk
             await subscription.subscribed()
             event = await subscription.events.next("unsubscribed", code=103)
             expect_that(event["reason"], f"{what}: a reason")
-            await peer.history(at.channel("asked"))
+            await at.settled(peer)
             stats = await at.api.call("presence_stats", channel=channel)
             expect("subscribers that are left", stats["num_clients"], 0)
 

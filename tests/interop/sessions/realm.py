@@ -67,6 +67,13 @@ SETTINGS: Settings = {
         "members": {"allow_subscribe_for_client": True, "allow_publish_for_client": True},
         # For nobody without a token.
         "closed": {**HISTORY, "presence": True, "force_recovery": True},
+        # Its history is for everybody.
+        "library": {
+            **SUBSCRIBE,
+            **HISTORY,
+            "allow_history_for_client": True,
+            "allow_history_for_anonymous": True,
+        },
         # Tells who comes and goes: whoever asks; everybody.
         "rooms": {**SUBSCRIBE, **PRESENCE, "join_leave": True},
         "lobby": {**SUBSCRIBE, **PRESENCE, "join_leave": True, "force_push_join_leave": True},
@@ -120,6 +127,10 @@ class Realm:
         async with self.peer(sdk, **options) as peer:
             await peer.connected()
             yield peer
+
+    async def settled(self, peer: Peer) -> None:
+        """Waits till the server has done what this client asked for: it answers in order."""
+        await peer.history(self.channel("library"))
 
     async def cut(self, *peers: Peer, server_side: Collection[str] = ()) -> None:
         """Cuts all connections, and waits till these clients know.

@@ -83,9 +83,8 @@ async def what_is_published_meanwhile_comes_once_and_in_order(at: Realm, sdk: Sd
             seen += 1
             if seen % (count // (cuts + 1)) == 0 and seen < count:
                 # While publications go on, whatever has come of them.
-                at.relay.cut()
-                await peer.events.until("connecting")
-                at.relay.restore()
+                await at.cut(peer)
+                await at.restore(peer)
         await task
         history = await peer.history(channel)
         expect("published", history.offset, count)

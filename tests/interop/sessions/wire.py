@@ -134,7 +134,7 @@ async def who_does_not_connect_is_closed_with_3502(at: Realm) -> None:
             await say(good, CONNECT)
             await replies(good, 1)
             await expect_closed("silence", socket, 3502)
-            await say(good, {"id": 2, "history": {"channel": "asked:x"}})
+            await say(good, {"id": 2, "history": {"channel": "library:x"}})
             await replies(good, 1)
 
 
@@ -178,7 +178,7 @@ async def websocket_pings_take_the_place_of_the_protocols_own(at: Realm) -> None
             expect("ping and pong", (connect.get("ping"), connect.get("pong")), (None, None))
             for _ in range(2):
                 await socket.pinged()
-            await say(socket, {"id": 2, "history": {"channel": "asked:x"}})
+            await say(socket, {"id": 2, "history": {"channel": "library:x"}})
             reply = (await replies(socket, 1))[0]
             expect("the next reply", reply["id"], 2)
 
