@@ -56,10 +56,12 @@ async def sessions(run: Run, modules: Path) -> None:
     async with npm_centrifuge(modules) as npm, standing(SETTINGS_OF_SESSIONS) as at:
         python = [PythonCentrifuge(is_protobuf=is_protobuf) for is_protobuf in (False, True)]
         for sdk in [*npm, *python]:
-            for part in parts:
-                for body in part.CASES:
-                    name = getattr(body, "__name__", "").replace("_", " ")
-                    await run.case(f"{sdk.name}: {name}", partial(faultless, body, at, sdk))
+            bodies = [body for part in parts for body in part.CASES]
+            bodies += hooks.OF_SENDERS if sdk.sends else []
+            bodies += hooks.OF_EMULATORS if sdk.emulates_headers else []
+            for body in bodies:
+                name = getattr(body, "__name__", "").replace("_", " ")
+                await run.case(f"{sdk.name}: {name}", partial(faultless, body, at, sdk))
         await cases(run, "sessions", wire.CASES, at)
         await run.case("sessions: the daemon ends well", partial(ends_well, at))
 

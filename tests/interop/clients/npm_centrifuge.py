@@ -216,6 +216,7 @@ class NpmCentrifuge(Sdk):
     """The SDK in one of its builds."""
 
     sends = True
+    emulates_headers = True
 
     def __init__(self, process: NpmProcess, *, is_protobuf: bool) -> None:
         self._process = process
@@ -234,6 +235,7 @@ class NpmCentrifuge(Sdk):
         get_token: TokenSource | None = None,
         data: Any = None,
         headers: Mapping[str, str] | None = None,
+        emulated_headers: Mapping[str, str] | None = None,
     ) -> Peer:
         peer = self._process.peer(self, get_token)
         peer.tell(
@@ -243,7 +245,11 @@ class NpmCentrifuge(Sdk):
             headers=dict(headers or {}),
             data=peer.packed(data),
             asks=get_token is not None,
-            options={"token": token, "minReconnectDelay": RETRY_S * 1000},
+            options={
+                "token": token,
+                "headers": dict(emulated_headers or {}),
+                "minReconnectDelay": RETRY_S * 1000,
+            },
         )
         return peer
 

@@ -282,6 +282,7 @@ class PythonCentrifuge(Sdk):
     """The SDK on one of its wires."""
 
     sends = False
+    emulates_headers = False
 
     def __init__(self, *, is_protobuf: bool) -> None:
         self.is_protobuf = is_protobuf
@@ -299,7 +300,10 @@ class PythonCentrifuge(Sdk):
         get_token: TokenSource | None = None,
         data: Any = None,
         headers: Mapping[str, str] | None = None,
+        emulated_headers: Mapping[str, str] | None = None,
     ) -> Peer:
+        if emulated_headers:
+            raise NotImplementedError
         payload = None if data is None else Wire(self.is_protobuf).put(data)
         given = {"token": token, "data": payload, "headers": dict(headers or {})}
         return PythonPeer(self, url, get_token, **given)

@@ -252,6 +252,8 @@ class Sdk(ABC):
     is_protobuf: bool
     # Whether its peers can `send`.
     sends: bool
+    # Whether it can put headers into its connect command, for pages that can't put them into an upgrade.
+    emulates_headers: bool
 
     @abstractmethod
     def faults(self) -> list[str]:
@@ -266,6 +268,7 @@ class Sdk(ABC):
         get_token: TokenSource | None = None,
         data: Any = None,
         headers: Mapping[str, str] | None = None,
+        emulated_headers: Mapping[str, str] | None = None,
     ) -> Peer:
         """A client that does not connect yet. `headers` are those of its upgrade."""
 

@@ -16,11 +16,14 @@ from ..backend import Asked, Reply
 from ..case import expect, expect_that
 from ..clients.sdk import Sdk
 from ..daemon import Settings
-from ..stack import SUBSCRIBE, merged
+from ..stack import PUBLISH, SUBSCRIBE, merged
 from .realm import HISTORY, Case, Realm, collected
 from .refusals import expect_error
 
 CASES: list[Case] = []
+# Those for SDKs that can.
+OF_SENDERS: list[Case] = []
+OF_EMULATORS: list[Case] = []
 case = collected(CASES)
 
 HEADERS = {"Cookie": "session=abc", "X-Trace": "t-1", "X-Other": "not listed"}
@@ -74,10 +77,8 @@ async def rpc_is_answered_by_the_backend(at: Realm, sdk: Sdk) -> None:
                 expect("no data", await peer.rpc("nothing", None), None)
 
 
-@case
+@collected(OF_SENDERS)
 async def what_is_sent_reaches_the_backend_too(at: Realm, sdk: Sdk) -> None:
-    if not sdk.sends:
-        return
     async with at.another(settings(at, "rpc")) as asking:
         at.backend.forget()
         async with asking.connected(sdk) as peer:
@@ -181,6 +182,26 @@ async def the_backend_says_who_connects(at: Realm, sdk: Sdk) -> None:
                 await at.backend.asked("/rpc")
 
 
+@collected(OF_EMULATORS)
+async def headers_in_the_connect_command_are_passed_on_if_they_are_listed(
+    at: Realm, sdk: Sdk
+) -> None:
+    own = {"Authorization": "Bearer abc", "Cookie": "session=forged", "X-Other": "not listed"}
+    changes = merged(
+        settings(at, "connect"), {"hooks": {"emulated_headers": ["authorization", "cookie"]}}
+    )
+    async with at.another(changes) as asking:
+        at.backend.forget()
+        with at.backend.answering("/connect", backend.result(user="ann")):
+            async with asking.peer(sdk, headers=HEADERS, emulated_headers=own) as peer:
+                await peer.connected()
+        asked = await at.backend.asked("/connect")
+        found = {name: asked.headers.get(name) for name in ("authorization", "cookie", "x-other")}
+        # The upgrade's cookie wins.
+        wanted = {"authorization": "Bearer abc", "cookie": HEADERS["Cookie"], "x-other": None}
+        expect("headers", found, wanted)
+
+
 @case
 async def the_backend_refuses_a_connection(at: Realm, sdk: Sdk) -> None:
     async with at.another(settings(at, "connect")) as asking:
@@ -282,35 +303,39 @@ async def the_backend_says_who_subscribes(at: Realm, sdk: Sdk) -> None:
 
 
 @case
-async def a_subscription_of_the_backend_ends_when_it_says(at: Realm, sdk: Sdk) -> None:
+async def a_subscription_of_the_backend_ends_when_it_says_and_is_asked_for_again(
+    at: Realm, sdk: Sdk
+) -> None:
     def soon(asked: Asked) -> Reply:
         return backend.result(expire_at=tokens.at(1))
 
-    asks = settings(at, "subscribe_hook", "sub_refresh_hook")
-    changes = merged(asks, {"client": {"expiry_grace": 0.5}})
+    changes = merged(settings(at, "subscribe_hook"), {"client": {"expiry_grace": 0.5}})
     async with at.another(changes) as asking:
         at.backend.forget()
         channel = asking.channel("hooked")
-        with (
-            at.backend.answering("/subscribe_hook", soon),
-            at.backend.answering("/sub_refresh_hook", soon),
-        ):
+        with at.backend.answering("/subscribe_hook", soon):
             async with asking.connected(sdk) as peer:
                 subscription = peer.subscription(channel)
                 await subscription.subscribed()
-                for _ in range(2):
-                    asked = await at.backend.asked("/sub_refresh_hook")
-                    expect("channel", asked.body["channel"], channel)
-                expect("events", subscription.events.rest(), [])
-                with at.backend.answering("/sub_refresh_hook", backend.result(expired=True)):
+                await at.backend.asked("/subscribe_hook")
+                # The SDK has no token, and must not look for one: it is subscribed anew.
+                await subscription.events.next("subscribing", code=2501)
+                await subscription.events.next("subscribed", was_recovering=True, recovered=True)
+                asked = await at.backend.asked("/subscribe_hook")
+                expect("channel", asked.body["channel"], channel)
+                await asking.api.publish(channel, 1)
+                await subscription.data(1)
+                with at.backend.answering("/subscribe_hook", backend.error(403, "enough")):
                     await subscription.events.next("subscribing", code=2501)
-                await subscription.events.next("subscribed")
+                    await subscription.events.next("unsubscribed", code=403, reason="enough")
 
 
 @case
 async def the_backend_says_what_is_published(at: Realm, sdk: Sdk) -> None:
     user = at.user()
-    changes = merged(settings(at, "publish_hook"), {"namespaces": {"hooked": SUBSCRIBE}})
+    changes = merged(
+        settings(at, "publish_hook"), {"namespaces": {"hooked": {**SUBSCRIBE, **PUBLISH}}}
+    )
     async with at.another(changes) as asking:
         at.backend.forget()
         channel = asking.channel("hooked")

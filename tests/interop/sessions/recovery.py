@@ -9,14 +9,18 @@ Never: knows which SDK it is.
 from __future__ import annotations
 
 import asyncio
+import json
 
-from ..case import Broken, expect
-from ..clients.sdk import Peer, Sdk, Subscription
+from .. import tokens
+from ..case import Broken, expect, expect_that
+from ..clients.sdk import Events, Peer, Sdk, Subscription
 from ..stack import SHORT_HISTORY_SIZE
 from .realm import Case, Realm, collected
 
 CASES: list[Case] = []
 case = collected(CASES)
+
+BURST = 100
 
 
 async def publish(at: Realm, channel: str, *values: object) -> tuple[int, str]:
@@ -240,3 +244,45 @@ async def many_publications_are_recovered_up_to_a_page(at: Realm, sdk: Sdk) -> N
                     await subscription.data(*range(count))
             await publish(large, channel, "live")
             await subscription.data("live")
+
+
+@case
+async def who_has_missed_something_is_told_and_recovers_by_itself(at: Realm, sdk: Sdk) -> None:
+    # A worker's inbox of one publication: a burst does not fit.
+    async with at.another({"workers": 1, "inbox": {"deliveries_max": 1}}) as narrow:
+        user, ours, theirs = narrow.user(), narrow.channel(), narrow.channel()
+        token = tokens.connection(user, channels=[theirs])
+        async with narrow.peer(sdk, token=token) as peer, narrow.connected(sdk) as other:
+            await peer.connected()
+            await peer.events.next("subscribed", channel=theirs)
+            subscription = other.subscription(ours)
+            await subscription.subscribed()
+            # What a client has asked for is subscribed again.
+            code = await all_in_order(narrow, ours, subscription.events, "subscribing")
+            expect("unsubscribed with", code, 2500)
+            # What the server gave, it gives again to who connects again.
+            code = await all_in_order(narrow, theirs, peer.events, "connecting")
+            expect("disconnected with", code, 3010)
+
+
+async def all_in_order(at: Realm, channel: str, events: Events, interrupted: str) -> int:
+    """Publishes in bursts till the client is interrupted, and everything has come; gives the code of that."""
+    seen = published = code = 0
+    while not code or seen < published:
+        if seen == published:
+            expect_that(published < 10 * BURST, f"no {interrupted} in {published} publications")
+            burst = [{"publish": {"channel": channel, "data": n}} for n in range(BURST)]
+            body = json.dumps({"commands": burst}).encode()
+            expect("status", (await at.api.post("batch", body)).status, 200)
+            published += BURST
+        event = await events.any(
+            "publication", "subscribing", "subscribed", "connecting", "connected"
+        )
+        if event.kind == "publication":
+            seen += 1
+            expect("offset", event["publication"].offset, seen)
+        elif event.kind == interrupted:
+            code = event["code"]
+        elif event.kind == "subscribed":
+            expect(f"recovered: {event}", event["recovered"], True)
+    return code

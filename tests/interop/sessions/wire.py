@@ -193,24 +193,28 @@ async def every_command_has_its_reply_in_the_order_of_one_frame(at: Realm) -> No
             {"id": 2, "subscribe": {"channel": channel}},
             {"id": 3, "publish": {"channel": channel, "data": {"n": 1}}},
             {"id": 4, "history": {"channel": channel, "limit": 5}},
-            {"id": 5, "unsubscribe": {"channel": channel}},
-            {"id": 6, "subscribe": {"channel": channel}},
-            {"id": 7, "subscribe": {"channel": channel}},
-            {"id": 8, "presence_stats": {"channel": channel}},
         )
-        found = await replies(socket, 9)
-        ids = [r["id"] for r in found if "id" in r]
-        expect("ids", sorted(ids), list(range(1, 9)))
+        found = await replies(socket, 5)
+        expect("ids", sorted(r["id"] for r in found if "id" in r), [1, 2, 3, 4])
         by_id = {r["id"]: r for r in found if "id" in r}
         expect("history", [p["data"] for p in by_id[4]["history"]["publications"]], [{"n": 1}])
-        expect("a second subscribe", by_id[7]["error"]["code"], 105)
-        expect("stats", by_id[8]["presence_stats"], {"num_clients": 1, "num_users": 1})
         pushes = [r["push"] for r in found if "push" in r]
         expect("pushes", [(p["channel"], p["pub"]["data"]) for p in pushes], [(channel, {"n": 1})])
         expect_that(
             found.index(by_id[2]) < found.index(next(r for r in found if "push" in r)),
             "no publication in front of its subscribe reply",
         )
+        await say(
+            socket,
+            {"id": 5, "unsubscribe": {"channel": channel}},
+            {"id": 6, "subscribe": {"channel": channel}},
+            {"id": 7, "subscribe": {"channel": channel}},
+            {"id": 8, "presence_stats": {"channel": channel}},
+        )
+        found = await replies(socket, 4)
+        expect("ids", [r["id"] for r in found], [5, 6, 7, 8])
+        expect("a second subscribe", found[2]["error"]["code"], 105)
+        expect("stats", found[3]["presence_stats"], {"num_clients": 1, "num_users": 1})
 
 
 @case
