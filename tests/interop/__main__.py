@@ -97,7 +97,7 @@ async def everything(run: Run) -> None:
                     await cases(run, place, proxy.WITH_API_PORT, at, python)
                 await run.case(f"{prefix}the daemon ends well", partial(ends_well, at))
     await run.case(
-        "README: a page prints what curl publishes", readme.a_page_prints_what_curl_publishes
+        "README: what is printed works", readme.what_is_printed_works
     )
 
 

@@ -2,7 +2,7 @@
 //!
 //! Never: sleeps.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The present.
 #[must_use]
@@ -20,4 +20,15 @@ pub fn left_until(deadline: Instant) -> Duration {
     deadline
         .saturating_duration_since(now())
         .max(Duration::from_millis(1))
+}
+
+/// What a wall clock says, in whole seconds since 1970.
+///
+/// # Panics
+///
+/// If it was never set.
+#[must_use]
+pub fn unix_seconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.expect("a clock that is set").as_secs()
 }

@@ -72,7 +72,7 @@ impl Clock {
     }
 
     /// `time` as workers count it: the endless one stays endless.
-    pub(crate) const fn from_hub(self, time: fanfare_hub::Time) -> Time {
+    pub(crate) const fn of_hub(self, time: fanfare_hub::Time) -> Time {
         match time.as_millis() {
             u64::MAX => Time::NEVER,
             millis => Time(millis.saturating_sub(self.origin_millis)),

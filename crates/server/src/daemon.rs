@@ -22,7 +22,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::clock::Clock;
 use crate::config::{self, Config, ServeConfig, SharedLive, Sources};
 use crate::http;
-use crate::limits::{HTTP_DESCRIPTORS, hook_descriptors, reserved_descriptors};
+use crate::limits::{HTTP_DESCRIPTORS, TOKEN_DESCRIPTORS, hook_descriptors, reserved_descriptors};
 use crate::listener::Listener;
 use crate::push::{Census, ClientIds, Link, Push};
 use crate::reactor::{Admission, Parts, Reactor, WAKER};
@@ -191,7 +191,8 @@ pub(crate) fn echo(config: &Config) -> Result<(), Failure> {
 pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure> {
     let config = serve.daemon;
     let hung_up = Signals::note_hangups().during(&"cannot handle signals")?;
-    let descriptors = HTTP_DESCRIPTORS + hook_descriptors(serve.hooks_in_flight_max);
+    let descriptors =
+        HTTP_DESCRIPTORS + TOKEN_DESCRIPTORS + hook_descriptors(serve.hooks_in_flight_max);
     let ground = Ground::prepare(&config, descriptors)?;
     let api_listener = serve.api_listen.map(bind_api).transpose()?;
     let random = || {

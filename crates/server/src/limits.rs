@@ -118,6 +118,9 @@ pub(crate) const API_CONNECTIONS_MAX: usize = 256;
 /// accepted past them.
 pub(crate) const HTTP_DESCRIPTORS: u64 = 8 + API_CONNECTIONS_MAX as u64;
 
+/// Descriptors for keys of tokens: a file or a socket, what looks its host up, and the system's certificates.
+pub(crate) const TOKEN_DESCRIPTORS: u64 = 8;
+
 /// Descriptors for the operator's backend, if so many calls of each kind are asked at once: each has one, and
 /// connections that are kept for the next call are among them.
 pub(crate) const fn hook_descriptors(in_flight_max: usize) -> u64 {

@@ -24,7 +24,6 @@ mod service;
 mod shutdown;
 mod slab;
 mod timers;
-#[allow(dead_code)]
 mod tokens;
 mod transport;
 

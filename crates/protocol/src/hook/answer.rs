@@ -204,7 +204,7 @@ impl<'a> Object<'a> {
                 subs: self.subs(encoding)?,
                 ..nothing
             },
-            HookKind::Refresh | HookKind::SubRefresh => Granted {
+            HookKind::Refresh => Granted {
                 expired: self.read_or_default("expired")?,
                 expire_at: self.expire_at()?,
                 info: self.info()?,
@@ -328,7 +328,6 @@ mod tests {
             ..nothing()
         };
         assert_eq!(granted(HookKind::Refresh, everything), refresh);
-        assert_eq!(granted(HookKind::SubRefresh, everything), refresh);
         let subscribe = Granted {
             expire_at,
             info: some(r#"{"a": 1}"#),

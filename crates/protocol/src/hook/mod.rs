@@ -59,11 +59,6 @@ pub enum HookEvent {
         /// The client's.
         data: Bytes,
     },
-    /// A subscription's time runs out: may it stay?
-    SubRefresh {
-        /// To which channel.
-        channel: Channel,
-    },
     /// May it publish?
     Publish {
         /// Where.
@@ -89,8 +84,6 @@ pub enum HookKind {
     Refresh,
     /// [`HookEvent::Subscribe`].
     Subscribe,
-    /// [`HookEvent::SubRefresh`].
-    SubRefresh,
     /// [`HookEvent::Publish`].
     Publish,
     /// [`HookEvent::Rpc`].
@@ -99,11 +92,10 @@ pub enum HookKind {
 
 impl HookKind {
     /// Every kind; each stands at its own number.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 5] = [
         Self::Connect,
         Self::Refresh,
         Self::Subscribe,
-        Self::SubRefresh,
         Self::Publish,
         Self::Rpc,
     ];
@@ -115,7 +107,6 @@ impl fmt::Display for HookKind {
             Self::Connect => "connect",
             Self::Refresh => "refresh",
             Self::Subscribe => "subscribe",
-            Self::SubRefresh => "sub_refresh",
             Self::Publish => "publish",
             Self::Rpc => "rpc",
         })
@@ -130,7 +121,6 @@ impl HookEvent {
             Self::Connect { .. } => HookKind::Connect,
             Self::Refresh => HookKind::Refresh,
             Self::Subscribe { .. } => HookKind::Subscribe,
-            Self::SubRefresh { .. } => HookKind::SubRefresh,
             Self::Publish { .. } => HookKind::Publish,
             Self::Rpc { .. } => HookKind::Rpc,
         }
@@ -153,9 +143,9 @@ pub enum HookAnswer {
 pub struct Granted {
     /// connect: who it is.
     pub user: String,
-    /// connect, refresh, subscribe, sub_refresh: when it ends; none: never.
+    /// connect, refresh, subscribe: when it ends; none: never.
     pub expire_at: Option<Time>,
-    /// refresh, sub_refresh: it ends now.
+    /// refresh: it ends now.
     pub expired: bool,
     /// All but publish and rpc: what others learn of it. JSON without raw newlines.
     pub info: Option<Bytes>,

@@ -43,6 +43,7 @@ struct Body<'c> {
 impl HookCall {
     /// The body of the request.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "it does not")]
     pub fn to_json(&self) -> Vec<u8> {
         let (protocol, encoding) = match self.encoding {
             Some(Encoding::Json) => ("json", "json"),
@@ -79,7 +80,6 @@ impl HookCall {
                 body.channels = channels;
             }
             HookEvent::Refresh => {}
-            HookEvent::SubRefresh { channel } => body.channel = Some(channel.as_str()),
             HookEvent::Subscribe { channel, data } | HookEvent::Publish { channel, data } => {
                 body.channel = Some(channel.as_str());
                 body.set_data(data);
@@ -110,7 +110,7 @@ impl HookCall {
                 let channels = channels.iter().map(text);
                 data.len() + name.len() + version.len() + headers.chain(channels).sum::<usize>()
             }
-            HookEvent::Refresh | HookEvent::SubRefresh { .. } => 0,
+            HookEvent::Refresh => 0,
             HookEvent::Subscribe { data, .. } | HookEvent::Publish { data, .. } => data.len(),
             HookEvent::Rpc { method, data } => method.len() + data.len(),
         };
@@ -201,11 +201,6 @@ mod tests {
         assert_json(
             &call(json, "", subscribe),
             r#"{"client":"c1","transport":"websocket","protocol":"json","encoding":"json","user":"","channel":"chat:index"}"#,
-        );
-        let sub_refresh = HookEvent::SubRefresh { channel: channel() };
-        assert_json(
-            &call(json, "56", sub_refresh),
-            r#"{"client":"c1","transport":"websocket","protocol":"json","encoding":"json","user":"56","channel":"chat:index"}"#,
         );
         let publish = HookEvent::Publish {
             channel: channel(),

@@ -259,7 +259,6 @@ pub(super) struct Namespace {
     pub(super) slow_reader: Slow,
     pub(super) subscribe_hook: Option<String>,
     pub(super) publish_hook: Option<String>,
-    pub(super) sub_refresh_hook: Option<String>,
 }
 
 /// [`SlowReader`], as it is written.

@@ -55,7 +55,6 @@ pub(crate) struct HookSettings {
 struct ChannelHooks {
     subscribe: Option<Uri>,
     publish: Option<Uri>,
-    sub_refresh: Option<Uri>,
 }
 
 impl HookSettings {
@@ -67,7 +66,6 @@ impl HookSettings {
             HookEvent::Rpc { .. } => self.rpc.as_ref(),
             HookEvent::Subscribe { channel, .. } => self.of_channel(channel)?.subscribe.as_ref(),
             HookEvent::Publish { channel, .. } => self.of_channel(channel)?.publish.as_ref(),
-            HookEvent::SubRefresh { channel } => self.of_channel(channel)?.sub_refresh.as_ref(),
         }
     }
 
@@ -96,12 +94,6 @@ impl HookSettings {
     pub(crate) fn has_publish(&self, channel: &Channel) -> bool {
         let hooks = self.of_channel(channel);
         hooks.is_some_and(|hooks| hooks.publish.is_some())
-    }
-
-    /// Whether it says who may stay subscribed.
-    pub(crate) fn has_sub_refresh(&self, channel: &Channel) -> bool {
-        let hooks = self.of_channel(channel);
-        hooks.is_some_and(|hooks| hooks.sub_refresh.is_some())
     }
 
     /// Those of its namespace, as [`Namespaces::resolve`](fanfare_hub::Namespaces::resolve) finds its options.
@@ -150,7 +142,6 @@ fn of_channels(key: &Key, namespace: &Namespace) -> Result<ChannelHooks, Fault> 
     Ok(ChannelHooks {
         subscribe: of_channels("subscribe_hook", &namespace.subscribe_hook)?,
         publish: of_channels("publish_hook", &namespace.publish_hook)?,
-        sub_refresh: of_channels("sub_refresh_hook", &namespace.sub_refresh_hook)?,
     })
 }
 

@@ -6,7 +6,6 @@ mod check;
 mod error;
 mod exposure;
 mod file;
-#[allow(dead_code)]
 mod hooks;
 mod live;
 mod origin;

@@ -120,29 +120,33 @@ impl Token {
         self.algorithm.as_ref().map(|names| names.0.as_slice())
     }
 
-    fn is_empty(&self) -> bool {
-        let texts = [
-            &self.hmac_key,
-            &self.hmac_key_file,
-            &self.public_key_file,
-            &self.jwks_file,
-            &self.jwks_url,
-            &self.audience,
-            &self.issuer,
+    /// A key that means something only with an algorithm.
+    fn something_else(&self) -> Option<&'static str> {
+        let set = [
+            ("hmac_key", self.hmac_key.is_some()),
+            ("hmac_key_file", self.hmac_key_file.is_some()),
+            ("public_key_file", self.public_key_file.is_some()),
+            ("keys", !self.keys.is_empty()),
+            ("jwks_file", self.jwks_file.is_some()),
+            ("jwks_url", self.jwks_url.is_some()),
+            ("audience", self.audience.is_some()),
+            ("issuer", self.issuer.is_some()),
         ];
-        self.algorithm.is_none() && self.keys.is_empty() && texts.iter().all(|text| text.is_none())
+        set.iter()
+            .find(|(_, is_set)| *is_set)
+            .map(|(name, _)| *name)
     }
 
     fn family(&self) -> Result<Option<Algorithms>, Fault> {
         let at = key("algorithm");
         let Some(names) = self.algorithms() else {
-            if self.is_empty() {
-                return Ok(None);
-            }
-            return Err(Fault::new(
-                at,
-                "is missing, but the rest of [token] is there",
-            ));
+            return match self.something_else() {
+                None => Ok(None),
+                Some(name) => Err(Fault::new(
+                    key(name),
+                    "needs token.algorithm, which is not set",
+                )),
+            };
         };
         let algorithms = names.iter().map(|name| {
             let algorithm = name.parse::<Algorithm>();

@@ -143,7 +143,7 @@ impl Seat {
             }
         }
         desk.push.forget_found();
-        self.deadline = clock.from_hub(session.deadline());
+        self.deadline = clock.of_hub(session.deadline());
         done
     }
 

@@ -192,7 +192,6 @@ impl Server {
     }
 
     /// The way to the operator's backend.
-    #[allow(dead_code)]
     pub(crate) fn hooks(&self) -> Hooks {
         self.hooks.clone()
     }

@@ -333,7 +333,7 @@ impl Push {
         let who = (!is_plain).then(|| {
             Box::new(Who {
                 info,
-                ends_at: ends_at.map_or(Time::NEVER, |at| clock.from_hub(at)),
+                ends_at: ends_at.map_or(Time::NEVER, |at| clock.of_hub(at)),
             })
         });
         Verdict::Subscribe(Box::new((response, who)))

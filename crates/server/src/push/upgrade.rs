@@ -126,7 +126,7 @@ impl Push {
         let client = self.link.client_ids.id(conn);
         let session = Session::new(client, wire.encoding, token, wire.pings, &rules);
         Start {
-            deadline: clock.from_hub(session.deadline()),
+            deadline: clock.of_hub(session.deadline()),
             session,
             encoding: wire.encoding,
             headers: ClientHeaders::of_upgrade(&live.hooks, upgrade.headers()),

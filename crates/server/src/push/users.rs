@@ -17,6 +17,10 @@ pub(super) struct Users(HashMap<UserId, Held>);
 
 /// A user's connections; most have one.
 #[derive(Debug)]
+#[expect(
+    clippy::box_collection,
+    reason = "every user with one connection would pay for the set's size"
+)]
 enum Held {
     One(ConnId),
     Many(Box<HashSet<ConnId>>),

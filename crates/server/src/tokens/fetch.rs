@@ -18,6 +18,11 @@ use crate::limits::{JWKS_REDIRECTS_MAX, JWKS_TIME_MAX, KEY_FILE_BYTES_MAX};
 ///
 /// A line that says why there is nothing.
 pub(super) fn jwk_set(url: &str) -> Result<String, String> {
+    fetch(url, system_roots())
+}
+
+/// `roots`: who may say that a host is who it says.
+pub(super) fn fetch(url: &str, roots: Vec<Certificate<'static>>) -> Result<String, String> {
     let is_secure = url
         .get(..8)
         .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
@@ -27,7 +32,8 @@ pub(super) fn jwk_set(url: &str) -> Result<String, String> {
         .https_only(is_secure)
         .user_agent("fanfare")
         .accept("application/jwk-set+json, application/json")
-        .tls_config(tls());
+        .proxy(None) // the environment's is no setting of ours
+        .tls_config(tls(roots));
     let agent = Agent::new_with_config(config.build());
     let answer = agent.get(url).call().map_err(in_a_line)?;
     let body = answer.into_body().into_with_config();
@@ -35,14 +41,19 @@ pub(super) fn jwk_set(url: &str) -> Result<String, String> {
     body.read_to_string().map_err(in_a_line)
 }
 
-/// With the certificates that this system trusts: an issuer may have one of its own.
-fn tls() -> TlsConfig {
+/// The certificates that this system trusts: an issuer may have one of its own.
+fn system_roots() -> Vec<Certificate<'static>> {
     let found = rustls_native_certs::load_native_certs();
     if let Some(error) = found.errors.first() {
         tracing::debug!("some certificates of this system can't be read: {error}");
     }
     let roots = found.certs.iter();
-    let roots = roots.map(|root| Certificate::from_der(root).to_owned());
+    roots
+        .map(|root| Certificate::from_der(root).to_owned())
+        .collect()
+}
+
+fn tls(roots: Vec<Certificate<'static>>) -> TlsConfig {
     TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
         .root_certs(RootCerts::from(roots))

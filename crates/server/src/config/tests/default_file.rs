@@ -71,7 +71,6 @@ fn the_default_file_has_the_defaults() {
         history_meta_ttl: None,
         subscribe_hook: None,
         publish_hook: None,
-        sub_refresh_hook: None,
         ..in_force.default_namespace.unwrap()
     };
     let defaults = Value::serialize(Namespace::default()).unwrap();

@@ -11,7 +11,7 @@ fn url(config: &ServeConfig, event: &HookEvent) -> Option<String> {
     config.live.hooks.url(event).map(ToString::to_string)
 }
 
-fn events(channel: &str) -> [HookEvent; 3] {
+fn events(channel: &str) -> [HookEvent; 2] {
     let channel = Channel::parse(channel).unwrap();
     let data = bytes::Bytes::new();
     [
@@ -19,11 +19,7 @@ fn events(channel: &str) -> [HookEvent; 3] {
             channel: channel.clone(),
             data: data.clone(),
         },
-        HookEvent::Publish {
-            channel: channel.clone(),
-            data,
-        },
-        HookEvent::SubRefresh { channel },
+        HookEvent::Publish { channel, data },
     ]
 }
 
@@ -35,7 +31,6 @@ fn nobody_is_asked_unless_the_config_says_so() {
     assert_eq!(hooks.timeout, Duration::from_secs(3));
     let channel = Channel::parse("a").unwrap();
     assert!(!hooks.has_subscribe(&channel) && !hooks.has_publish(&channel));
-    assert!(!hooks.has_sub_refresh(&channel));
 }
 
 #[test]
@@ -53,7 +48,6 @@ fn each_event_has_its_own_url() {
         max_in_flight = 7
         [namespaces.chat]
         publish_hook = 'http://b/publish'
-        sub_refresh_hook = 'http://b/sub_refresh'
         [namespaces.other]
         ",
     )
@@ -75,23 +69,16 @@ fn each_event_has_its_own_url() {
     assert_eq!(refresh, some("https://example.com:8443/refresh?key=1"));
     assert_eq!(url(&config, &rpc), some("http://[::1]:80/rpc"));
     for (channel, expected) in [
-        ("a", [some("http://a/subscribe"), None, None]),
-        (
-            "chat:a",
-            [None, some("http://b/publish"), some("http://b/sub_refresh")],
-        ),
-        ("other:a", [None, None, None]),
-        ("unknown:a", [None, None, None]),
+        ("a", [some("http://a/subscribe"), None]),
+        ("chat:a", [None, some("http://b/publish")]),
+        ("other:a", [None, None]),
+        ("unknown:a", [None, None]),
     ] {
         let urls = events(channel).map(|event| url(&config, &event));
         assert_eq!(urls, expected, "{channel}");
         let channel = Channel::parse(channel).unwrap();
         let hooks = &config.live.hooks;
-        let has = [
-            hooks.has_subscribe(&channel),
-            hooks.has_publish(&channel),
-            hooks.has_sub_refresh(&channel),
-        ];
+        let has = [hooks.has_subscribe(&channel), hooks.has_publish(&channel)];
         assert_eq!(has, expected.map(|url| url.is_some()), "{channel}");
     }
     let hooks = &config.live.hooks;
@@ -128,10 +115,6 @@ fn what_is_no_url_is_refused_without_repeating_it() {
                 "[default_namespace]\nsubscribe_hook",
             ),
             ("namespaces.a.publish_hook", "[namespaces.a]\npublish_hook"),
-            (
-                "namespaces.a.sub_refresh_hook",
-                "[namespaces.a]\nsub_refresh_hook",
-            ),
         ] {
             let line = read(&format!("{table} = '{text}'")).unwrap_err();
             let begins = format!("FILE: {key}: want a URL such as http://");

@@ -5,6 +5,7 @@
 mod default_file;
 mod hooks;
 mod refusals;
+mod tokens;
 
 use std::ffi::OsString;
 use std::fs;

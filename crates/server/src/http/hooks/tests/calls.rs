@@ -62,14 +62,6 @@ async fn each_event_is_posted_as_json_and_its_answer_comes_back() {
                 },
             ),
             (
-                call(HookEvent::SubRefresh { channel: chat() }),
-                r#","user":"56","channel":"chat:a","meta":{"m":1}"#,
-                Granted {
-                    expire_at,
-                    ..nothing()
-                },
-            ),
-            (
                 call(HookEvent::Publish {
                     channel: chat(),
                     data: Bytes::from("[5]"),

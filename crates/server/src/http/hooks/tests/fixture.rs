@@ -166,7 +166,6 @@ impl Worker {
             "FANFARE_HOOKS__RPC",
             "FANFARE_NAMESPACES__CHAT__SUBSCRIBE_HOOK",
             "FANFARE_NAMESPACES__CHAT__PUBLISH_HOOK",
-            "FANFARE_NAMESPACES__CHAT__SUB_REFRESH_HOOK",
         ];
         let is_other = |hook| others.iter().any(|(name, _)| *name == hook);
         let every = hooks.map(|name| (name, url));
