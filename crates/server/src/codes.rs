@@ -16,6 +16,8 @@ pub(crate) const EXPIRED: CloseCode = CloseCode(3005);
 pub(crate) const SLOW: CloseCode = CloseCode(3008);
 /// It has missed something, or asked for what is gone.
 pub(crate) const INSUFFICIENT_STATE: CloseCode = CloseCode(3010);
+/// It has not answered a ping.
+pub(crate) const NO_PONG: CloseCode = CloseCode(3012);
 /// It asks faster than it is answered.
 pub(crate) const TOO_MANY_REQUESTS: CloseCode = CloseCode(3013);
 /// The operator wants it gone.

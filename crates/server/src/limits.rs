@@ -49,6 +49,13 @@ pub(crate) const BATCHES_PER_TURN_MAX: usize = 8;
 /// Parts of a queue that one `writev` offers (Linux takes 1024).
 pub(crate) const SLICES_PER_SEND_MAX: usize = 64;
 
+/// What of replies may wait for a session beyond `websocket.max_output_bytes`: it has asked for several pages of
+/// history at once, and each may be as long as one alone.
+pub(crate) const REPLIES_OVER_BYTES_MAX: usize = 2 * fanfare_protocol::limits::PAST_BYTES_MAX;
+
+/// What a session's message may have beside a publication: its envelope, or other commands.
+pub(crate) const COMMANDS_BYTES_MAX: u64 = 64 << 10;
+
 /// A publication of history up to this length is copied for whoever asks for it; a longer one is shared.
 pub(crate) const HISTORY_COPY_BYTES_MAX: usize = 1 << 10;
 

@@ -6,8 +6,10 @@
 use fanfare_codec::handshake::{Response, Status};
 
 use super::session::Seat;
+use super::subscriber::limits_of;
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why};
 use crate::clock::Time;
+use crate::limits::COMMANDS_BYTES_MAX;
 use crate::service::Verdict;
 
 impl Conn {
@@ -72,7 +74,8 @@ impl Conn {
                 response.encode(cx.replies);
                 self.armed_at = Time::NEVER;
                 let seat = Box::new(Seat::new(start));
-                self.phase = Phase::open(Endpoint::Session(seat), cx.config.message_limits);
+                let limits = limits_of(cx, COMMANDS_BYTES_MAX);
+                self.phase = Phase::open(Endpoint::Session(seat), limits);
                 self.spill = Vec::new();
                 cx.receive_buffer.copy_within(follows_at..len, 0);
                 len - follows_at

@@ -312,7 +312,14 @@ impl Conn {
             Phase::Open {
                 pinged_at: Some(_), ..
             } => {
-                say_close(CloseCode::INTERNAL_ERROR, "no answer to a ping", cx);
+                let code = match &self.phase {
+                    Phase::Open {
+                        endpoint: Endpoint::Session(_),
+                        ..
+                    } => codes::NO_PONG,
+                    _ => CloseCode::INTERNAL_ERROR,
+                };
+                say_close(code, "no answer to a ping", cx);
                 self.linger(cx);
                 self.flush(cx)
             }

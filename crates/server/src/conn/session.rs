@@ -14,6 +14,7 @@ use super::{Conn, Context, Endpoint, Fate, Phase, Stop, read};
 use crate::clock::Time;
 use crate::echo;
 use crate::http::hooks::ClientHeaders;
+use crate::limits::REPLIES_OVER_BYTES_MAX;
 use crate::outbound::{Excess, Fit};
 use crate::push::{Desk, Insufficient, Segment, Start};
 use crate::returns::{Finding, Return};
@@ -27,13 +28,27 @@ pub(super) struct Seat {
     /// Its subscriptions.
     pub(super) channels: u32,
     /// Commands of a message that the session does not take yet.
-    backlog: Vec<u8>,
+    backlog: Option<Box<Backlog>>,
     /// Publications that came before the reply to connect.
-    held: Vec<(Arc<Segment>, Range<u32>)>,
+    held: Option<Box<Held>>,
     headers: ClientHeaders,
     frame_pings: bool,
     /// When the session wants a turn.
     pub(super) deadline: Time,
+}
+
+/// What is left of a message, from `at` on.
+struct Backlog {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+/// Publications that may not be told yet.
+#[derive(Default)]
+struct Held {
+    shares: Vec<(Arc<Segment>, Range<u32>)>,
+    /// The memory that they keep.
+    pinned: usize,
 }
 
 /// What comes next on a connection.
@@ -61,8 +76,8 @@ impl Seat {
             session: start.session,
             encoding: start.encoding,
             channels: 0,
-            backlog: Vec::new(),
-            held: Vec::new(),
+            backlog: None,
+            held: None,
             headers: start.headers,
             frame_pings: start.frame_pings,
         }
@@ -84,11 +99,13 @@ impl Seat {
 
     /// Keeps publications until they may be told.
     pub(super) fn hold(&mut self, segment: &Arc<Segment>, range: Range<u32>, cap: usize) -> Fit {
-        let held: usize = self.held.iter().map(|(s, _)| s.memory_bytes()).sum();
-        if held > 0 && held + segment.memory_bytes() > cap {
+        let held = self.held.get_or_insert_default();
+        let pinned = held.pinned + segment.memory_bytes();
+        if pinned > cap && !held.shares.is_empty() {
             return Fit::Over;
         }
-        self.held.push((Arc::clone(segment), range));
+        held.pinned = pinned;
+        held.shares.push((Arc::clone(segment), range));
         Fit::Fits
     }
 
@@ -130,44 +147,57 @@ impl Seat {
         done
     }
 
-    /// Takes the commands of a message.
+    /// Takes the commands of a message, and keeps those that have to wait.
     fn take_message(&mut self, encoding: Encoding, bytes: &[u8], turn: &mut Turn<'_>) -> Next {
         if encoding != self.encoding {
             return Next::Close(Disconnect::WRONG_PROTOCOL);
         }
-        let mut commands = Commands::new(encoding, bytes);
+        let (next, rest) = self.take_commands(bytes, turn);
+        if !rest.is_empty() {
+            let bytes = rest.to_vec();
+            self.backlog = Some(Box::new(Backlog { bytes, at: 0 }));
+        }
+        next
+    }
+
+    /// Takes what an earlier message has left over.
+    fn take_backlog(&mut self, turn: &mut Turn<'_>) -> Next {
+        let Some(mut backlog) = self.backlog.take() else {
+            return Next::Go;
+        };
+        let (next, rest) = self.take_commands(&backlog.bytes[backlog.at..], turn);
+        if !rest.is_empty() {
+            backlog.at = backlog.bytes.len() - rest.len();
+            self.backlog = Some(backlog);
+        }
+        next
+    }
+
+    /// Takes one command after the other; gives those that are left if it stops.
+    fn take_commands<'b>(&mut self, bytes: &'b [u8], turn: &mut Turn<'_>) -> (Next, &'b [u8]) {
+        let mut commands = Commands::new(self.encoding, bytes);
         loop {
             let untaken = commands.rest();
             let command = match commands.next() {
-                None => return Next::Go,
-                Some(Err(_)) => return Next::Close(Disconnect::BAD_REQUEST),
+                None => return (Next::Go, &[]),
+                Some(Err(malformed)) => {
+                    tracing::debug!("{malformed}");
+                    return (Next::Close(Disconnect::BAD_REQUEST), &[]);
+                }
                 Some(Ok(command)) => command,
             };
             let taken = self.run(turn, |session, rules, desk| {
                 session.on_command(command, rules, desk)
             });
             match taken {
-                Err(disconnect) => return Next::Close(disconnect),
-                Ok(Taken::NotYet) => {
-                    self.backlog = untaken.to_vec();
-                    return Next::Wait;
-                }
+                Err(disconnect) => return (Next::Close(disconnect), &[]),
+                Ok(Taken::NotYet) => return (Next::Wait, untaken),
                 Ok(Taken::Done) if turn.service.is_crowded() => {
-                    self.backlog = commands.rest().to_vec();
-                    return Next::Crowded;
+                    return (Next::Crowded, commands.rest());
                 }
                 Ok(Taken::Done) => {}
             }
         }
-    }
-
-    /// Takes what an earlier message has left over.
-    fn take_backlog(&mut self, turn: &mut Turn<'_>) -> Next {
-        if self.backlog.is_empty() {
-            return Next::Go;
-        }
-        let backlog = std::mem::take(&mut self.backlog);
-        self.take_message(self.encoding, &backlog, turn)
     }
 }
 
@@ -314,7 +344,7 @@ impl Conn {
         cx: &mut Context<'_>,
         act: impl FnOnce(&mut Session, &Rules<'_>, &mut Desk<'_>) -> Result<(), Disconnect>,
     ) -> Fate {
-        if self.outbound.len() > cx.config.output_bytes_max {
+        if self.outbound.len() > cx.config.output_bytes_max + REPLIES_OVER_BYTES_MAX {
             return self.on_too_slow(cx); // it asks, and does not read what it is answered
         }
         let Phase::Open {
@@ -334,15 +364,15 @@ impl Conn {
             return self.close(CloseCode(code), &reason, cx);
         }
         let held = if seat.is_connected() {
-            std::mem::take(&mut seat.held)
+            seat.held.take()
         } else {
-            Vec::new()
+            None
         };
         if let gone @ Fate::Gone(_) = self.flush(cx) {
             return gone;
         }
-        if !held.is_empty() {
-            for (segment, range) in held {
+        if let Some(held) = held {
+            for (segment, range) in held.shares {
                 // They have been counted while they were held.
                 let _ = self
                     .outbound

@@ -3,9 +3,10 @@
 //!
 //! Never: decides who may subscribe, or who is too slow.
 
+use fanfare_codec::Limits;
 use fanfare_hub::{ClientInfo, EngineError};
 
-use super::{Conn, Context, Endpoint, Fate, Phase, say_close};
+use super::{Conn, Context, Endpoint, Fate, Phase, Stop, say_close};
 use crate::clock::Time;
 use crate::codes;
 use crate::echo;
@@ -48,11 +49,7 @@ impl Conn {
 
     /// Its subscription is in place: everything from here on reaches it.
     pub(crate) fn on_welcome(&mut self, welcome: Welcome, cx: &mut Context<'_>) -> Fate {
-        let limits = cx.config.message_limits;
-        let message_bytes_max = limits
-            .max_message_bytes
-            .min(cx.service.publication_bytes_max());
-        let limits = limits.with_max_message_bytes(message_bytes_max);
+        let limits = limits_of(cx, 0);
         self.armed_at = Time::NEVER;
         let lingering = Phase::lingering(cx.now);
         let Phase::Subscribing { granted, .. } = std::mem::replace(&mut self.phase, lingering)
@@ -133,6 +130,18 @@ impl Conn {
         self.outbound.cut_short();
         say_close(codes::SLOW, "slow: too much waits to be read", cx);
         self.linger(cx);
-        self.flush(cx)
+        let fate = self.flush(cx);
+        if let (Fate::Wait, Stop::Pending) = (&fate, self.stop) {
+            self.stop = Stop::TurnOver; // its FIN is to be read
+            return Fate::Again;
+        }
+        fate
     }
+}
+
+/// What a publisher's messages may be: as large as a publication, and `beside` bytes.
+pub(super) fn limits_of(cx: &Context<'_>, beside: u64) -> Limits {
+    let limits = cx.config.message_limits;
+    let published = cx.service.publication_bytes_max().saturating_add(beside);
+    limits.with_max_message_bytes(limits.max_message_bytes.min(published))
 }
