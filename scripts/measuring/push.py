@@ -92,17 +92,18 @@ class PushServer:
 
 @contextmanager
 def serve_command(
-    workers: int = 1, namespace: Mapping[str, str] = NO_KEYS
+    workers: int = 1, namespace: Mapping[str, str] = NO_KEYS, extra: str = ""
 ) -> Iterator[tuple[str, int]]:
     """The command of `fanfare serve` that opens every channel to everybody, and the port of its API.
 
-    `namespace`: more keys of the channels, with their values as TOML has them.
+    `namespace`: more keys of the channels, with their values as TOML has them; `extra`: more tables.
     """
     api_port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "fanfare.toml"
         config = FANFARE.substitute(api_port=api_port, api_key=API_KEY)
-        file.write_text(config + "".join(f"{key} = {value}\n" for key, value in namespace.items()))
+        keys = "".join(f"{key} = {value}\n" for key, value in namespace.items())
+        file.write_text(config + keys + extra)
         binary = shlex.quote(str(RELEASE / "fanfare"))
         command = f"{binary} serve --config {shlex.quote(str(file))}"
         yield f"{command} --listen 127.0.0.1:{{port}} --workers {workers}", api_port

@@ -71,7 +71,7 @@ async def everything(run: Run) -> None:
             await cases(run, "page", page.CASES, there)
     await run.case("page: without dev there is no page", page.without_dev_there_is_no_page)
     await run.case(
-        "README: a page prints what curl publishes", readme.a_page_prints_what_curl_publishes
+        "README: what is printed works", readme.what_is_printed_works
     )
 
 

@@ -13,6 +13,7 @@
 
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -87,6 +88,9 @@ struct IdleArgs {
     /// Path of the upgrade request.
     #[arg(long, default_value = "/", value_parser = parse_path)]
     path: String,
+    /// A file of text messages, a line each: every connection sends the next one, and no other.
+    #[arg(long, value_name = "FILE")]
+    say: Option<PathBuf>,
     /// After each step, and before the first, wait for a line on stdin.
     #[arg(long)]
     hold: bool,
@@ -195,10 +199,19 @@ fn json_line(report: &Report) -> String {
 }
 
 fn run_idle(args: &IdleArgs) -> Result<(), Failure> {
-    let mut idle = Idle::new(Target {
+    let messages: Vec<String> = match &args.say {
+        None => Vec::new(),
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|e| Failure::Io("--say", e))?;
+            // JSON objects of one message are joined by newlines, which the file has escaped.
+            text.lines().map(|line| line.replace("\\n", "\n")).collect()
+        }
+    };
+    let target = Target {
         addr: args.connect,
         path: args.path.clone(),
-    });
+    };
+    let mut idle = Idle::new(target, &messages);
     let mut lines = io::stdin().lock().lines();
     let mut open = 0;
     loop {
