@@ -17,7 +17,7 @@ from typing import Any
 
 from measuring.servers import end_on_sigterm
 
-from . import curl, proxy, readme, subscribers
+from . import curl, page, proxy, readme, subscribers
 from .case import Run, expect
 from .clients import Client
 from .clients.npm_centrifuge import npm_centrifuge
@@ -33,11 +33,15 @@ from .stack import SETTINGS, Stack, stacked
 Body = Callable[..., Awaitable[None]]
 
 
+def words(body: Body) -> str:
+    """What a case shows, as its name says it."""
+    return getattr(body, "__name__", "").replace("_", " ")
+
+
 async def cases(run: Run, prefix: str, bodies: Sequence[Body], *given: Any) -> None:
     """Runs cases that are given the same."""
     for body in bodies:
-        name = getattr(body, "__name__", "").replace("_", " ")
-        await run.case(f"{prefix}: {name}", partial(body, *given))
+        await run.case(f"{prefix}: {words(body)}", partial(body, *given))
 
 
 async def faultless(body: Body, at: Realm, sdk: Sdk) -> None:
@@ -96,6 +100,10 @@ async def everything(run: Run) -> None:
                 if at.has_api_port:
                     await cases(run, place, proxy.WITH_API_PORT, at, python)
                 await run.case(f"{prefix}the daemon ends well", partial(ends_well, at))
+    if any(run.wants(name) for name in ["page: " + words(body) for body in page.CASES]):
+        async with page.placed() as there:
+            await cases(run, "page", page.CASES, there)
+    await run.case("page: without dev there is no page", page.without_dev_there_is_no_page)
     await run.case(
         "README: what is printed works", readme.what_is_printed_works
     )
