@@ -176,6 +176,8 @@ class Page:
         await self.call("Emulation.setEmulatedMedia", features=features)
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         await self.call("Emulation.setDeviceMetricsOverride", **size)
+        await self.value("scrollTo({ top: 0, behavior: 'instant' })")
+        await self.call("Emulation.setScrollbarsHidden", hidden=True)
         # The frame that shows it so.
         await self.value("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         shot = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
