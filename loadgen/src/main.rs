@@ -6,6 +6,7 @@
 //!
 //! Never: shares code with a server but the codec.
 
+mod centrifuge;
 mod cli;
 mod client;
 mod clock;

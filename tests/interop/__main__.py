@@ -17,24 +17,60 @@ from typing import Any
 
 from measuring.servers import end_on_sigterm
 
-from . import curl, proxy, readme, subscribers
+from . import curl, page, proxy, readme, subscribers
 from .case import Run, expect
 from .clients import Client
+from .clients.npm_centrifuge import npm_centrifuge
 from .clients.npm_ws import npm_ws
+from .clients.python_centrifuge import PythonCentrifuge
 from .clients.python_websockets import PythonWebsockets
+from .clients.sdk import Sdk
+from .sessions import channels, connecting, hooks, private, recovery, refusals, server_side, wire
+from .sessions.realm import SETTINGS as SETTINGS_OF_SESSIONS
+from .sessions.realm import Realm, standing
 from .stack import SETTINGS, Stack, stacked
 
 Body = Callable[..., Awaitable[None]]
 
 
+def words(body: Body) -> str:
+    """What a case shows, as its name says it."""
+    return getattr(body, "__name__", "").replace("_", " ")
+
+
 async def cases(run: Run, prefix: str, bodies: Sequence[Body], *given: Any) -> None:
     """Runs cases that are given the same."""
     for body in bodies:
-        name = getattr(body, "__name__", "").replace("_", " ")
-        await run.case(f"{prefix}: {name}", partial(body, *given))
+        await run.case(f"{prefix}: {words(body)}", partial(body, *given))
 
 
-async def ends_well(at: Stack) -> None:
+async def faultless(body: Body, at: Realm, sdk: Sdk) -> None:
+    """A case, in which the SDK must have understood everything."""
+    try:
+        await body(at, sdk)
+    finally:
+        at.relay.restore()
+        faults = sdk.faults()
+    expect("what the SDK could not take", faults, [])
+
+
+async def sessions(run: Run, modules: Path) -> None:
+    """Cases of the Centrifuge SDKs."""
+    parts = [connecting, channels, recovery, server_side, private, refusals, hooks]
+    async with npm_centrifuge(modules) as npm, standing(SETTINGS_OF_SESSIONS) as at:
+        python = [PythonCentrifuge(is_protobuf=is_protobuf) for is_protobuf in (False, True)]
+        for sdk in [*npm, *python]:
+            bodies = [body for part in parts for body in part.CASES]
+            bodies += hooks.OF_SENDERS if sdk.sends else []
+            bodies += hooks.OF_EMULATORS if sdk.emulates_headers else []
+            for body in bodies:
+                name = getattr(body, "__name__", "").replace("_", " ")
+                await run.case(f"{sdk.name}: {name}", partial(faultless, body, at, sdk))
+        await cases(run, "sessions", wire.CASES, at)
+        await run.case("sessions: the daemon ends well", partial(ends_well, at))
+
+
+async def ends_well(at: Stack | Realm) -> None:
     """After all that was done to it, the daemon ends as it is asked to."""
     at.daemon.signal(SIGTERM)
     expect(f"exit code, after it said {at.daemon.log()!r},", await at.daemon.exit_code(), 0)
@@ -43,7 +79,9 @@ async def ends_well(at: Stack) -> None:
 async def everything(run: Run) -> None:
     """All cases, each stack up only while it is needed."""
     python = PythonWebsockets()
-    async with npm_ws(Path(os.environ["WORK"]) / "interop" / "node_modules") as npm:
+    modules = Path(os.environ["WORK"]) / "interop" / "node_modules"
+    await sessions(run, modules)
+    async with npm_ws(modules) as npm:
         clients: list[Client] = [python, npm]
         places = [
             ("", SETTINGS, False),
@@ -62,6 +100,10 @@ async def everything(run: Run) -> None:
                 if at.has_api_port:
                     await cases(run, place, proxy.WITH_API_PORT, at, python)
                 await run.case(f"{prefix}the daemon ends well", partial(ends_well, at))
+    if any(run.wants(name) for name in ["page: " + words(body) for body in page.CASES]):
+        async with page.placed() as there:
+            await cases(run, "page", page.CASES, there)
+    await run.case("page: without dev there is no page", page.without_dev_there_is_no_page)
     await run.case(
         "README: what is printed works", readme.what_is_printed_works
     )

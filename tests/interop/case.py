@@ -16,6 +16,9 @@ from pathlib import Path
 CASE_S_MAX = 30
 SHOWN_CHARS_MAX = 200
 HERE = Path(__file__).parent
+# Where cases are, and what there is none.
+CASES = (HERE, HERE / "sessions")
+NO_CASES = (__file__, str(HERE / "__main__.py"))
 
 
 class Broken(Exception):
@@ -102,6 +105,6 @@ def place(error: BaseException) -> str:
     while (cause := causes[-1].__cause__ or causes[-1].__context__) and cause not in causes:
         causes.append(cause)
     frames = [frame for e in causes for frame in traceback.extract_tb(e.__traceback__)]
-    cases = [f for f in frames if Path(f.filename).parent == HERE and f.filename != __file__]
+    cases = [f for f in frames if Path(f.filename).parent in CASES and f.filename not in NO_CASES]
     where = (cases or frames)[0]
     return f"{Path(where.filename).name}, line {where.lineno}"

@@ -21,7 +21,8 @@ from measuring.servers import ROOT, accepts, end, free_port
 
 from .case import Broken
 
-BINARY = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "fanfare"
+BUILT = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "fanfare"
+BINARY = Path(os.environ.get("FANFARE_BIN", BUILT))
 END_S_MAX = 10
 TRIES = 3
 LOG_CHARS_MAX = 2000

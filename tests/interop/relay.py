@@ -1,4 +1,4 @@
-"""A TCP relay that counts. In: a port. Out: another one that leads there, and how many came.
+"""A TCP relay that counts, and cuts. In: a port. Out: another one that leads there, and how many came.
 
 Never: looks into what it carries.
 """
@@ -18,6 +18,8 @@ class Relay:
     def __init__(self, target: int) -> None:
         self._target = target
         self._tasks: set[asyncio.Task[None]] = set()
+        self._leads = asyncio.Event()
+        self._leads.set()
         self.port = 0
         self.connections = 0
 
@@ -28,14 +30,35 @@ class Relay:
         assert task
         self._tasks.add(task)
         try:
-            there = await asyncio.open_connection("127.0.0.1", self._target)
-            await asyncio.gather(carry(reader, there[1]), carry(there[0], writer))
-            there[1].close()
-        except OSError:
+            await self._leads.wait()
+            back, forth = await asyncio.open_connection("127.0.0.1", self._target)
+            try:
+                await asyncio.gather(carry(reader, forth), carry(back, writer))
+            finally:
+                forth.close()
+        except (OSError, asyncio.CancelledError):
             pass  # the other end sees the connection end
         finally:
             writer.close()
             self._tasks.discard(task)
+
+    def cut(self) -> None:
+        """Cuts what is open. Who comes now waits for `restore`."""
+        self._leads.clear()
+        self.end()
+
+    @asynccontextmanager
+    async def leading_to(self, target: int) -> AsyncIterator[None]:
+        """Leads who comes from now on to another port, as long as the block."""
+        before, self._target = self._target, target
+        try:
+            yield
+        finally:
+            self._target = before
+
+    def restore(self) -> None:
+        """Leads there again."""
+        self._leads.set()
 
     def end(self) -> None:
         """Cuts what is still open."""

@@ -16,12 +16,19 @@ use serde_json::{Value, json};
 
 /// Of each run.
 const FLAGS: &str = "--duration 6 --warmup 0.5 --no-progress --json -";
+/// Sessions without a token are let in.
+const SESSIONS: &str = "[client]\nallow_anonymous = true";
 /// Of most.
 const CROWD: &str = "--subscribers 200 --channels 10";
 
 /// The report of a `loadgen fanout` that found no fault.
 fn report_of(push: &Push, query: &str, crowd: &str, flags: &[&str]) -> Value {
-    let url = format!("ws://{}/raw/{{channel}}{query}", push.addr());
+    report_at(push, &format!("/raw/{{channel}}{query}"), crowd, flags)
+}
+
+/// The same at any path.
+fn report_at(push: &Push, path: &str, crowd: &str, flags: &[&str]) -> Value {
+    let url = format!("ws://{}{path}", push.addr());
     let mut command = Command::new(loadgen());
     command
         .args(["fanout", &url])
@@ -62,6 +69,36 @@ fn who_is_cut_and_resumes_loses_nothing() {
     assert_at_least(&report, "resumes", 400);
     // Of a thousand that are kept nobody has missed three hundred.
     assert_eq!(report["told"], 0, "{report}");
+}
+
+#[test]
+fn sessions_that_are_cut_recover_everything_in_both_encodings() {
+    let push = Push::start("workers = 2", SESSIONS);
+    for dialect in ["centrifuge-json", "centrifuge-protobuf"] {
+        let flags = format!(
+            "--dialect {dialect} --positioned --channel-prefix past:{dialect}- --publishers 20 --rate 300 \
+             --poisson --burst 3 --cut-rate 100 --cut-pause 0.02"
+        );
+        let flags: Vec<&str> = flags.split_ascii_whitespace().collect();
+        let report = report_at(&push, "/connection/websocket", CROWD, &flags);
+        assert_at_least(&report, "deliveries", 25_000);
+        assert_at_least(&report, "resumes", 400);
+        assert_eq!(report["resumes"], report["cuts"], "{report}");
+        assert_eq!(report["told"], 0, "{report}");
+    }
+}
+
+#[test]
+fn sessions_that_were_away_for_too_long_are_told() {
+    let push = Push::start("workers = 2", SESSIONS);
+    // Ten are kept, and longer away than it takes to publish as many is every second.
+    let flags = "--dialect centrifuge-json --positioned --channel-prefix recovers:session- --publishers 10 \
+                 --rate 600 --burst 6 --cut-rate 100 --cut-pause 0.15";
+    let flags: Vec<&str> = flags.split_ascii_whitespace().collect();
+    let report = report_at(&push, "/connection/websocket", CROWD, &flags);
+    assert_at_least(&report, "deliveries", 40_000);
+    assert_at_least(&report, "resumes", 100);
+    assert_at_least(&report, "told", 20);
 }
 
 #[test]

@@ -243,6 +243,7 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
         census: Arc::clone(&census),
         workers: config.workers.get(),
         body_bytes_max: serve.api_body_bytes_max,
+        page: serve.page,
         hooks_in_flight_max: serve.hooks_in_flight_max,
         stopping: ground.signals.requested(),
         on_hangup: Box::new(move || on_hangup()),

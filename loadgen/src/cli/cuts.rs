@@ -42,11 +42,12 @@ pub(crate) struct CutArgs {
     )]
     resume: Option<Resume>,
 
-    /// Close codes with which the server tells a subscriber that it has missed something
+    /// Codes, of close frames or of the protocol's unsubscribes, with which the server tells a subscriber
+    /// that it has missed something
     #[arg(
         long,
         value_name = "CODE,…",
-        default_value = "3010",
+        default_value = "3010,2500",
         value_delimiter = ',',
         value_parser = clap::value_parser!(u16).range(1000..5000)
     )]
@@ -62,6 +63,11 @@ impl CutArgs {
             resume: self.resume.clone(),
             told: self.told.clone(),
         }
+    }
+
+    /// Whether a flag says how subscribers come back to their positions.
+    pub(super) const fn resumes(&self) -> bool {
+        self.resume.is_some()
     }
 
     /// As the report tells it.

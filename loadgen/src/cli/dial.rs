@@ -9,7 +9,7 @@ use clap::Args;
 use crate::client::DialOptions;
 
 /// How connections are made.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Connections")]
 pub(crate) struct DialArgs {
     /// Add a header to every upgrade request
@@ -54,6 +54,23 @@ pub(crate) struct DialArgs {
 }
 
 impl DialArgs {
+    /// Offers one more subprotocol, unless it is offered already.
+    pub(crate) fn offer(&mut self, subprotocol: &str) {
+        if self
+            .subprotocol
+            .iter()
+            .all(|offered| offered != subprotocol)
+        {
+            self.subprotocol.push(subprotocol.to_owned());
+        }
+    }
+
+    /// The tokens, one of all connections or a file with a line for each, which are sent in another way
+    /// than with the upgrade then.
+    pub(crate) fn take_tokens(&mut self) -> (Option<String>, Option<PathBuf>) {
+        (self.token.take(), self.tokens_file.take())
+    }
+
     /// What they say, and the URL.
     pub(crate) fn options(&self, url: &str) -> DialOptions {
         DialOptions {

@@ -10,6 +10,7 @@ use super::DialArgs;
 use super::Usage;
 use super::args::{OutputArgs, RunArgs, count, rate};
 use super::cuts::CutArgs;
+use super::dialect::DialectArgs;
 use super::publish::PublishArgs;
 use crate::payload::{Envelope, SERIES_MAX, STAMP_BYTES, Sizes};
 use crate::scenario::fanout::Layout;
@@ -25,6 +26,10 @@ use crate::scenario::fanout::Layout;
   loadgen fanout 'ws://127.0.0.1:9001/{channel}?meta=1' --delivery '{position} {payload}' --cut-rate 20 --resume 'since={position}' --subscribers 20 --rate 100 --duration 1 --warmup 0.3
   loadgen fanout ws://127.0.0.1:9001/{channel} --stalled 10% --subscribers 20 --rate 100 --duration 1 --warmup 0.3
 
+With the Centrifuge protocol, as `fanfare serve --dev` speaks it:
+  loadgen fanout ws://127.0.0.1:8000/connection/websocket --dialect centrifuge-json --subscribers 20 --channels 4 --rate 100 --duration 1 --warmup 0.3
+  loadgen fanout ws://127.0.0.1:8000/connection/websocket --dialect centrifuge-protobuf --cut-rate 20 --cut-pause 0.1 --subscribers 20 --rate 100 --duration 1 --warmup 0.3
+
 With a push server that publishes over HTTP (/connection is the server's WebSocket):
   $ loadgen fanout ws://HOST/connection/{channel} --channels 10 --publish-http http://HOST/api/publish \\
       --publish-header 'X-API-Key: KEY' --publish-json '{\"channel\":\"{channel}\",\"data\":\"{payload}\"}'
@@ -35,6 +40,12 @@ The URL is the subscription: each subscriber gets what is published to the chann
 Publishers are WebSockets of the same URL, each on one channel, beside the subscribers; what the
 server sends back to them is not looked at. With --publish-http they are HTTP clients, each with one
 connection, that reach every channel.
+
+With --dialect centrifuge-json or centrifuge-protobuf the URL is the server's, and each connection says
+who it is and subscribes to its channel in its first message; publishers publish with commands. Epoch and
+offset are followed where the server says that they hold: offsets have to rise by one. After a cut a
+subscriber asks for what is behind its offset; what the answer brings are deliveries. --delivery says what
+stands in the data of a publication, by itself '\"{payload}\"', a JSON string.
 
 With --delivery the server may tell more than the payload: '\"{payload}\"' is a payload that is told as a
 JSON string. '{position} {payload}' also tells where in the channel a publication stands; a position, of
@@ -56,7 +67,9 @@ are on their way back are waited for, --timeout at most.
 
 A server that cannot bring all may end the connection with a code of --told, at any time. That is counted
 as told and is no fault; what was to come is no gap, what was left out before a later one is. The
-subscriber comes back as a new one.
+subscriber comes back as a new one. With the Centrifuge protocol it may end the subscription instead, and
+the subscriber comes back to where it stood: it is owed all until it hears that this is not recovered,
+which is counted as told, too, and makes it a new one.
 
 With --stalled some subscribers, spread evenly over the channels, connect with a small receive buffer and
 never read: what is published to them has to wait at the server. They count for nothing; that the server
@@ -66,13 +79,14 @@ since a close may wait behind it.
 A run that lost anything exits 1. What can be lost, each counted once, in the whole run:
   gap                  a subscriber did not get a publication before --timeout was over
   duplicate            a subscriber got a publication once more
-  disorder             a subscriber got a publication behind a later one of its publisher
+  disorder             a subscriber got a publication behind a later one of its publisher, or offset
   mismatch             a subscriber got something that was not published as it came
-  refused              the HTTP endpoint did not take a publication; nobody is to get it then
-  connect, handshake   connections that were not made, or not upgraded
+  refused              the server did not take a publication, or did not say so; nobody is to get it then
+  connect, handshake   connections that were not made, or not upgraded; a connect or subscribe refused
   protocol, closed     connections that broke RFC 6455, or that the server ended: what is published
                        after that is no gap; a subscriber that cannot connect again stays away
-  timeout              a cut subscriber was not back when --timeout was over; it has no gaps beside that")]
+  timeout              a cut subscriber was not back, or a connect or subscribe not answered, when
+                       --timeout was over; it has no gaps beside that")]
 pub(crate) struct FanoutArgs {
     /// Where the server is: ws://HOST:PORT/PATH, in which {channel} stands for the channel
     #[arg(value_name = "URL")]
@@ -117,13 +131,17 @@ pub(crate) struct FanoutArgs {
     pub(crate) binary: bool,
 
     /// How the server tells a publication to a subscriber: a text with {payload} in it once, and in front
-    /// of that once {position} if the server says where in the channel it stands
-    #[arg(long, value_name = "TEMPLATE", default_value = "{payload}", value_parser = envelope)]
-    pub(crate) delivery: Envelope,
+    /// of that once {position} if the server says where in the channel it stands. With the Centrifuge
+    /// protocol it is the data of a publication [default: {payload}, Centrifuge: "{payload}"]
+    #[arg(long, value_name = "TEMPLATE", value_parser = envelope)]
+    delivery: Option<Envelope>,
 
     /// So many of the subscribers, or N% of them, connect and never read
     #[arg(long, value_name = "N", default_value = "0", value_parser = str::parse::<Stalled>)]
     stalled: Stalled,
+
+    #[command(flatten)]
+    pub(crate) dialect: DialectArgs,
 
     #[command(flatten)]
     pub(crate) publish: PublishArgs,
@@ -199,6 +217,14 @@ impl FanoutArgs {
         }
     }
 
+    /// How a publication is told to a subscriber.
+    pub(crate) fn delivery(&self) -> Envelope {
+        self.delivery.clone().unwrap_or_else(|| {
+            let template = self.dialect.default_delivery(self.binary);
+            Envelope::parse(template).expect("it has a payload")
+        })
+    }
+
     /// How many publishers.
     pub(crate) fn publishers(&self) -> u32 {
         let default = if self.publish.publish_http.is_some() {
@@ -225,7 +251,8 @@ impl FanoutArgs {
                 layout.stalled
             )));
         }
-        if channels > 1 && !self.url.contains("{channel}") {
+        let is_raw = self.dialect.speech.encoding().is_none();
+        if is_raw && channels > 1 && !self.url.contains("{channel}") {
             return Err(Usage(format!(
                 "<URL>: without {{channel}} in it there is one channel, not --channels {channels}"
             )));
@@ -240,7 +267,10 @@ impl FanoutArgs {
             check_size_min(size)?;
         }
         self.run.check_backlog("--rate", self.rate)?;
-        self.cuts.check(&self.delivery)?;
+        let delivery = self.delivery();
+        let resumes = self.cuts.resumes();
+        self.dialect.check(&delivery, self.binary, resumes)?;
+        self.cuts.check(&delivery)?;
         match &self.publish.publish_http {
             Some(url) => self.publish.check(url, channels, self.publishers())?,
             None if self.publishers() < channels => {

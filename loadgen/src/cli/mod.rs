@@ -7,6 +7,7 @@ mod args;
 mod churn;
 mod cuts;
 mod dial;
+mod dialect;
 mod echo;
 mod fanout;
 mod idle;
@@ -25,6 +26,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use args::{MessageArgs, OutputArgs, RunArgs};
 pub(crate) use churn::ChurnArgs;
 pub(crate) use dial::DialArgs;
+pub(crate) use dialect::Speech;
 pub(crate) use echo::EchoArgs;
 pub(crate) use fanout::{FanoutArgs, check_burst, check_size_min};
 pub(crate) use idle::IdleArgs;
@@ -180,6 +182,16 @@ mod tests {
                 "--delivery",
             ),
             ("loadgen fanout ws://h --channels 2", "{channel}"),
+            ("loadgen fanout ws://h --positioned", "--positioned"),
+            ("loadgen fanout ws://h --dialect json", "--dialect"),
+            (
+                "loadgen fanout ws://h --dialect centrifuge-json --binary",
+                "--binary",
+            ),
+            (
+                "loadgen fanout ws://h --dialect centrifuge-json --delivery {payload}",
+                "--delivery",
+            ),
             (
                 "loadgen fanout ws://h/{channel} --channels 9 --subscribers 8",
                 "--subscribers",

@@ -28,7 +28,7 @@ use crate::clock::{Clock, Nanos};
 use crate::fault::Fault;
 use conn::{Connection, End, Io, Wake};
 use deadlines::Deadline;
-pub(crate) use dial::{Dial, DialOptions, Route};
+pub(crate) use dial::{Dial, DialOptions, Route, load_tokens};
 pub(crate) use handler::{Handler, Opening, Piece};
 pub(crate) use outbox::Outbox;
 use poll::{ConnId, Poll, Readiness};

@@ -141,6 +141,11 @@ impl Envelope {
         self.between.is_some()
     }
 
+    /// What stands before and behind a payload, where there is no position.
+    pub(crate) fn around(&self) -> (&[u8], &[u8]) {
+        (&self.before, &self.behind)
+    }
+
     /// Opens a message that is whole.
     #[inline]
     pub(crate) fn open<'m>(&self, stamps: &Stamps, message: &'m [u8]) -> Letter<'m> {

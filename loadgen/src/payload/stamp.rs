@@ -127,7 +127,7 @@ impl Stamps {
 
     /// Whether a stamp of this run is somewhere in `bytes`.
     #[cold]
-    pub(super) fn is_within(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn is_within(&self, bytes: &[u8]) -> bool {
         let mut windows = bytes.windows(STAMP_BYTES);
         windows.any(|bytes| {
             bytes

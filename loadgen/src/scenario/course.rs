@@ -67,12 +67,17 @@ impl<W: Worker> Leg<'_, W> {
         })
     }
 
-    /// Makes all connections, each not before its time; comes back when each is open or has failed.
+    /// Makes all connections, each not before its time; comes back when each is open and ready, or has
+    /// failed.
     fn open(&mut self) -> io::Result<()> {
         let started = self.crew.clock.now();
         let mut begun = 0;
-        while (begun < self.slots.count || self.clients.opening() > 0) && !self.crew.is_stopped() {
+        while !self.crew.is_stopped() {
             let now = self.crew.clock.now();
+            let is_ready = self.worker.is_ready(now, &mut self.clients);
+            if begun == self.slots.count && self.clients.opening() == 0 && is_ready {
+                break;
+            }
             let mut due = now;
             while begun < self.slots.count && self.clients.opening() < OPENING_MAX {
                 due = started.after(self.ramp_of(begun));

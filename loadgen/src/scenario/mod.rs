@@ -43,13 +43,19 @@ pub(crate) trait Scenario: Sync {
 }
 
 /// One thread's part of a scenario. The course calls, in this order: [`connect`](Self::connect) for
-/// every connection, [`begin`](Self::begin) once all threads are ready, [`tick`](Self::tick) again and
+/// every connection, [`is_ready`](Self::is_ready), [`begin`](Self::begin) once all threads are ready, [`tick`](Self::tick) again and
 /// again, [`end`](Self::end) when the time is over, `tick` until [`is_drained`](Self::is_drained), and
 /// [`finish`](Self::finish).
 /// What arrives meanwhile comes through [`Handler`].
 pub(crate) trait Worker: Handler {
     /// Starts to make connection `conn`; `route` is the URL's.
     fn connect(&mut self, conn: usize, route: &Route, clients: &mut Clients<'_>);
+
+    /// Whether the connections that are open are all ready for the load; asked again and again once they
+    /// are made, and until they are.
+    fn is_ready(&mut self, _now: Nanos, _clients: &mut Clients<'_>) -> bool {
+        true
+    }
 
     /// The load begins.
     fn begin(&mut self, schedule: Schedule, now: Nanos, clients: &mut Clients<'_>);

@@ -4,11 +4,12 @@
 
 use fanfare_codec::MessageKind;
 
-use crate::cli::{FanoutArgs, Usage, check_burst, check_size_min};
+use crate::cli::{DialArgs, FanoutArgs, Speech, Usage, check_burst, check_size_min};
+use crate::client::load_tokens;
 use crate::payload::{SERIES_MAX, Stamps};
 use crate::report::{Headline, Subject, plural};
 use crate::scenario::echo::Arrivals;
-use crate::scenario::fanout::{Fanout, Plan, Post};
+use crate::scenario::fanout::{Dialect, Fanout, Plan, Post};
 use crate::scenario::os_seeded;
 use crate::{Failure, descriptors, run, timing};
 
@@ -30,6 +31,8 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
     let flags = "--subscribers and --publishers";
     descriptors::reserve(flags, connections, args.run.threads as usize)?;
     let timing = timing(&args.run);
+    let mut dial = args.dial.clone();
+    let dialect = dialect(args, &mut dial)?;
     let scenario = Fanout::new(Plan {
         layout,
         channels: (0..layout.channels)
@@ -40,8 +43,9 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
         arrivals,
         per_second: args.rate,
         burst: args.burst,
-        delivery: args.delivery.clone(),
+        delivery: args.delivery(),
         cuts: args.cuts.plan(),
+        dialect,
         post: args.publish.publish_http.as_ref().map(|url| Post {
             url: url.clone(),
             headers: args.publish.headers(args.binary),
@@ -57,7 +61,7 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
         connections: layout.connections(),
         threads: args.run.threads as usize,
         detail: format!(
-            "{}, {}, {}{}, {} publications/s, {name}{}, {} {kind_name}{}",
+            "{}, {}, {}{}, {} publications/s, {name}{}, {} {kind_name}{}{}",
             match layout.stalled {
                 0 => plural(layout.subscribers, "subscriber"),
                 stalled => format!(
@@ -75,6 +79,10 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
             },
             args.size,
             args.cuts.describe(),
+            match args.dialect.speech {
+                Speech::Raw => String::new(),
+                speech => format!(", {}", speech.name()),
+            },
         ),
         headline: Headline::Deliveries {
             burst: args.burst,
@@ -84,7 +92,25 @@ pub(crate) fn fanout(args: &FanoutArgs) -> Result<bool, Failure> {
         rate_per_second: Some(args.rate),
         compared_one_in: 1,
     };
-    run(&scenario, subject, &args.dial, &args.run, &args.output)
+    run(&scenario, subject, &dial, &args.run, &args.output)
+}
+
+/// What connections speak; what that takes of how they are made is changed in `dial`.
+fn dialect(args: &FanoutArgs, dial: &mut DialArgs) -> Result<Option<Dialect>, Failure> {
+    let Some(encoding) = args.dialect.speech.encoding() else {
+        return Ok(None);
+    };
+    if let Some(subprotocol) = encoding.subprotocol() {
+        dial.offer(subprotocol);
+    }
+    let (token, tokens_file) = dial.take_tokens();
+    let tokens = load_tokens(token, tokens_file.as_deref());
+    Ok(Some(Dialect {
+        encoding,
+        delivery: args.delivery(),
+        tokens: tokens.map_err(|error| Usage(error.to_string()))?,
+        positions: args.dialect.positions(args.cuts.cut_rate.is_some()),
+    }))
 }
 
 /// The publications that the flags ask for.

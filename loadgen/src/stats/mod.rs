@@ -38,7 +38,7 @@ pub(crate) enum Counter {
     SlowClosed,
     /// Subscribers cut, in the whole run.
     Cuts,
-    /// Of those, the ones that were upgraded again where they stood.
+    /// Subscribers that came back to where they stood, after a cut or after they were told.
     Resumes,
     /// Subscribers that the server told that they missed something, in the whole run.
     Told,
@@ -78,7 +78,8 @@ pub(crate) enum Measure {
     Gap,
     /// From when a connection began to read slowly to when the server had ended it.
     SlowClosed,
-    /// From when a subscriber was to connect again to when the 101 was there.
+    /// From when a subscriber was to connect again to when the 101, or the answer to its subscription, was
+    /// there.
     Reconnect,
 }
 

@@ -383,7 +383,7 @@ async fn answer_posts(mut stream: TcpStream, room: Arc<Room>) {
 }
 
 /// The head in lower case but for its first line, the body, and what follows it.
-fn split_request(bytes: &[u8]) -> Option<(String, String, Vec<u8>)> {
+pub(crate) fn split_request(bytes: &[u8]) -> Option<(String, String, Vec<u8>)> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).expect("a head is ASCII");
     let (line, headers) = head.split_once("\r\n").expect("there are headers");

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::broadcast::{self, Broadcast};
+use super::centrifuge::{self, server::Centrifuge};
 use super::harness::{output, shell, stderr};
 use super::peer;
 use super::server::{Conduct, Server};
@@ -13,6 +14,7 @@ fn every_help_shows_an_example_that_works() {
     let server = Server::start(Conduct::Honest);
     let broadcast = Broadcast::start(broadcast::Conduct::Honest);
     let stream = Stream::start(stream::Conduct::Honest);
+    let centrifuge = Centrifuge::start(centrifuge::server::Conduct::Honest);
     let pusher = peer::start(
         |_| Conduct::Honest,
         |_, peer| {
@@ -53,8 +55,13 @@ fn every_help_shows_an_example_that_works() {
                 Some("receive") => &pusher,
                 _ => &server.url,
             };
-            let ours = example.replace("ws://127.0.0.1:9001/", url);
-            assert_ne!(ours, example, "it names the port that `fanfare echo` takes");
+            let ours = example
+                .replace("ws://127.0.0.1:9001/", url)
+                .replace("ws://127.0.0.1:8000/", &centrifuge.url);
+            assert_ne!(
+                ours, example,
+                "it names the port that `fanfare echo` takes, or `fanfare serve`"
+            );
             let run = shell(&ours);
             assert_eq!(run.status.code(), Some(0), "{example}: {}", stderr(&run));
         }

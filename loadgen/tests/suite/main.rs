@@ -1,6 +1,7 @@
 //! `loadgen` as a user runs it, against servers that behave and servers that do not.
 
 mod broadcast;
+mod centrifuge;
 mod churn;
 mod clock;
 mod cuts;

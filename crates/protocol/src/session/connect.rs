@@ -268,8 +268,8 @@ impl Session {
         let mut ping = 0;
         if let Some(interval) = interval {
             self.pings.start(client, rules.now, interval, pong);
-            // Less than a second would read as none.
-            ping = u32::try_from(interval.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+            let seconds = interval.as_millis().div_ceil(1000).max(1); // 0 would read as none
+            ping = u32::try_from(seconds).unwrap_or(u32::MAX);
         }
         let tells_expiry = connecting.tells_expiry;
         let ends_at = self.ends.at().filter(|_| tells_expiry);
@@ -279,7 +279,7 @@ impl Session {
             expiry: Expiry(ends_at.map(|at| ttl(at, rules.now))),
             data: &connecting.data,
             subs: &connecting.subs,
-            ping: ping.max(u32::from(interval.is_some())),
+            ping,
             pong,
             session: "",
             node: "",

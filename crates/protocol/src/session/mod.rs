@@ -12,7 +12,6 @@ mod expiry;
 mod host;
 mod join;
 mod orders;
-mod payload;
 mod pending;
 mod pings;
 mod publish;
@@ -21,6 +20,8 @@ mod refresh;
 mod requests;
 mod subscribe;
 mod terms;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ use crate::token::{Claims, TokenError};
 
 use commands::{Unverified, answer, client_error};
 use connect::{Connecting, Fresh};
-use expiry::Ends;
+use expiry::{Ends, end};
 use pending::{Pending, Waits};
 use pings::Pings;
 use rates::Rates;
@@ -82,6 +83,8 @@ pub struct Session {
     due: Time,
     encoding: Encoding,
     ping_kind: PingKind,
+    /// The last command was not taken: those behind it, pongs too, are not heard until it is.
+    is_deaf: bool,
 }
 
 // An idle connection pays for it.
@@ -111,6 +114,7 @@ impl Session {
             due: by,
             encoding,
             ping_kind,
+            is_deaf: false,
         }
     }
 
@@ -126,6 +130,7 @@ impl Session {
         host: &mut impl Host,
     ) -> Result<Taken, Disconnect> {
         let taken = self.take(command, rules, host);
+        self.is_deaf = taken == Ok(Taken::NotYet);
         self.settle(rules);
         taken
     }
@@ -278,8 +283,13 @@ impl Session {
         done
     }
 
+    /// Whatever the client has said may not have been read: a pong that is late is none of its doing.
+    pub fn excuse_silence(&mut self, rules: &Rules<'_>) {
+        self.pings.wait_on(rules.now, rules.client.pong_timeout);
+    }
+
     /// When [`on_deadline`](Self::on_deadline) is to be called; `Time::from_millis(u64::MAX)`: never. Every other
-    /// call may move it.
+    /// call may move it, also to now.
     #[must_use]
     pub const fn deadline(&self) -> Time {
         self.due
@@ -316,8 +326,14 @@ impl Session {
             Stage::Connecting(connecting) if now >= connecting.by => Err(Disconnect::SERVER_ERROR),
             Stage::Fresh(_) | Stage::Failed { .. } | Stage::Connecting(_) => Ok(()),
             Stage::Open => {
+                while let Some((channel, why)) = self.pending.take_ending() {
+                    end(&channel, &why, host);
+                }
                 self.end_if_due(rules, host)?;
                 self.end_subscriptions(rules, host);
+                if self.is_deaf {
+                    self.pings.wait_on(now, rules.client.pong_timeout);
+                }
                 if self.pings.is_due(now, rules.client.pong_timeout)? {
                     host.ping();
                 }
@@ -332,6 +348,7 @@ impl Session {
             Stage::Fresh(fresh) => fresh.by,
             Stage::Connecting(connecting) => connecting.by,
             Stage::Failed { by } => *by,
+            Stage::Open if self.pending.has_ending() => rules.now,
             Stage::Open => {
                 let grace = rules.client.expiry_grace;
                 let ends = self.ends.due(rules, self.pending.has_refresh_hook());

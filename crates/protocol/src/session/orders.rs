@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use fanfare_hub::{Action, Channel};
 
 use super::expiry::{end, ttl};
-use super::join::{Plan, Wanted, Wants};
+use super::join::{Joining, Plan, Wanted, Wants};
+use super::pending::Waits;
 use super::terms::Origin;
 use super::{Host, Rules, Session, Stage, Standing};
 use crate::codes::{Disconnect, Unsubscribed};
@@ -51,7 +52,7 @@ impl Session {
                 since,
             } => {
                 let is_there = host.standing(channel.as_str()).is_some();
-                if is_there || self.pending.is_about(channel.as_str()) {
+                if is_there || self.pending.is_subscribing(channel.as_str()) {
                     return Ok(());
                 }
                 let plan = Plan {
@@ -102,19 +103,21 @@ impl Session {
             }
         }
         // The client does not know of the others.
-        let unknown =
-            |joining: &super::join::Joining| !joining.is_commanded() && is_meant(&joining.channel);
+        let unknown = |joining: &Joining| !joining.is_commanded() && is_meant(&joining.channel);
         for joining in self.pending.take_joining(unknown) {
             host.unsubscribe(joining.channel.as_str());
         }
-        if let Stage::Connecting(connecting) = &mut self.stage {
-            connecting.subs.retain(|subscription| {
-                let ends = is_meant(&subscription.channel);
-                if ends {
-                    host.unsubscribe(subscription.channel.as_str());
+        if let Stage::Connecting(connecting) = &self.stage {
+            // Publications of those that are answered may wait for connect's reply already.
+            for subscription in &connecting.subs {
+                if is_meant(&subscription.channel)
+                    && !self.pending.is_about(subscription.channel.as_str())
+                {
+                    let ending = Box::new((subscription.channel.clone(), why.clone()));
+                    let number = self.pending.next_number();
+                    self.pending.insert(number, 0, Waits::Ending(ending));
                 }
-                !ends
-            });
+            }
             self.connect_if_joined(rules, host);
             return;
         }

@@ -8,6 +8,7 @@ use super::Number;
 use super::join::Joining;
 use super::publish::Publishing;
 use super::subscribe::Asked;
+use crate::codes::Unsubscribed;
 
 /// What is waited for.
 #[derive(Debug)]
@@ -40,9 +41,22 @@ pub(super) enum Waits {
     SubRefreshToken(Channel),
     /// rpc.
     Rpc,
+    /// Nobody: the API has ended a subscription that connect's reply is to tell of. The client is told of its end in
+    /// the next turn, behind what the host has held back for it until that reply.
+    Ending(Box<(Channel, Unsubscribed)>),
 }
 
 impl Waits {
+    /// Whether its answer may hold publications of the past.
+    pub(super) const fn brings_past(&self) -> bool {
+        match self {
+            Self::History => true,
+            Self::SubscribeToken(asked) | Self::SubscribeHook(asked) => asked.recovers(),
+            Self::Joined(joining) => joining.recovers(),
+            _ => false,
+        }
+    }
+
     pub(super) const fn is_for_token(&self) -> bool {
         matches!(
             self,
@@ -65,7 +79,12 @@ impl Waits {
     }
 
     pub(super) const fn is_for_engine(&self) -> bool {
-        !self.is_for_token() && !self.is_for_hook()
+        let is_for_nobody = matches!(self, Self::Ending(_));
+        !self.is_for_token() && !self.is_for_hook() && !is_for_nobody
+    }
+
+    const fn is_ending(&self) -> bool {
+        matches!(self, Self::Ending(_))
     }
 
     /// The channel that has to wait with it. What the engine is asked but subscribe keeps its order there; what
@@ -76,6 +95,7 @@ impl Waits {
             Self::Joined(joining) => Some(&joining.channel),
             Self::PublishHook(publishing) => Some(&publishing.channel),
             Self::SubRefreshToken(channel) => Some(channel),
+            Self::Ending(ending) => Some(&ending.0),
             _ => None,
         }
     }
@@ -106,10 +126,15 @@ impl Pending {
         loop {
             let number = Number(self.next);
             self.next = self.next.wrapping_add(1);
-            if self.entries.iter().all(|entry| entry.number != number) {
+            if !self.has(number) {
                 return number;
             }
         }
+    }
+
+    /// Whether anything waits for `number`.
+    pub(super) fn has(&self, number: Number) -> bool {
+        self.entries.iter().any(|entry| entry.number == number)
     }
 
     pub(super) fn insert(&mut self, number: Number, id: u32, waits: Waits) {
@@ -145,6 +170,15 @@ impl Pending {
         taken
     }
 
+    /// Answers that may hold publications of the past.
+    pub(super) fn past(&self) -> usize {
+        let past = self
+            .entries
+            .iter()
+            .filter(|entry| entry.waits.brings_past());
+        past.count()
+    }
+
     pub(super) fn any_joining(&self, is: impl Fn(&Joining) -> bool) -> bool {
         let is_it = |entry: &Entry| matches!(&entry.waits, Waits::Joined(joining) if is(joining));
         self.entries.iter().any(is_it)
@@ -176,9 +210,35 @@ impl Pending {
         channels.any(|pending| pending.as_str() == channel)
     }
 
+    /// Whether a subscription to `channel` is under way.
+    pub(super) fn is_subscribing(&self, channel: &str) -> bool {
+        self.entries.iter().any(|entry| match &entry.waits {
+            Waits::SubscribeToken(asked) | Waits::SubscribeHook(asked) => {
+                asked.channel.as_str() == channel
+            }
+            Waits::Joined(joining) => joining.channel.as_str() == channel,
+            _ => false,
+        })
+    }
+
     pub(super) fn has_refresh_hook(&self) -> bool {
         let is_it = |entry: &Entry| matches!(entry.waits, Waits::RefreshHook);
         self.entries.iter().any(is_it)
+    }
+
+    pub(super) fn has_ending(&self) -> bool {
+        self.entries.iter().any(|entry| entry.waits.is_ending())
+    }
+
+    /// Takes out one subscription that the client is to be told the end of.
+    pub(super) fn take_ending(&mut self) -> Option<(Channel, Unsubscribed)> {
+        let at = self.entries.iter().position(|e| e.waits.is_ending())?;
+        let entry = self.entries.swap_remove(at);
+        self.release();
+        match entry.waits {
+            Waits::Ending(ending) => Some(*ending),
+            _ => None,
+        }
     }
 
     fn release(&mut self) {
@@ -192,7 +252,7 @@ impl Pending {
 pub(super) struct Subscribing<'p> {
     pub(super) channel: &'p Channel,
     /// Why the subscription ends as soon as it is answered.
-    pub(super) ended: &'p mut Option<crate::codes::Unsubscribed>,
+    pub(super) ended: &'p mut Option<Unsubscribed>,
 }
 
 #[cfg(test)]

@@ -72,6 +72,14 @@ impl Pings {
         Ok(())
     }
 
+    /// The pong may have come and stand behind a command that waits: an engine that is slow is no reason to close.
+    pub(super) fn wait_on(&mut self, now: Time, pong_timeout: Option<Duration>) {
+        if now >= self.pong_by {
+            // At least a moment: a deadline that stays would be a spin.
+            self.pong_by = pong_timeout.map_or(NEVER, |t| now + t.max(Duration::from_millis(1)));
+        }
+    }
+
     /// Whether a ping is to be sent now; it then counts as sent.
     ///
     /// # Errors

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use fanfare_hub::{Channel, Request, Tags};
 
 use super::pending::Waits;
-use super::{Host, Rules, Session, payload};
+use super::{Host, Rules, Session};
 use crate::codes::{ClientError, Disconnect};
 use crate::command::Publish;
+use crate::data::payload;
 use crate::hook::{HookAnswer, HookEvent, HookFailed};
 
 /// A publication that the backend is asked about.
@@ -37,11 +38,14 @@ impl Session {
             return Err(ClientError::LIMIT_EXCEEDED);
         }
         let asker = self.asker(&channel, host);
-        if !options.allows_publish(asker) || !self.reaches(&channel, asker) {
+        // Where the backend says who may publish, the namespace does not.
+        let is_hooked = host.has_publish_hook(&channel);
+        let may = is_hooked || options.allows_publish(asker);
+        if !may || !self.reaches(&channel, asker) {
             return Err(ClientError::PERMISSION_DENIED);
         }
         let publishing = Publishing { channel, data };
-        if host.has_publish_hook(&publishing.channel) {
+        if is_hooked {
             let event = HookEvent::Publish {
                 channel: publishing.channel.clone(),
                 data: publishing.data.clone(),
@@ -83,11 +87,9 @@ impl Session {
     ) -> Result<(), ClientError> {
         let resolved = rules.namespaces.resolve(&publishing.channel);
         let options = resolved.map_err(|_| ClientError::UNKNOWN_CHANNEL)?;
-        let payload =
-            payload::of(self.encoding, publishing.data).ok_or(ClientError::BAD_REQUEST)?;
         let request = Request::Publish(fanfare_hub::Publish {
             channel: publishing.channel,
-            payload,
+            payload: payload(publishing.data),
             tags: Tags::default(),
             info: self.info.clone(),
             retention: options.retention().filter(|_| !skips_history),

@@ -28,7 +28,7 @@ impl Rates {
         };
         let now_us = rules.now.as_millis().saturating_mul(1000);
         let cost_us = SECOND_US / u64::from(commands_max.max(1));
-        let whole_at_us = self.whole_at_us.max(now_us) + cost_us;
+        let whole_at_us = self.whole_at_us.max(now_us).saturating_add(cost_us);
         let is_within = whole_at_us - now_us <= SECOND_US;
         if is_within {
             self.whole_at_us = whole_at_us;

@@ -17,7 +17,7 @@ use crate::codes::{ClientError, Disconnect};
 use crate::command::{History, Rpc};
 use crate::hook::{HookAnswer, HookEvent, HookFailed};
 use crate::limits::PAST_BYTES_MAX;
-use crate::message::Outcome;
+use crate::message::{Outcome, Reply};
 
 impl Session {
     pub(super) fn history(
@@ -154,7 +154,14 @@ impl Session {
                 answer(id, Outcome::Rpc { data: &data }, host);
                 Ok(())
             }
-            Ok(HookAnswer::Error(error)) => self.fail(id, &error, rules, host),
+            // An answer like any other between a client and its backend: not one of its failures.
+            Ok(HookAnswer::Error(error)) => {
+                host.reply(&Reply {
+                    id,
+                    outcome: Err(&error),
+                });
+                Ok(())
+            }
             Ok(HookAnswer::Disconnect(disconnect)) => Err(disconnect),
             Err(HookFailed) => self.fail(id, &ClientError::INTERNAL, rules, host),
         }

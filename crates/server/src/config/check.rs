@@ -47,6 +47,7 @@ pub(super) fn check(file: &File, is_dev: bool) -> Result<ServeConfig, Fault> {
         channels_max: file.client.max_channels.get(),
         api_body_bytes_max: file.api.max_body_bytes.get(),
         echo: file.echo || is_dev,
+        page: is_dev,
         engine: MemoryConfig {
             channels_max: file.engine.channels_max.get(),
             idempotency_keys_max: file.engine.idempotency_keys_max.get(),

@@ -44,6 +44,8 @@ pub(crate) struct ServeConfig {
     pub(crate) daemon: Config,
     /// Whether `/echo` is there.
     pub(crate) echo: bool,
+    /// Whether a page is at `/`: `--dev`.
+    pub(crate) page: bool,
     /// Where the API listens beside the main port, whose `/api` is closed then.
     pub(crate) api_listen: Option<SocketAddr>,
     /// Subscriptions that a session may have.

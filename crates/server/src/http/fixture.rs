@@ -132,6 +132,7 @@ impl World {
             admission: Arc::clone(&self.admission),
             workers: 3,
             body_bytes_max: BODY_BYTES_MAX,
+            page: false,
             hooks_in_flight_max: 4,
             stopping: Arc::clone(&self.stopping),
             on_hangup: Box::new(|| {}),

@@ -5,7 +5,7 @@
 //! do, and a well-kept library does it better than we would.
 //!
 //! ```text
-//! worker ── Gateway::hand_over ──┐                       ┌─ /health, /ready
+//! worker ── Gateway::hand_over ──┐                       ┌─ /health, /ready, / (--dev)
 //!                                ├─ Socket ─ connection ─┤
 //! api.listen ── accept ──────────┘                       └─ /api/… ── Caller ── engine
 //!                                                                        ↑
@@ -26,6 +26,7 @@ mod fixture;
 #[allow(dead_code, unused_imports)]
 pub(crate) mod hooks;
 mod json;
+mod page;
 mod service;
 mod socket;
 
@@ -54,6 +55,7 @@ use crate::reactor::{Admission, Place};
 use api::{Api, Node};
 use caller::Caller;
 use client::Client;
+use page::Page;
 use service::Service;
 
 pub(crate) use caller::Mailbox;
@@ -94,6 +96,8 @@ pub(crate) struct Setup {
     pub(crate) census: Arc<Census>,
     pub(crate) workers: usize,
     pub(crate) body_bytes_max: usize,
+    /// Whether a page is at `/`.
+    pub(crate) page: bool,
     /// Calls of one kind that the backend is asked at once.
     pub(crate) hooks_in_flight_max: usize,
     /// `/ready` says so.
@@ -164,7 +168,8 @@ pub(crate) fn start(setup: Setup) -> io::Result<Server> {
     let (hooks, asking) = hooks::new(setup.hooks_in_flight_max, Client::new());
     let (gateway, handovers) = mpsc::channel(HANDOVERS_WAITING_MAX);
     let (stop, stops) = oneshot::channel();
-    let service = Service::new(&api, &setup.stopping, served, listener, handovers);
+    let page = setup.page.then(|| Page::new(listens_on));
+    let service = Service::new(&api, &setup.stopping, served, listener, handovers, page);
     let on_hangup = setup.on_hangup;
     let thread = thread::Builder::new()
         .name("http".to_owned())

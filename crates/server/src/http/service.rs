@@ -20,6 +20,7 @@ use super::Handover;
 use super::api::{self, Api};
 use super::connection::{self, Requests};
 use super::error::Refusal;
+use super::page::Page;
 use super::socket::Socket;
 use crate::limits::API_CONNECTIONS_MAX;
 
@@ -55,8 +56,10 @@ impl Service {
         served: Arc<Semaphore>,
         listener: Option<TcpListener>,
         waiting: mpsc::Receiver<Handover>,
+        page: Option<Page>,
     ) -> Self {
         let without_api = listener.is_some();
+        let page = page.map_or_else(Router::new, Page::router);
         let own = listener.map(|listener| Own {
             listener,
             served: Arc::new(Semaphore::new(API_CONNECTIONS_MAX)),
@@ -66,7 +69,7 @@ impl Service {
             handovers: Handovers {
                 waiting,
                 served,
-                router: router((!without_api).then_some(api), stopping),
+                router: page.merge(router((!without_api).then_some(api), stopping)),
             },
             own,
             stopping: watch::Sender::new(false),

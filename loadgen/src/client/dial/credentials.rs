@@ -84,9 +84,7 @@ impl Credentials {
 
     fn add_tokens(&mut self, options: &DialOptions) -> Result<(), DialError> {
         let bearer = |token: &str, place: &Place<'_>| {
-            if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
-                return Err(place.refuse("a token is printable ASCII without white space"));
-            }
+            check_token(token, place)?;
             Header::new("Authorization", &format!("Bearer {token}"), place)
         };
         if let Some(token) = &options.token {
@@ -98,7 +96,7 @@ impl Credentials {
             self.refuse_second("Authorization", &Place::of("--tokens-file"))?;
             self.lines
                 .push(each_line("--tokens-file", path, |line, place| {
-                    Ok(Box::new([bearer(line, place)?]))
+                    Ok([bearer(line, place)?].into())
                 })?);
         }
         Ok(())
@@ -115,7 +113,7 @@ impl Credentials {
             self.refuse_second("Cookie", &Place::of("--cookies-file"))?;
             self.lines
                 .push(each_line("--cookies-file", path, |line, place| {
-                    Ok(Box::new([cookie(line, place)?]))
+                    Ok([cookie(line, place)?].into())
                 })?);
         }
         Ok(())
@@ -182,6 +180,38 @@ impl Header {
     }
 }
 
+/// Tokens that are sent behind the upgrade: `token`, or a line a connection of `file`.
+///
+/// # Errors
+///
+/// What is wrong with which flag, or with which line of the file.
+pub(crate) fn load_tokens(
+    token: Option<String>,
+    file: Option<&Path>,
+) -> Result<Vec<String>, DialError> {
+    match (token, file) {
+        (Some(_), Some(_)) => {
+            Err(Place::of("--tokens-file").refuse("--token says what the token is already"))
+        }
+        (None, Some(file)) => each_line("--tokens-file", file, |line, place| {
+            check_token(line, place)?;
+            Ok(line.to_owned())
+        }),
+        (Some(token), None) => {
+            check_token(&token, &Place::of("--token"))?;
+            Ok(vec![token])
+        }
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
+fn check_token(token: &str, place: &Place<'_>) -> Result<(), DialError> {
+    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(place.refuse("a token is printable ASCII without white space"));
+    }
+    Ok(())
+}
+
 /// A `Cookie` header (RFC 6265 §4.2.1).
 fn cookie(pairs: &str, place: &Place<'_>) -> Result<Header, DialError> {
     let is_pair = |pair: &str| {
@@ -200,11 +230,11 @@ fn sample() -> ClientHandshake {
 }
 
 /// The headers that `parse` makes of each line of a file.
-fn each_line(
+fn each_line<T>(
     flag: &'static str,
     path: &Path,
-    parse: impl Fn(&str, &Place<'_>) -> Result<Box<[Header]>, DialError>,
-) -> Result<Vec<Box<[Header]>>, DialError> {
+    parse: impl Fn(&str, &Place<'_>) -> Result<T, DialError>,
+) -> Result<Vec<T>, DialError> {
     let whole = |why: &dyn std::fmt::Display| {
         DialError::new(flag, format_args!("{}: {why}", path.display()))
     };

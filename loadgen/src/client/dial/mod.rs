@@ -27,6 +27,7 @@ use super::transport::Transport;
 use crate::clock::Clock;
 use crate::fault::{Fault, FaultClass};
 use credentials::Credentials;
+pub(crate) use credentials::load_tokens;
 use source::Sources;
 pub(crate) use target::Route;
 use target::Target;

@@ -63,6 +63,9 @@ impl Audience<'_> {
         if let Some(seal) = self.seals.get_mut(conn) {
             seal.forget_position();
         }
+        if let Some(place) = self.places.get_mut(conn) {
+            place.forget();
+        }
     }
 
     /// Subscriber `conn` is connected again, where it stood.

@@ -5,6 +5,7 @@
 
 use fanfare_codec::MessageKind;
 
+use super::centrifuge::Place;
 use super::pending::Pending;
 use super::profile::Whole;
 use super::sealed::Seal;
@@ -25,6 +26,8 @@ pub(super) struct Audience<'a> {
     pub(super) envelope: Option<&'a Envelope>,
     /// Of each subscriber, if there is an envelope.
     pub(super) seals: Vec<Seal>,
+    /// Of each subscriber, if it speaks the Centrifuge protocol.
+    pub(super) places: Vec<Place>,
     /// The number, in the whole run, of subscriber 0.
     pub(super) first: usize,
     pub(super) subscribers: Vec<Subscriber>,
@@ -82,6 +85,7 @@ impl<'a> Audience<'a> {
             seals: std::iter::repeat_with(Seal::new)
                 .take(envelope.map_or(0, |_| count))
                 .collect(),
+            places: Vec::new(),
             envelope,
             first,
             tracks,
@@ -91,6 +95,20 @@ impl<'a> Audience<'a> {
                 .collect(),
             parts,
         }
+    }
+
+    /// The same, of subscribers that speak the Centrifuge protocol.
+    pub(super) fn with_places(mut self) -> Self {
+        self.places
+            .resize_with(self.subscribers.len(), Place::default);
+        self
+    }
+
+    /// Whether subscriber `conn` is on `channel`.
+    #[inline]
+    pub(super) fn is_channel_of(&self, conn: usize, channel: &[u8]) -> bool {
+        let own = self.subscribers[conn].channel as usize;
+        self.shared.channels[own].as_bytes() == channel
     }
 
     /// How many subscribers there are, connected or not.
@@ -149,8 +167,8 @@ impl<'a> Audience<'a> {
         self.count(1, conn, FaultClass::Mismatch, what, tally);
     }
 
-    /// A publication has come; `stamp` is what it says. Tells whether it is one that the subscriber did
-    /// not have, nor one behind it.
+    /// A publication has come; `stamp` is what it says. Tells what it is to the subscriber; `None`: it
+    /// should not have come.
     #[inline]
     pub(super) fn deliver(
         &mut self,
@@ -159,7 +177,7 @@ impl<'a> Audience<'a> {
         stamp: Stamp,
         len: u64,
         tally: &mut Tally,
-    ) -> bool {
+    ) -> Option<Delivery> {
         let Shared { layout, ledger, .. } = self.shared;
         let subscriber = &self.subscribers[conn];
         let series = stamp.series as usize;
@@ -170,7 +188,7 @@ impl<'a> Audience<'a> {
         {
             let what = "a publication of another channel";
             self.count(1, conn, FaultClass::Mismatch, what, tally);
-            return false;
+            return None;
         }
         let track = subscriber.tracks_from + layout.place_in_channel(series);
         let delivery = self.tracks[track].deliver(stamp.seq);
@@ -185,7 +203,7 @@ impl<'a> Audience<'a> {
             Delivery::Repeated => {
                 let what = "a publication came again";
                 self.count(1, conn, FaultClass::Duplicate, what, tally);
-                return false;
+                return Some(delivery);
             }
         };
         let latency = now.since(stamp.intended);
@@ -203,7 +221,7 @@ impl<'a> Audience<'a> {
             }
             self.give_up(series, tally);
         }
-        !matches!(delivery, Delivery::Late { .. })
+        Some(delivery)
     }
 
     /// All subscribers of this thread have a publication.

@@ -128,13 +128,18 @@ impl Cuts {
 
     /// Who is to connect again now. Again and again, until it is nobody.
     pub(super) fn take_due(&mut self, now: Nanos) -> Option<usize> {
-        let &Reverse((since, conn)) = self.due.peek()?;
-        if since > now {
-            return None;
+        loop {
+            let &Reverse((since, conn)) = self.due.peek()?;
+            if since > now {
+                return None;
+            }
+            self.due.pop();
+            // One whose connection broke while it waited was planned twice.
+            if self.phases[conn] == Phase::Due {
+                self.enter(conn, Phase::Dialling { since });
+                return Some(conn);
+            }
         }
-        self.due.pop();
-        self.enter(conn, Phase::Dialling { since });
-        Some(conn)
     }
 
     /// A subscriber is there: since when it has tried to come back, if that is what it did.

@@ -11,7 +11,8 @@
 //! message that does not even resemble a publication is a mismatch and stands for none. A
 //! publication that comes behind a later one of its publisher on the channel is disordered, and no
 //! gap. Whoever is disconnected is counted once, as closed; what is published from then on is no gap.
-//! What publishers get back of the server is not looked at.
+//! What publishers get back of the server is not looked at, but for the answers to commands where the
+//! Centrifuge protocol is spoken ([`centrifuge`]).
 //!
 //! Subscribers may be cut and come back ([`cuts`], [`returns`]): to where they stood, and then what was
 //! published meanwhile is owed to them as if they had never left, or as new ones. One that the server
@@ -28,6 +29,7 @@
 mod attendance;
 mod audience;
 mod bursts;
+mod centrifuge;
 mod cuts;
 mod layout;
 mod ledger;
@@ -53,6 +55,7 @@ use super::{Scenario, Slots, Timing};
 use crate::clock::Nanos;
 use crate::payload::{Envelope, Stamps};
 use bursts::Bursts;
+pub(crate) use centrifuge::{Dialect, Positions};
 pub(crate) use cuts::CutPlan;
 pub(crate) use layout::Layout;
 use ledger::Ledger;
@@ -76,6 +79,8 @@ pub(crate) struct Plan {
     /// How a publication is told to a subscriber.
     pub(crate) delivery: Envelope,
     pub(crate) cuts: CutPlan,
+    /// `None`: a message is a publication.
+    pub(crate) dialect: Option<Dialect>,
     /// `None`: publishers are WebSockets.
     pub(crate) post: Option<Post>,
     pub(crate) threads: usize,
@@ -94,6 +99,7 @@ pub(crate) struct Fanout {
     /// `None`: a message is a publication and nothing else.
     envelope: Option<Envelope>,
     cuts: CutPlan,
+    dialect: Option<Dialect>,
     threads: usize,
     timing: Timing,
 }
@@ -138,8 +144,10 @@ impl Fanout {
             arrivals: plan.arrivals,
             bursts_per_second: plan.per_second / f64::from(plan.burst),
             burst: plan.burst,
-            envelope: Some(plan.delivery).filter(|envelope| !envelope.is_bare()),
+            envelope: Some(plan.delivery)
+                .filter(|envelope| plan.dialect.is_none() && !envelope.is_bare()),
             cuts: plan.cuts,
+            dialect: plan.dialect,
             threads: plan.threads,
             timing: plan.timing,
         }

@@ -4,6 +4,8 @@
 //! A cut is a reset or a close of the socket without a close frame, at random. A subscriber that knows
 //! where it stands comes back there, if that is asked for, and is owed all that was published meanwhile.
 //! Another is owed what is published from its 101 on, as is one that was told that it missed something.
+//! With the Centrifuge protocol the answer to `subscribe` stands for the 101, and one that was told comes
+//! back to where it stands, too: it is owed what it missed until it hears that this is gone.
 //! An attempt that fails is a fault, and the subscriber stays away. At the end those that are on their
 //! way back are waited for; one that is not back in time is a fault of class `timeout` and has no gaps.
 //!
@@ -31,17 +33,36 @@ impl FanoutWorker<'_> {
                 clients.hang_up(conn);
             }
             self.tally.add(Counter::Cuts, 1);
-            let plan = &self.fanout.cuts;
-            if plan.resume.is_none() || self.audience.position(conn).is_none() {
+            self.forget_conversation(conn);
+            if !self.knows_way_back(conn) {
                 self.audience.leave(conn, &mut self.tally);
             }
-            self.cuts.plan_return(conn, now.after(plan.pause));
+            let pause = self.fanout.cuts.pause;
+            self.cuts.plan_return(conn, now.after(pause));
         }
         while let Some(conn) = self.cuts.take_due(now) {
+            if self.fanout.dialect.is_some() && self.subscribe_again(conn, clients) {
+                continue;
+            }
             match self.route_back(conn) {
                 Ok(route) => clients.connect(conn, &route, self),
                 Err(fault) => self.lose_subscriber(conn, &fault),
             }
+        }
+    }
+
+    /// Whether a subscriber that is owed something can come back to where it stands.
+    fn knows_way_back(&self, conn: usize) -> bool {
+        if self.fanout.dialect.is_some() {
+            return self.audience.recovery(conn).is_some();
+        }
+        self.fanout.cuts.resume.is_some() && self.audience.position(conn).is_some()
+    }
+
+    /// What was under way on connection `conn` is over.
+    pub(super) fn forget_conversation(&mut self, conn: usize) {
+        if self.fanout.dialect.is_some() {
+            self.members.leave(conn);
         }
     }
 
@@ -84,14 +105,23 @@ impl FanoutWorker<'_> {
         if self.stalled.contains(conn) && fault.class == FaultClass::Closed {
             return stalled::count_closed(fault, &mut self.tally);
         }
-        self.audience.leave(conn, &mut self.tally);
         let told = &self.fanout.cuts.told;
-        if !fault.close_code.is_some_and(|code| told.contains(&code)) {
-            self.cuts.dismiss(conn);
-            return self.count(conn, fault);
+        if fault.close_code.is_some_and(|code| told.contains(&code)) {
+            return self.tell(conn);
         }
+        self.audience.leave(conn, &mut self.tally);
+        self.cuts.dismiss(conn);
+        self.count(conn, fault);
+    }
+
+    /// A subscriber was told that it has missed something, and is to come back.
+    pub(super) fn tell(&mut self, conn: usize) {
         self.tally.add(Counter::Told, 1);
-        if self.cuts.is_ending() {
+        // On `/raw` nothing is behind a position that the server has given up.
+        if self.fanout.dialect.is_none() || !self.knows_way_back(conn) {
+            self.audience.leave(conn, &mut self.tally);
+        }
+        if self.cuts.is_ending() && !self.audience.is_owed(conn) {
             // Nothing more is published: there is nothing to come back to.
             self.cuts.dismiss(conn);
         } else {
@@ -104,6 +134,7 @@ impl FanoutWorker<'_> {
     pub(super) fn give_up_returns(&mut self, clients: &mut Clients<'_>) {
         for conn in self.cuts.all_away() {
             clients.cut(conn);
+            self.forget_conversation(conn);
             self.audience.leave(conn, &mut self.tally);
             self.cuts.dismiss(conn);
             let fault = Fault::new(FaultClass::Timeout, "it was not back in time");

@@ -6,6 +6,7 @@
 use fanfare_codec::MessageKind;
 
 use super::audience::Audience;
+use super::track::Delivery;
 use crate::client::Piece;
 use crate::clock::Nanos;
 use crate::payload::{Content, Letter, POSITION_BYTES_MAX, Unsealing};
@@ -118,7 +119,8 @@ impl Audience<'_> {
         let is_ahead = match letter.content {
             Content::Publication(stamp) if is_kind => {
                 let len = self.shared.stamps.len(stamp);
-                self.deliver(conn, now, stamp, len, tally)
+                let delivery = self.deliver(conn, now, stamp, len, tally);
+                matches!(delivery, Some(Delivery::InOrder | Delivery::Unowed))
             }
             // A greeting may say where the channel's stream ends; one that has come back stands where
             // it was, and that is what it will be told from.

@@ -11,8 +11,14 @@ use crate::stats::Tally;
 
 impl Audience<'_> {
     /// Publications that a subscriber should have and does not, those behind the last that it has
-    /// included if `with_tail`.
+    /// included if `with_tail`. One that came changed is not among them.
     fn missing(&self, subscriber: &Subscriber, with_tail: bool, failed: &[Vec<u64>]) -> u64 {
+        let lacking = self.lacking(subscriber, with_tail, failed);
+        lacking.saturating_sub(subscriber.changed)
+    }
+
+    /// The same, changed ones included.
+    fn lacking(&self, subscriber: &Subscriber, with_tail: bool, failed: &[Vec<u64>]) -> u64 {
         let Shared { layout, ledger, .. } = self.shared;
         let tracks = &self.tracks[subscriber.tracks_from..];
         let of_series = |(series, track): (usize, &Track)| {
@@ -25,8 +31,7 @@ impl Audience<'_> {
             .series_of_channel(subscriber.channel as usize)
             .zip(tracks)
             .map(of_series)
-            .sum::<u64>()
-            .saturating_sub(subscriber.changed)
+            .sum()
     }
 
     /// Of each series, the publications that the server did not take.
@@ -61,6 +66,15 @@ impl Audience<'_> {
             if missing > 0 {
                 let what = format!("{missing} publications never came");
                 self.count(missing, conn, FaultClass::Gap, &what, tally);
+            }
+            let Some(place) = self.places.get(conn) else {
+                continue;
+            };
+            let lacking = self.lacking(subscriber, with_tail, &failed);
+            let skipped = place.skipped().saturating_sub(lacking);
+            if skipped > 0 {
+                let what = format!("{skipped} offsets never came");
+                self.count(skipped, conn, FaultClass::Gap, &what, tally);
             }
         }
     }

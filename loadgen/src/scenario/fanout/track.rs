@@ -43,6 +43,19 @@ struct Hole {
 }
 
 impl Track {
+    /// One that begins at publication `next`: it had all before.
+    pub(super) const fn starting_at(next: u64) -> Self {
+        Self {
+            next,
+            holes: Vec::new(),
+        }
+    }
+
+    /// The number after the furthest that was delivered, or is not owed.
+    pub(super) const fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Publication `seq` was delivered.
     #[inline]
     pub(super) fn deliver(&mut self, seq: u64) -> Delivery {

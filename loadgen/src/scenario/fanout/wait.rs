@@ -69,8 +69,10 @@ impl FanoutWorker<'_> {
                 let is_overdue = now.duration_since(since) >= self.fanout.timing.timeout;
                 if is_overdue {
                     self.give_up_returns(clients);
+                    self.give_up_answers();
                 }
-                let is_there = self.cuts.away() == 0 && self.audience.has_everything();
+                let is_there =
+                    self.cuts.away() == 0 && self.has_answers() && self.audience.has_everything();
                 self.wait = if is_overdue || is_there {
                     ledger.stop_waiting();
                     Wait::ForOthers { check: now }

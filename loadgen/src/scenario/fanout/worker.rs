@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::audience::Audience;
 use super::bursts::Bursts;
+use super::centrifuge::{Answers, Members};
 use super::cuts::Cuts;
 use super::post::{Post, Poster};
 use super::stalled::{self, Stalled};
@@ -30,7 +31,11 @@ pub(crate) struct FanoutWorker<'a> {
     pub(super) fanout: &'a Fanout,
     pub(super) slots: Slots,
     pub(super) audience: Audience<'a>,
-    publishers: Vec<Publisher>,
+    pub(super) publishers: Vec<Publisher>,
+    /// Of each connection, if it speaks the Centrifuge protocol.
+    pub(super) members: Members,
+    /// Commands that are being written.
+    pub(super) scratch: Vec<u8>,
     /// Of each channel, once they are needed.
     pub(super) routes: Vec<Option<Route>>,
     pub(super) cuts: Cuts,
@@ -53,10 +58,13 @@ pub(crate) struct FanoutWorker<'a> {
 
 /// A connection that publishes.
 #[derive(Debug, Default)]
-struct Publisher {
-    is_open: bool,
+pub(super) struct Publisher {
+    /// It may publish.
+    pub(super) is_open: bool,
     /// The intended times of publications that are due.
-    due: Vec<Nanos>,
+    pub(super) due: Vec<Nanos>,
+    /// What it waits for, if publications are answered.
+    pub(super) answers: Answers,
 }
 
 impl<'a> FanoutWorker<'a> {
@@ -75,10 +83,17 @@ impl<'a> FanoutWorker<'a> {
             subscribers,
             parts,
         );
+        let speakers = fanout.dialect.as_ref().map_or(0, |_| slots.count);
         Self {
             fanout,
             slots,
-            audience,
+            members: Members::new(speakers),
+            scratch: Vec::new(),
+            audience: if fanout.dialect.is_some() {
+                audience.with_places()
+            } else {
+                audience
+            },
             publishers: (subscribers..slots.count)
                 .map(|_| Publisher::default())
                 .collect(),
@@ -166,13 +181,32 @@ impl FanoutWorker<'_> {
     /// A connection failed.
     #[cold]
     pub(super) fn count(&mut self, conn: usize, fault: &Fault) {
+        self.count_many(1, conn, fault);
+    }
+
+    /// The same, so many times.
+    #[cold]
+    pub(super) fn count_many(&mut self, count: u64, conn: usize, fault: &Fault) {
         let number = self.slots.first + conn;
         let (who, number) = match number.checked_sub(self.fanout.shared.layout.subscribers) {
             None => ("subscriber", number),
             Some(number) => ("publisher", number),
         };
         let detail = format_args!("{who} {number}: {}", fault.detail);
-        self.tally.faults.add(Fault::new(fault.class, detail));
+        let fault = Fault::new(fault.class, detail);
+        self.tally.faults.add_many(count, fault);
+    }
+
+    /// A connection is gone, or no good any more.
+    pub(super) fn lose(&mut self, conn: usize, fault: &Fault) {
+        match conn.checked_sub(self.audience.len()) {
+            None => self.lose_subscriber(conn, fault),
+            Some(at) => {
+                self.forget_answers(conn);
+                self.publishers[at] = Publisher::default();
+                self.count(conn, fault);
+            }
+        }
     }
 }
 
@@ -202,6 +236,11 @@ impl Worker for FanoutWorker<'_> {
         self.routes[channel] = expanded;
     }
 
+    fn is_ready(&mut self, now: Nanos, clients: &mut Clients<'_>) -> bool {
+        self.expire_members(now, clients);
+        self.members.are_settled()
+    }
+
     fn begin(&mut self, schedule: Schedule, now: Nanos, clients: &mut Clients<'_>) {
         let fanout = self.fanout;
         fanout.shared.ledger.begin(schedule);
@@ -228,6 +267,7 @@ impl Worker for FanoutWorker<'_> {
 
     fn tick(&mut self, now: Nanos, clients: &mut Clients<'_>) -> Nanos {
         self.now = now;
+        self.expire_members(now, clients);
         self.send_due(now, clients);
         self.cut_and_return(now, clients);
         let next_check = self.proceed_to_wait(now, clients);
@@ -263,6 +303,7 @@ impl Worker for FanoutWorker<'_> {
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
+        self.count_unanswered();
         self.audience.finish(self.wait.has_ended(), &mut self.tally);
     }
 
@@ -273,6 +314,9 @@ impl Worker for FanoutWorker<'_> {
 
 impl Handler for FanoutWorker<'_> {
     fn opened(&mut self, conn: usize, opening: &Opening) {
+        if self.fanout.dialect.is_some() {
+            return self.greet(conn);
+        }
         match conn.checked_sub(self.audience.len()) {
             None => self.welcome(conn, opening),
             Some(at) => self.publishers[at].is_open = true,
@@ -281,6 +325,9 @@ impl Handler for FanoutWorker<'_> {
 
     #[inline]
     fn data(&mut self, conn: usize, now: Nanos, piece: &Piece<'_>) {
+        if let Some(dialect) = &self.fanout.dialect {
+            return self.hear(conn, now, dialect, piece);
+        }
         // What a publisher gets is nobody's delivery.
         if conn < self.audience.len() && !self.stalled.contains(conn) {
             self.audience.take(conn, now, piece, &mut self.tally);
@@ -288,11 +335,14 @@ impl Handler for FanoutWorker<'_> {
     }
 
     fn refill(&mut self, conn: usize, now: Nanos, out: &mut Outbox) {
+        if let Some(dialect) = &self.fanout.dialect {
+            return self.speak(conn, now, dialect, out);
+        }
         let Some(at) = conn.checked_sub(self.audience.len()) else {
             return;
         };
         let shared = &self.fanout.shared;
-        let series = self.slots.first + conn - shared.layout.subscribers;
+        let series = self.series_of(conn);
         for intended in self.publishers[at].due.drain(..) {
             let stamp = Stamp {
                 series: narrow(series),
@@ -309,12 +359,7 @@ impl Handler for FanoutWorker<'_> {
     }
 
     fn lost(&mut self, conn: usize, fault: Fault) {
-        match conn.checked_sub(self.audience.len()) {
-            None => self.lose_subscriber(conn, &fault),
-            Some(at) => {
-                self.publishers[at] = Publisher::default();
-                self.count(conn, &fault);
-            }
-        }
+        self.forget_conversation(conn);
+        self.lose(conn, &fault);
     }
 }
