@@ -36,7 +36,7 @@ fn whatever_is_no_conversation_closes_3501() {
     let connect = json!({"id": 1, "connect": {}});
     let subscribe = json!({"id": 2, "subscribe": {"channel": "open:a"}});
     let cases = [
-        vec![subscribe.clone()],
+        vec![subscribe],
         vec![json!({"id": 1, "rpc": {}})],
         vec![json!({"send": {"data": 1}})],
         vec![json!({})],
@@ -51,7 +51,7 @@ fn whatever_is_no_conversation_closes_3501() {
             json!({"id": 0, "subscribe": {"channel": "open:a"}}),
         ],
         // A pong that no ping asked for.
-        vec![connect.clone(), json!({})],
+        vec![connect, json!({})],
     ];
     for wire in WIRES {
         for commands in &cases {

@@ -50,12 +50,15 @@ fn recover(channel: &str, offset: u64, epoch: &str) -> Value {
     })
 }
 
+/// A channel, its top, and offsets to come back with: whether what is missed then is there.
+type Case<'a> = (&'a str, u64, &'a [(u64, bool)]);
+
 #[test]
 fn who_was_away_gets_what_it_missed_or_is_told() {
     let push = start();
     let mut api = push.api();
     // Of `past` a thousand are kept, of `short` five, of `brief` none after a while.
-    let cases: [(&str, u64, &[(u64, bool)]); 4] = [
+    let cases: [Case<'_>; 4] = [
         (
             "past:a",
             10,
