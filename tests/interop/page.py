@@ -6,7 +6,6 @@ Never: asks the server what the page shows.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import os
@@ -201,8 +200,18 @@ async def a_message_that_looks_like_html_is_text(at: Place) -> None:
         evil = "<img src=x onerror=alert(1)>\u202e'\"&"
         for data in [{"text": evil}, evil, {"html": evil}, None, [1], 17, ""]:
             await at.api.publish(channel, data)
-        await texts_are(page, [evil, evil, json.dumps({"html": evil}, ensure_ascii=False,
-                               separators=(",", ":")), "null", "[1]", "17", ""])
+        await texts_are(
+            page,
+            [
+                evil,
+                evil,
+                json.dumps({"html": evil}, ensure_ascii=False, separators=(",", ":")),
+                "null",
+                "[1]",
+                "17",
+                "",
+            ],
+        )
 
 
 async def sent_and_compared(page: Page, binary_type: str, size: int) -> None:
@@ -231,8 +240,9 @@ async def every_kind_of_message_comes_back_from_echo(at: Place) -> None:
             for size in [256, 65536, 1048576]:
                 await sent_and_compared(page, binary_type, size)
         await page.click("#raw-close")
-        await page.until("document.getElementById('raw-status').textContent",
-                         "closed: code 1000 that was all")
+        await page.until(
+            "document.getElementById('raw-status').textContent", "closed: code 1000 that was all"
+        )
         expect("the log", await happened(page, "close", "/echo"), ["code 1000 that was all"])
 
 
@@ -322,7 +332,10 @@ async def lost_history_is_told(at: Place) -> None:
 async def a_channel_that_begins_anew_is_told(at: Place) -> None:
     # Another daemon on the same port, which knows nothing of the first one's channels.
     channel = at.channel()
-    async with serving({}, flags=["--dev"]) as (_, first), serving({}, flags=["--dev"]) as (_, second):
+    async with (
+        serving({}, flags=["--dev"]) as (_, first),
+        serving({}, flags=["--dev"]) as (_, second),
+    ):
         async with counting(first[0]) as relay:
             page = await at.open(channel, relay.port)
             await Api(first[0], "").publish(channel, {"text": "before"})
@@ -405,13 +418,21 @@ async def it_looks_as_in_its_pictures(at: Place) -> None:
         await page.click("#cut")
         await page.until(STATE, "subscribed")
         await page.until("document.querySelectorAll('[data-kind=recovered]').length", 3)
-        for name, width, scheme in [("light", 1280, "light"), ("dark", 1280, "dark"),
-                                    ("narrow", 390, "dark")]:
+        for name, width, scheme in [
+            ("light", 1280, "light"),
+            ("dark", 1280, "dark"),
+            ("narrow", 390, "dark"),
+        ]:
             file = folder / f"page-{name}.png"
             await page.picture(file, width, 900, scheme)
             expect_that(file.stat().st_size > 20_000, f"{file}: nothing is on it")
-            await page.call("Emulation.setDeviceMetricsOverride", width=width, height=900,
-                            deviceScaleFactor=1, mobile=False)
+            await page.call(
+                "Emulation.setDeviceMetricsOverride",
+                width=width,
+                height=900,
+                deviceScaleFactor=1,
+                mobile=False,
+            )
             spill = await page.value("document.documentElement.scrollWidth")
             expect(f"{name}: how wide it is", spill, width)
 
