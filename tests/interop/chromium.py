@@ -152,8 +152,10 @@ class Page:
         """Clicks on the middle of an element, which has to be there for a mouse."""
         box = f"document.querySelector({json.dumps(selector)})"
         await self.value(f"{box}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
-        place = await self.value(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])"
-                                 f"({box}.getBoundingClientRect())")
+        place = await self.value(
+            f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])"
+            f"({box}.getBoundingClientRect())"
+        )
         at = {"x": place[0], "y": place[1], "button": "left", "clickCount": 1}
         for kind in ("mousePressed", "mouseReleased"):
             await self.call("Input.dispatchMouseEvent", type=kind, **at)
@@ -179,7 +181,9 @@ class Page:
         await self.value("scrollTo({ top: 0, behavior: 'instant' })")
         await self.call("Emulation.setScrollbarsHidden", hidden=True)
         # The frame that shows it so.
-        await self.value("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        await self.value(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
         shot = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
         await asyncio.to_thread(file.write_bytes, b64decode(shot["data"]))
         await self.call("Emulation.clearDeviceMetricsOverride")
