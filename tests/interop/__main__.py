@@ -104,9 +104,7 @@ async def everything(run: Run) -> None:
         async with page.placed() as there:
             await cases(run, "page", page.CASES, there)
     await run.case("page: without dev there is no page", page.without_dev_there_is_no_page)
-    await run.case(
-        "README: what is printed works", readme.what_is_printed_works
-    )
+    await run.case("README: what is printed works", readme.what_is_printed_works)
 
 
 def main() -> int:

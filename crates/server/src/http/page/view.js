@@ -63,6 +63,7 @@ class Rows {
 
   clear() {
     this.#waiting = [];
+    this.#isAtEnd = true;
     this.#list.replaceChildren();
   }
 
