@@ -106,7 +106,7 @@ async def texts_are(page: Page, texts: Sequence[str]) -> None:
 
 
 def events(kind: str, socket: str = "session") -> str:
-    """What the log has on events of this kind, as an expression: rows are written a frame later."""
+    """What the log has on events of this kind, as an expression: rows are written a moment later."""
     return (
         f"[...document.querySelectorAll('#events [data-event=\"{kind}\"]')]"
         f".filter((row) => row.dataset.socket === {json.dumps(socket)})"
@@ -175,8 +175,8 @@ async def what_a_second_tab_publishes_arrives_in_the_first(at: Place) -> None:
             expect("you, to each", [by[0][0], by[1][1]], ["you", "you"])
             expect_that(by[0][1] != "you" and by[1][0] != "you", f"publishers: {by}")
         await first.until(PRESENT, 1)
-        notes = await first.value(NOTES)
-        expect("joined and left", [note[6:] for note in notes[1:]], [" has joined", " has left"])
+        seen = f"{NOTES}.slice(1).map((note) => note.slice(6))"
+        await first.until(seen, [" has joined", " has left"])
 
 
 @case
@@ -284,8 +284,7 @@ async def what_was_published_while_it_was_cut_is_recovered(at: Place) -> None:
         texts = [row["text"] for row in await shown(first)]
         expect("what was said", sorted(texts[1:-1]), sorted(["meanwhile", *away]))
         await in_order(first, ["live", *["recovered"] * 4, "live"])
-        notes = await first.value(NOTES)
-        expect_that("Back. 4 messages recovered." in notes, f"notes: {notes}")
+        await first.until(f"{NOTES}.includes('Back. 4 messages recovered.')")
         await first.until(events("close"), ["code 4000 (no reason)"])
 
 
@@ -353,8 +352,7 @@ async def a_channel_that_begins_anew_is_told(at: Place) -> None:
                 relay.end()
                 await page.until(STATE, "waiting")
                 await page.until(STATE, "subscribed")
-                notes = await page.value(NOTES)
-                expect_that(any("begun anew" in note for note in notes), f"notes: {notes}")
+                await page.until(f"{NOTES}.some((note) => note.includes('begun anew'))")
             await page.close()
 
 
