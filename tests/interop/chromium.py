@@ -1,5 +1,5 @@
-"""Chromium, by the DevTools protocol. In: pages' addresses, lines for their consoles, keys. Out: what they
-print and show.
+"""Chromium, by the DevTools protocol. In: pages' addresses, lines for their consoles, keys. Out:
+what they print and show.
 
 Never: leaves a browser or its profile behind; goes anywhere but to those pages.
 """
@@ -95,7 +95,7 @@ class Page:
         self._target = target
         self._session = session
         self._events: dict[str, asyncio.Queue[dict[str, Any]]] = {}
-        # What a person would see in red in its console: errors of scripts, of the policy, of requests.
+        # What a console shows in red: errors of scripts, of the policy, of requests.
         self.complaints: list[str] = []
 
     def take(self, event: str, params: dict[str, Any]) -> None:

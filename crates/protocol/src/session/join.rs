@@ -299,9 +299,9 @@ fn agree(options: &ChannelOptions, wants: Wants, is_anonymous: bool) -> Terms {
         is_subscribed: true,
     };
     // Whoever recovers reads history.
-    let reads = options.has_history() && options.allows_history(asker);
-    let may_recover = reads || options.force_recovery;
-    let may_follow = reads || options.forces_positions();
+    let reads = options.allows_history(asker);
+    let may_recover = options.has_history() && (reads || options.force_recovery);
+    let may_follow = options.has_history() && (reads || options.forces_positions());
     let wants_past = wants.recoverable || wants.since.is_some();
     let is_recoverable = may_recover && (options.force_recovery || wants_past);
     let is_positioned = may_follow && (options.forces_positions() || wants.positioned);
