@@ -393,7 +393,7 @@ fn start_raw() -> (Push, Backend) {
             "end" => Answer::End,
             "silence" => Answer::Silence,
             "html" => Answer::Full(200, Vec::new(), b"<html>".to_vec()),
-            "error" => Answer::Json(json!({"error": {"code": 103, "message": "no"}})),
+            "error" => Answer::Json(json!({"error": {"code": 1042, "message": "no"}})),
             "disconnect" => Answer::Json(json!({"disconnect": {"code": 4501, "reason": "no"}})),
             other => panic!("{other}"),
         }

@@ -14,7 +14,6 @@ use std::thread;
 
 use fanfare_tests::client::{Client, PATIENCE, upgrade};
 use fanfare_tests::push::Push;
-use fanfare_tests::read::read;
 use fanfare_tests::session::{Came, OPEN, PATH, Session, WIRES, Wire, expect_error, varint};
 use fanfare_tests::wire::{Frame, Sender};
 use serde_json::{Value, json};
@@ -518,14 +517,7 @@ fn who_asks_for_history_again_and_again_and_never_reads_costs_what_may_wait_for_
                 at = last["offset"].as_u64().unwrap();
             }
         }
-        for mut session in deaf {
-            // In the end it is closed or can go on: never in the middle of a frame.
-            let socket = &mut session.socket.socket;
-            socket.set_nonblocking(false).unwrap();
-            socket.shutdown(Shutdown::Write).unwrap();
-            let mut buffer = vec![0; 1 << 20];
-            while read(socket, &mut buffer).is_ok_and(|n| n > 0) {}
-        }
+        drop(deaf); // what they asked for is not waited for: it would be gigabytes
     });
 }
 

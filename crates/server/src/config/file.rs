@@ -226,7 +226,7 @@ impl Default for Hooks {
             rpc: None,
             headers: Vec::new(),
             emulated_headers: Vec::new(),
-            timeout: 3.0,
+            timeout: 2.0,
             max_in_flight: const { NonZeroUsize::new(64).unwrap() },
         }
     }

@@ -28,7 +28,7 @@ fn nobody_is_asked_unless_the_config_says_so() {
     let hooks = from_environment(&[]).unwrap().live.hooks;
     assert!(!hooks.has_connect() && !hooks.has_refresh() && !hooks.has_rpc());
     assert!(hooks.headers.is_empty() && hooks.emulated_headers.is_empty());
-    assert_eq!(hooks.timeout, Duration::from_secs(3));
+    assert_eq!(hooks.timeout, Duration::from_secs(2));
     let channel = Channel::parse("a").unwrap();
     assert!(!hooks.has_subscribe(&channel) && !hooks.has_publish(&channel));
 }
