@@ -1,5 +1,5 @@
-"""Chromium, by the DevTools protocol. In: pages' addresses, lines for their consoles, keys. Out: what they
-print and show.
+"""Chromium, by the DevTools protocol. In: pages' addresses, lines for their consoles, keys. Out:
+what they print and show.
 
 Never: leaves a browser or its profile behind; goes anywhere but to those pages.
 """
@@ -95,7 +95,7 @@ class Page:
         self._target = target
         self._session = session
         self._events: dict[str, asyncio.Queue[dict[str, Any]]] = {}
-        # What a person would see in red in its console: errors of scripts, of the policy, of requests.
+        # What a console shows in red: errors of scripts, of the policy, of requests.
         self.complaints: list[str] = []
 
     def take(self, event: str, params: dict[str, Any]) -> None:
@@ -178,6 +178,8 @@ class Page:
         await self.call("Emulation.setEmulatedMedia", features=features)
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         await self.call("Emulation.setDeviceMetricsOverride", **size)
+        await self.value("scrollTo({ top: 0, behavior: 'instant' })")
+        await self.call("Emulation.setScrollbarsHidden", hidden=True)
         # The frame that shows it so.
         await self.value(
             "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"

@@ -7,6 +7,9 @@ use std::time::Duration;
 /// Commands of one session that wait for an answer; past it the next ones are not taken.
 pub const PENDING_MAX: usize = 32;
 
+/// Of them, those that bring publications of the past: each may be as long as [`PAST_BYTES_MAX`].
+pub const PAST_PENDING_MAX: usize = 4;
+
 /// Commands in one frame.
 pub const COMMANDS_PER_FRAME_MAX: usize = 4096;
 

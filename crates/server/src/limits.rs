@@ -50,8 +50,10 @@ pub(crate) const BATCHES_PER_TURN_MAX: usize = 8;
 pub(crate) const SLICES_PER_SEND_MAX: usize = 64;
 
 /// What of replies may wait for a session beyond `websocket.max_output_bytes`: it has asked for several pages of
-/// history at once, and each may be as long as one alone.
-pub(crate) const REPLIES_OVER_BYTES_MAX: usize = 2 * fanfare_protocol::limits::PAST_BYTES_MAX;
+/// the past at once, and each may be as long as one alone. Past it the session is not asked for more, but what it
+/// asked for is answered.
+pub(crate) const REPLIES_OVER_BYTES_MAX: usize =
+    (fanfare_protocol::limits::PAST_PENDING_MAX + 1) * fanfare_protocol::limits::PAST_BYTES_MAX;
 
 /// What a session's message may have beside a publication: its envelope, or other commands.
 pub(crate) const COMMANDS_BYTES_MAX: u64 = 64 << 10;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use fanfare_codec::Message;
 use fanfare_codec::handshake::{Request, Response};
-use fanfare_hub::ClientInfo;
+use fanfare_hub::{ChannelId, ClientInfo};
 
 use crate::clock::Time;
 use crate::conn::Admitted;
@@ -97,6 +97,14 @@ impl Service {
         match self {
             Self::Echo => u64::MAX,
             Self::Push(push) => push.publication_bytes_max(),
+        }
+    }
+
+    /// Whether `conn` has a subscription to the channel with this id.
+    pub(crate) fn is_in(&self, conn: ConnId, channel: ChannelId) -> bool {
+        match self {
+            Self::Echo => false,
+            Self::Push(push) => push.is_in(conn, channel),
         }
     }
 

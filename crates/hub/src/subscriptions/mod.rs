@@ -385,6 +385,12 @@ impl<C: Default, S> Subscriptions<C, S> {
         Some((&entry.name, &mut entry.data, &entry.subscribers))
     }
 
+    /// A channel's name, as long as it has subscribers here.
+    #[must_use]
+    pub fn channel_name(&self, id: ChannelId) -> Option<&Channel> {
+        self.channels.get(id.0).map(|entry| &entry.name)
+    }
+
     /// The id of a channel that has subscribers here: for joins and leaves.
     #[must_use]
     pub fn channel_id(&self, channel: &Channel) -> Option<ChannelId> {

@@ -10,7 +10,7 @@ use super::{Host, Number, Rules, Session, Stage, Standing, Taken};
 use crate::codes::{ClientError, Disconnect};
 use crate::command::{Command, Method};
 use crate::hook::{HookCall, HookEvent};
-use crate::limits::TOKEN_BYTES_MAX;
+use crate::limits::{PAST_PENDING_MAX, TOKEN_BYTES_MAX};
 use crate::message::{Outcome, Reply};
 use crate::token::TokenKind;
 
@@ -51,7 +51,13 @@ impl Session {
             _ => {}
         }
         // A command that is not taken comes again: until it is, nothing may have come of it.
-        if !self.takes_commands() || self.has_pending(&method, host) {
+        let brings_past = match &method {
+            Method::History(_) => true,
+            Method::Subscribe(wants) => wants.recover,
+            _ => false,
+        };
+        let is_full = brings_past && self.pending.past() >= PAST_PENDING_MAX;
+        if is_full || !self.takes_commands() || self.has_pending(&method, host) {
             return Ok(Taken::NotYet);
         }
         if !self.rates.admits(rules) {

@@ -52,6 +52,11 @@ impl Wants {
         }
     }
 
+    /// Whether it asks for what it has missed.
+    pub(super) const fn recovers(self) -> bool {
+        self.since.is_some()
+    }
+
     pub(super) fn since(since: Option<Since>) -> Self {
         Self {
             since,
@@ -98,6 +103,11 @@ pub(super) struct Joining {
 }
 
 impl Joining {
+    /// Whether it wants what it has missed.
+    pub(super) const fn recovers(&self) -> bool {
+        self.since.is_some()
+    }
+
     /// Whether a subscribe command waits for it.
     pub(super) fn is_commanded(&self) -> bool {
         self.wanted == Wanted::Command

@@ -283,6 +283,11 @@ impl Session {
         done
     }
 
+    /// Whatever the client has said may not have been read: a pong that is late is none of its doing.
+    pub fn excuse_silence(&mut self, rules: &Rules<'_>) {
+        self.pings.wait_on(rules.now, rules.client.pong_timeout);
+    }
+
     /// When [`on_deadline`](Self::on_deadline) is to be called; `Time::from_millis(u64::MAX)`: never. Every other
     /// call may move it, also to now.
     #[must_use]

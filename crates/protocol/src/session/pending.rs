@@ -47,6 +47,16 @@ pub(super) enum Waits {
 }
 
 impl Waits {
+    /// Whether its answer may hold publications of the past.
+    pub(super) const fn brings_past(&self) -> bool {
+        match self {
+            Self::History => true,
+            Self::SubscribeToken(asked) | Self::SubscribeHook(asked) => asked.recovers(),
+            Self::Joined(joining) => joining.recovers(),
+            _ => false,
+        }
+    }
+
     pub(super) const fn is_for_token(&self) -> bool {
         matches!(
             self,
@@ -158,6 +168,15 @@ impl Pending {
         }
         self.release();
         taken
+    }
+
+    /// Answers that may hold publications of the past.
+    pub(super) fn past(&self) -> usize {
+        let past = self
+            .entries
+            .iter()
+            .filter(|entry| entry.waits.brings_past());
+        past.count()
     }
 
     pub(super) fn any_joining(&self, is: impl Fn(&Joining) -> bool) -> bool {

@@ -28,6 +28,13 @@ pub(super) struct Asked {
     pub(super) ended: Option<Unsubscribed>,
 }
 
+impl Asked {
+    /// Whether it asks for what it has missed.
+    pub(super) const fn recovers(&self) -> bool {
+        self.wants.recovers()
+    }
+}
+
 /// What a token or the backend grants to a subscription.
 #[derive(Default)]
 struct Grants {

@@ -38,8 +38,9 @@ impl Conn {
                 return 0;
             }
             Ok(Some(request)) => {
-                let target = request.target();
-                tracing::debug!(method = request.method(), target, "request");
+                // The query may hold a token.
+                let path = request.path();
+                tracing::debug!(method = request.method(), path, "request");
                 let verdict = match cx.service.judge(&request, *admitted, cx.id, cx.now) {
                     Verdict::Refuse(response) if request.method() == "HEAD" => {
                         Verdict::Refuse(response.without_body())

@@ -273,6 +273,9 @@ impl Conn {
             | Phase::Waiting { until, .. }
             | Phase::Subscribing { until, .. } => *until,
             // A peer that has yet to take our replies is not asked for anything else.
+            Phase::Open { endpoint, .. } if !self.outbound.is_empty() => {
+                (self.took_at + timeouts.send).min(endpoint.deadline())
+            }
             _ if !self.outbound.is_empty() => self.took_at + timeouts.send,
             Phase::Closing { until, .. } | Phase::Lingering { until, .. } => *until,
             Phase::Open {
@@ -297,10 +300,10 @@ impl Conn {
         if self.deadline(cx.config) > cx.now {
             return Fate::Wait;
         }
+        let is_heard = self.is_heard();
         match &mut self.phase {
             Phase::Handshake { .. } => self.time_out_handshake(cx),
             Phase::Waiting { .. } | Phase::Subscribing { .. } => self.time_out_subscription(cx),
-            _ if !self.outbound.is_empty() => Fate::Gone(Why::DoesNotRead),
             Phase::Open {
                 endpoint: Endpoint::Session(seat),
                 ..
@@ -309,6 +312,14 @@ impl Conn {
                 endpoint: Endpoint::Raw(Some(who)),
                 ..
             } if who.ends_at <= cx.now => self.close(codes::EXPIRED, "connection expired", cx),
+            _ if !self.outbound.is_empty() => Fate::Gone(Why::DoesNotRead),
+            Phase::Open {
+                pinged_at: Some(at),
+                ..
+            } if !is_heard => {
+                *at = cx.now; // its pong may be where we do not read
+                Fate::Wait
+            }
             Phase::Open {
                 pinged_at: Some(_), ..
             } => {
@@ -398,6 +409,11 @@ impl Conn {
         tracing::debug!("{error}");
         say_close(error.close_code(), &error.to_string(), cx);
         self.linger(cx);
+    }
+
+    /// Whether what the peer says is read.
+    const fn is_heard(&self) -> bool {
+        !matches!(self.stop, Stop::Pending | Stop::Crowded | Stop::OutputFull)
     }
 
     /// Everything is said: what is queued, FIN, and the peer's FIN remain.

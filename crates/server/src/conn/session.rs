@@ -3,7 +3,6 @@
 //!
 //! Never: decides what a command means; tells a publication before the session is connected.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use fanfare_codec::{CloseCode, Message};
@@ -15,8 +14,8 @@ use crate::clock::Time;
 use crate::echo;
 use crate::http::hooks::ClientHeaders;
 use crate::limits::REPLIES_OVER_BYTES_MAX;
-use crate::outbound::{Excess, Fit};
-use crate::push::{Desk, Insufficient, Segment, Start};
+use crate::outbound::{Excess, Fit, Part};
+use crate::push::{Desk, Insufficient, Start};
 use crate::returns::{Finding, Return};
 use crate::service::Service;
 use fanfare_protocol::Number;
@@ -46,7 +45,7 @@ struct Backlog {
 /// Publications that may not be told yet.
 #[derive(Default)]
 struct Held {
-    shares: Vec<(Arc<Segment>, Range<u32>)>,
+    parts: Vec<Part>,
     /// The memory that they keep.
     pinned: usize,
 }
@@ -98,14 +97,14 @@ impl Seat {
     }
 
     /// Keeps publications until they may be told.
-    pub(super) fn hold(&mut self, segment: &Arc<Segment>, range: Range<u32>, cap: usize) -> Fit {
+    pub(super) fn hold(&mut self, part: Part, cap: usize) -> Fit {
         let held = self.held.get_or_insert_default();
-        let pinned = held.pinned + segment.memory_bytes();
-        if pinned > cap && !held.shares.is_empty() {
+        let pinned = held.pinned + part.segment.memory_bytes();
+        if pinned > cap && !held.parts.is_empty() {
             return Fit::Over;
         }
         held.pinned = pinned;
-        held.shares.push((Arc::clone(segment), range));
+        held.parts.push(part);
         Fit::Fits
     }
 
@@ -338,7 +337,14 @@ impl Conn {
 
     /// The session's time has come.
     pub(super) fn on_session_deadline(&mut self, cx: &mut Context<'_>) -> Fate {
-        self.act(cx, |session, rules, desk| session.on_deadline(rules, desk))
+        // Its pong may be where we do not read, or our ping behind what it has not taken.
+        let is_silence_ours = !self.is_heard() || !self.outbound.is_empty();
+        self.act(cx, |session, rules, desk| {
+            if is_silence_ours {
+                session.excuse_silence(rules);
+            }
+            session.on_deadline(rules, desk)
+        })
     }
 
     /// Gives the session a turn, and sends what it says; goes on with commands that have waited.
@@ -347,9 +353,7 @@ impl Conn {
         cx: &mut Context<'_>,
         act: impl FnOnce(&mut Session, &Rules<'_>, &mut Desk<'_>) -> Result<(), Disconnect>,
     ) -> Fate {
-        if self.outbound.len() > cx.config.output_bytes_max + REPLIES_OVER_BYTES_MAX {
-            return self.on_too_slow(cx); // it asks, and does not read what it is answered
-        }
+        let queued = self.outbound.len();
         let Phase::Open {
             endpoint: Endpoint::Session(seat),
             ..
@@ -357,6 +361,9 @@ impl Conn {
         else {
             return Fate::Wait; // it is closing: nothing more is said
         };
+        if queued > cx.config.output_bytes_max + REPLIES_OVER_BYTES_MAX {
+            return self.on_too_slow(cx); // it asks, and does not read what it is answered
+        }
         let mut turn = Turn {
             service: cx.service,
             replies: cx.replies,
@@ -375,17 +382,23 @@ impl Conn {
             return gone;
         }
         if let Some(held) = held {
-            for (segment, range) in held.shares {
-                // They have been counted while they were held.
-                let _ = self
-                    .outbound
-                    .push_shared(segment, range, Excess::Report, usize::MAX);
+            for part in held.parts {
+                // A subscription may have ended meanwhile. The others have been counted while they were held.
+                if cx.service.is_in(cx.id, part.channel) {
+                    let _ = self.outbound.push_shared(part, Excess::Report, usize::MAX);
+                }
             }
-            if let gone @ Fate::Gone(_) = self.write(cx) {
-                return gone;
+            match self.write(cx) {
+                Fate::Wait => {}
+                other => return other,
             }
         }
         match self.stop {
+            // It is not asked for more while it does not take what there is.
+            Stop::Pending if self.outbound.len() > cx.config.output_bytes_max => {
+                self.stop = Stop::OutputFull;
+                Fate::Wait
+            }
             Stop::Pending => self.resume(cx),
             _ => Fate::Wait,
         }

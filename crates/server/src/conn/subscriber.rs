@@ -131,7 +131,7 @@ impl Conn {
         say_close(codes::SLOW, "slow: too much waits to be read", cx);
         self.linger(cx);
         let fate = self.flush(cx);
-        if let (Fate::Wait, Stop::Pending) = (&fate, self.stop) {
+        if let (Fate::Wait, Stop::Pending | Stop::OutputFull) = (&fate, self.stop) {
             self.stop = Stop::TurnOver; // its FIN is to be read
             return Fate::Again;
         }

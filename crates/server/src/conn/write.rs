@@ -4,15 +4,14 @@
 //! Never: reorders a byte, or drops one but what [`Excess`] says.
 
 use std::io::{self, IoSlice};
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why};
 use crate::clock::Time;
 use crate::config::Config;
 use crate::limits::{REPLY_BUFFER_BYTES_KEPT, SLICES_PER_SEND_MAX};
-use crate::outbound::{Excess, Fit, Outbound};
-use crate::push::{Segment, Share};
+use crate::outbound::{Excess, Fit, Outbound, Part};
+use crate::push::Share;
 use crate::transport::Transport;
 
 impl Conn {
@@ -67,6 +66,7 @@ impl Conn {
         let Share {
             segment,
             mut range,
+            channel,
             excess,
             is_only,
         } = share;
@@ -84,7 +84,12 @@ impl Conn {
                 endpoint: Endpoint::Session(seat),
                 ..
             } => {
-                return match seat.hold(segment, range, cap) {
+                let part = Part {
+                    segment: Arc::clone(segment),
+                    range,
+                    channel,
+                };
+                return match seat.hold(part, cap) {
                     Fit::Fits => Told::All,
                     Fit::Over => Told::TooSlow,
                 };
@@ -103,28 +108,26 @@ impl Conn {
                 Err(error) => return Told::Gone(Why::Socket(error)),
             }
         }
-        let kept = Arc::clone(segment);
-        match self.outbound.push_shared(kept, range.clone(), excess, cap) {
+        let part = Part {
+            segment: Arc::clone(segment),
+            range,
+            channel,
+        };
+        match self.outbound.push_shared(part.clone(), excess, cap) {
             Fit::Fits if was_empty && waits_for_others => Told::WithOthers,
             Fit::Fits => Told::Later,
-            Fit::Over if waits_for_others => self.tell_at_once(segment, range, config, now),
+            Fit::Over if waits_for_others => self.tell_at_once(part, config, now),
             Fit::Over => Told::TooSlow,
         }
     }
 
     /// What waits may be of this tick alone, and nothing that the peer is slow to take: it is sent first.
-    fn tell_at_once(
-        &mut self,
-        segment: &Arc<Segment>,
-        range: Range<u32>,
-        config: &Config,
-        now: Time,
-    ) -> Told {
+    fn tell_at_once(&mut self, part: Part, config: &Config, now: Time) -> Told {
         if let Err(error) = self.send_all_queued(now) {
             return Told::Gone(Why::Socket(error));
         }
-        let (kept, cap) = (Arc::clone(segment), config.output_bytes_max);
-        match self.outbound.push_shared(kept, range, Excess::Report, cap) {
+        let cap = config.output_bytes_max;
+        match self.outbound.push_shared(part, Excess::Report, cap) {
             Fit::Fits => Told::WithOthers,
             Fit::Over => Told::TooSlow,
         }
@@ -164,6 +167,8 @@ impl Conn {
         }
         match (self.finish_if_said(cx), self.stop) {
             (gone @ Fate::Gone(_), _) => gone,
+            // Commands may be left over from what was read.
+            (_, Stop::OutputFull) if self.is_session() => self.resume(cx),
             (_, Stop::OutputFull) => self.read(cx),
             (_, Stop::Finished) => Fate::Gone(Why::PeerLeft),
             (fate, _) => fate,

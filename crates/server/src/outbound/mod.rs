@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fanfare_hub::ChannelId;
 
 use crate::limits::SLICES_PER_SEND_MAX;
 use crate::push::Segment;
@@ -46,10 +47,16 @@ enum Chunk {
         sent: usize,
     },
     /// Frames that others get, too, still to be sent.
-    Shared {
-        segment: Arc<Segment>,
-        range: Range<u32>,
-    },
+    Shared(Part),
+}
+
+/// Frames of one channel's segment.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) range: Range<u32>,
+    /// Whose news they are: what one channel may lose is no other's.
+    pub(crate) channel: ChannelId,
 }
 
 /// What to do with the publications of a peer that is too slow for them.
@@ -78,7 +85,7 @@ impl Chunk {
         let bytes = match self {
             Self::Own { bytes, .. } => bytes.len(),
             Self::Payload { head, payload, .. } => head.len() + payload.len(),
-            Self::Shared { segment, .. } => segment.memory_bytes(),
+            Self::Shared(part) => part.segment.memory_bytes(),
         };
         bytes + size_of::<Self>()
     }
@@ -91,14 +98,14 @@ impl Chunk {
                 payload,
                 sent,
             } => head.len() + payload.len() - *sent,
-            Self::Shared { range, .. } => (range.end - range.start) as usize,
+            Self::Shared(Part { range, .. }) => (range.end - range.start) as usize,
         }
     }
 
     fn advance(&mut self, len: usize) {
         match self {
             Self::Own { sent, .. } | Self::Payload { sent, .. } => *sent += len,
-            Self::Shared { range, .. } => {
+            Self::Shared(Part { range, .. }) => {
                 range.start += u32::try_from(len).expect("no more than was offered");
             }
         }
@@ -116,7 +123,7 @@ impl Chunk {
                 None => [&head[*sent..], payload],
                 Some(of_payload) => [&payload[of_payload..], &[]],
             },
-            Self::Shared { segment, range } => {
+            Self::Shared(Part { segment, range, .. }) => {
                 let range = range.start as usize..range.end as usize;
                 [&segment.bytes()[range], &[]]
             }
@@ -126,7 +133,7 @@ impl Chunk {
     /// The end of a frame of publications that has begun to leave; none if there is no such frame.
     fn begun_until(&self) -> Option<u32> {
         match self {
-            Self::Shared { segment, range } => {
+            Self::Shared(Part { segment, range, .. }) => {
                 Some(segment.frame_end(range.start)).filter(|end| *end > range.start)
             }
             Self::Own { .. } | Self::Payload { .. } => None,
@@ -135,7 +142,12 @@ impl Chunk {
 
     /// Whether it is publications that can be dropped whole.
     fn is_droppable(&self) -> bool {
-        matches!(self, Self::Shared { .. }) && self.begun_until().is_none()
+        matches!(self, Self::Shared(_)) && self.begun_until().is_none()
+    }
+
+    /// Whether it is publications of `channel`.
+    fn is_of(&self, channel: ChannelId) -> bool {
+        matches!(self, Self::Shared(part) if part.channel == channel)
     }
 }
 
@@ -211,31 +223,29 @@ impl Outbound {
         }
     }
 
-    /// Queues frames of `segment`, as many as `excess` leaves of all that waits under `cap` bytes. One
+    /// Queues frames, as many as `excess` leaves of all of their channel that waits under `cap` bytes. One
     /// segment always fits an empty queue; what is [`Fit::Over`] is not queued.
-    pub(crate) fn push_shared(
-        &mut self,
-        segment: Arc<Segment>,
-        range: Range<u32>,
-        excess: Excess,
-        cap: usize,
-    ) -> Fit {
+    pub(crate) fn push_shared(&mut self, part: Part, excess: Excess, cap: usize) -> Fit {
         let queue = self.0.get_or_insert_default();
         let is_first = queue.chunks.is_empty();
-        if excess == Excess::KeepLatest {
-            queue.keep_latest(segment, range);
-            return Fit::Fits;
-        }
-        let chunk = Chunk::Shared { segment, range };
+        let channel = part.channel;
+        let chunk = Chunk::Shared(part);
         let cap = cap.saturating_add(queue.allowance);
-        let over = (queue.pinned + chunk.pinned()).saturating_sub(cap);
-        if over > 0 && !is_first {
-            if excess == Excess::Report {
-                return Fit::Over;
-            }
-            queue.drop_oldest(over);
+        let over = |queue: &Queue| (queue.pinned + chunk.pinned()).saturating_sub(cap);
+        match excess {
+            Excess::Report if over(queue) > 0 && !is_first => return Fit::Over,
+            Excess::Report => {}
+            Excess::DropOldest => queue.drop_oldest(over(queue), channel),
+            Excess::KeepLatest => queue.drop_all(channel),
         }
-        queue.push(chunk);
+        // Other channels may lose nothing for it.
+        if over(queue) > 0 && queue.has_others(channel) {
+            return Fit::Over;
+        }
+        match chunk {
+            Chunk::Shared(part) if excess == Excess::KeepLatest => queue.push_latest(part),
+            chunk => queue.push(chunk),
+        }
         Fit::Fits
     }
 
@@ -246,7 +256,7 @@ impl Outbound {
             queue.drop_where(|index, chunk| match chunk {
                 Chunk::Own { .. } => false,
                 Chunk::Payload { sent, .. } => *sent == 0,
-                Chunk::Shared { .. } => index > 0 || chunk.is_droppable(),
+                Chunk::Shared(_) => index > 0 || chunk.is_droppable(),
             });
             if queue.chunks.is_empty() {
                 self.0 = None;
@@ -306,7 +316,7 @@ impl Queue {
         let Some(first) = self.chunks.front_mut() else {
             return;
         };
-        if let (Some(end), Chunk::Shared { range, .. }) = (first.begun_until(), first) {
+        if let (Some(end), Chunk::Shared(Part { range, .. })) = (first.begun_until(), first) {
             self.unsent -= (range.end - end) as usize;
             range.end = end;
         }
@@ -326,10 +336,16 @@ impl Queue {
         });
     }
 
-    /// Drops segments from the oldest on until `excess` bytes are gone, or all that can go.
-    fn drop_oldest(&mut self, mut excess: usize) {
+    /// Whether publications of other channels wait.
+    fn has_others(&self, channel: ChannelId) -> bool {
+        let mut chunks = self.chunks.iter();
+        chunks.any(|chunk| matches!(chunk, Chunk::Shared(part) if part.channel != channel))
+    }
+
+    /// Drops segments of `channel` from the oldest on until `excess` bytes are gone, or all that can go.
+    fn drop_oldest(&mut self, mut excess: usize, channel: ChannelId) {
         self.drop_where(|_, chunk| {
-            let goes = excess > 0 && chunk.is_droppable();
+            let goes = excess > 0 && chunk.is_of(channel) && chunk.is_droppable();
             if goes {
                 excess = excess.saturating_sub(chunk.pinned());
             }
@@ -337,21 +353,36 @@ impl Queue {
         });
     }
 
-    /// Drops every publication that has not begun to leave, and queues the last of `segment`. What of
-    /// `segment` itself has begun to leave, is ended.
-    fn keep_latest(&mut self, segment: Arc<Segment>, range: Range<u32>) {
-        self.end_begun();
-        self.drop_where(|_, chunk| chunk.is_droppable());
+    /// Drops every publication of `channel` that has not begun to leave.
+    fn drop_all(&mut self, channel: ChannelId) {
+        if self
+            .chunks
+            .front()
+            .is_some_and(|first| first.is_of(channel))
+        {
+            self.end_begun();
+        }
+        self.drop_where(|_, chunk| chunk.is_of(channel) && chunk.is_droppable());
+    }
+
+    /// Queues the last publication of a part. What of the part has begun to leave, is ended.
+    fn push_latest(&mut self, part: Part) {
+        let Part {
+            segment,
+            range,
+            channel,
+        } = part;
         let begun = segment.frame_end(range.start);
         let latest = segment.last_frame().max(range.start);
         for range in [range.start..begun, latest.max(begun)..range.end] {
             if range.is_empty() {
                 continue;
             }
-            self.push(Chunk::Shared {
+            self.push(Chunk::Shared(Part {
                 segment: Arc::clone(&segment),
                 range,
-            });
+                channel,
+            }));
         }
     }
 }

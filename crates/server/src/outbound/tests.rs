@@ -36,14 +36,23 @@ fn whole(segment: &Arc<Segment>) -> Range<u32> {
 
 fn push(outbound: &mut Outbound, texts: &[&str], excess: Excess, cap: usize) -> Fit {
     let segment = segment(texts);
-    outbound.push_shared(Arc::clone(&segment), whole(&segment), excess, cap)
+    outbound.push_shared(part(&segment, whole(&segment), 0), excess, cap)
+}
+
+/// A part that is of a channel, by its number.
+fn part(segment: &Arc<Segment>, range: Range<u32>, channel: u64) -> Part {
+    Part {
+        segment: Arc::clone(segment),
+        range,
+        channel: ChannelId::from_bits(channel),
+    }
 }
 
 /// What one segment of these texts counts.
 fn cost(texts: &[&str]) -> usize {
     let segment = segment(texts);
     let range = whole(&segment);
-    Chunk::Shared { segment, range }.pinned()
+    Chunk::Shared(part(&segment, range, 0)).pinned()
 }
 
 #[test]
@@ -75,7 +84,7 @@ fn bytes_leave_in_order_and_memory_with_them() {
             let shared = segment(&["shared", "by many"]);
             expected.extend_from_slice(shared.bytes());
             let range = whole(&shared);
-            let fit = outbound.push_shared(shared, range, Excess::Report, usize::MAX);
+            let fit = outbound.push_shared(part(&shared, range, 0), Excess::Report, usize::MAX);
             assert_eq!(fit, Fit::Fits);
         }
         let len = outbound.len().min(usize::from(round) * 7 % 160);
@@ -158,7 +167,7 @@ fn the_latest_stays_alone_behind_what_has_begun_to_leave() {
     let cap = 0;
     let first = segment(&["1", "2", "3"]);
     // One byte of "2" has left already.
-    let fit = outbound.push_shared(Arc::clone(&first), 4..9, Excess::KeepLatest, cap);
+    let fit = outbound.push_shared(part(&first, 4..9, 0), Excess::KeepLatest, cap);
     assert_eq!(fit, Fit::Fits);
     assert_eq!(contents(&outbound), b"\x012\x81\x013");
     outbound.append(b"PONG");
@@ -175,10 +184,39 @@ fn the_latest_stays_alone_behind_what_has_begun_to_leave() {
 }
 
 #[test]
+fn what_one_channel_may_lose_is_no_others() {
+    let kept = segment(&["kept"]);
+    for (excess, expected) in [
+        (Excess::KeepLatest, &b"\x81\x04kept\x81\x012"[..]),
+        (Excess::DropOldest, b"\x81\x04kept\x81\x011\x81\x012"),
+    ] {
+        let mut outbound = Outbound::default();
+        let cap = 10 * cost(&["kept"]);
+        let fit = outbound.push_shared(part(&kept, whole(&kept), 1), Excess::Report, cap);
+        assert_eq!(fit, Fit::Fits);
+        for text in ["1", "2"] {
+            assert_eq!(push(&mut outbound, &[text], excess, cap), Fit::Fits);
+        }
+        assert_eq!(contents(&outbound), expected, "{excess:?}");
+        // Past the cap it is its own that go, and if that is not enough, nothing does.
+        let fit = push(
+            &mut outbound,
+            &["3"],
+            excess,
+            cost(&["kept"]) + cost(&["3"]),
+        );
+        assert_eq!(fit, Fit::Fits);
+        assert_eq!(contents(&outbound), b"\x81\x04kept\x81\x013");
+        assert_eq!(push(&mut outbound, &["4"], excess, 1), Fit::Over);
+        assert!(contents(&outbound).starts_with(b"\x81\x04kept"));
+    }
+}
+
+#[test]
 fn cut_short_only_what_has_begun_is_ended() {
     let mut outbound = Outbound::default();
     let first = segment(&["1", "2"]);
-    let fit = outbound.push_shared(first, 1..6, Excess::Report, usize::MAX);
+    let fit = outbound.push_shared(part(&first, 1..6, 0), Excess::Report, usize::MAX);
     assert_eq!(fit, Fit::Fits);
     outbound.append(b"PONG");
     assert_eq!(

@@ -319,6 +319,12 @@ impl Push {
             .expect("a request without a ticket is never refused");
     }
 
+    /// Whether `conn` has a subscription to the channel with this id.
+    pub(crate) fn is_in(&self, conn: ConnId, channel: ChannelId) -> bool {
+        let name = self.table.channel_name(channel);
+        name.is_some_and(|name| self.table.find(token(conn), name.as_str()).is_some())
+    }
+
     /// Whether `conn` has a subscription, to `channel` if it is given.
     pub(crate) fn is_subscribed(&self, conn: ConnId, channel: Option<&Channel>) -> bool {
         match channel {

@@ -33,6 +33,7 @@ impl Tick {
 pub(crate) struct Share<'t> {
     pub(crate) segment: &'t Arc<Segment>,
     pub(crate) range: Range<u32>,
+    pub(crate) channel: ChannelId,
     /// What becomes of it if the subscriber is too slow.
     pub(crate) excess: Excess,
     /// No other channel has news in this tick.
@@ -92,9 +93,11 @@ impl Push {
                 .namespaces
                 .resolve(name)
                 .map_or(Excess::Report, |options| options.slow_reader.into());
+            let is_publication = |item: &Item| matches!(item, Item::Publication(_));
+            let last_publication = items.iter().rposition(is_publication);
             let mut segments = [const { None::<Arc<Segment>> }; Cohort::COUNT];
             for subscriber in subscribers.iter().filter(|s| s.is_live()) {
-                let Some(first) = first_for(subscriber, &items) else {
+                let Some(first) = first_for(subscriber, &items, last_publication) else {
                     continue;
                 };
                 let cohort = subscriber.data().cohort;
@@ -108,6 +111,7 @@ impl Push {
                 let share = Share {
                     segment,
                     range,
+                    channel: id,
                     excess,
                     is_only,
                 };
@@ -126,16 +130,26 @@ impl Push {
     }
 }
 
-/// The first item of a tick that a subscriber is told of: whoever takes one publication takes all behind it.
-fn first_for(subscriber: &Subscriber<Follower>, items: &[Item]) -> Option<usize> {
+/// The first item of a tick that a subscriber is told of: whoever takes one publication takes all behind it. Joins
+/// between its answer and publications that it has are not told: it may ask for presence.
+fn first_for(
+    subscriber: &Subscriber<Follower>,
+    items: &[Item],
+    last_publication: Option<usize>,
+) -> Option<usize> {
     let Follower { cohort, skips, .. } = *subscriber.data();
+    let skips = skips as usize;
     let mut first = None;
-    for (at, item) in items.iter().enumerate().skip(skips as usize) {
+    for (at, item) in items.iter().enumerate().skip(skips) {
+        if last_publication.is_none_or(|last| at > last) {
+            // Only joins and leaves are left.
+            return first.or_else(|| cohort.has_joins().then_some(at));
+        }
         match item {
             Item::Publication(publication) if subscriber.takes(publication) => {
                 return first.or(Some(at));
             }
-            // It has this one, and so what came before it.
+            // It has this one.
             Item::Publication(_) => first = None,
             Item::Join(_) | Item::Leave(_) if cohort.has_joins() => {
                 first = first.or(Some(at));

@@ -78,18 +78,17 @@ impl Push {
         if !is_welcome(&live, &upgrade) {
             return refuse(Status::FORBIDDEN, &"pages of this origin may not connect");
         }
-        let response = accept(&live, &upgrade);
         let query = request.query().unwrap_or_default();
         match endpoint {
-            Endpoint::Echo => Verdict::Echo(response),
+            Endpoint::Echo => Verdict::Echo(accept(&live, &upgrade, None)),
             Endpoint::Session => {
                 let wire = Wire::of(query, &upgrade);
-                let response = wire.accept(response);
+                let response = accept(&live, &upgrade, wire.subprotocol());
                 let start = self.start(&live, wire, &upgrade, conn, now);
                 Verdict::Session(Box::new((response, start)))
             }
             Endpoint::Raw { channel } => {
-                let request = (query, &upgrade, response);
+                let request = (query, &upgrade, accept(&live, &upgrade, None));
                 self.receive_raw(&live, channel, request, conn, now)
                     .unwrap_or_else(Verdict::Refuse)
             }
@@ -192,11 +191,11 @@ fn is_welcome(live: &Live, upgrade: &Upgrade<'_>) -> bool {
     origins.all(|origin| live.origins.admits(origin, host))
 }
 
-/// The 101, with what the config adds to it.
-fn accept(live: &Live, upgrade: &Upgrade<'_>) -> Response {
+/// The 101, with what the config adds to it; `chosen`: the endpoint's subprotocol, if the client offered it.
+fn accept(live: &Live, upgrade: &Upgrade<'_>, chosen: Option<&str>) -> Response {
     let mut response = Response::switching_protocols(upgrade);
     let is_known = |offered: &&str| live.subprotocols.iter().any(|known| known == offered);
-    if let Some(protocol) = upgrade.protocols().find(is_known) {
+    if let Some(protocol) = chosen.or_else(|| upgrade.protocols().find(is_known)) {
         response = response
             .subprotocol(protocol)
             .expect("an upgrade offers tokens");

@@ -2,7 +2,7 @@
 //!
 //! Never: refuses: a client that names nothing speaks JSON.
 
-use fanfare_codec::handshake::{Response, Upgrade};
+use fanfare_codec::handshake::Upgrade;
 use fanfare_protocol::{Encoding, PingKind};
 
 /// How a session's client wants to speak.
@@ -41,15 +41,12 @@ impl Wire {
         wire
     }
 
-    pub(super) fn accept(self, response: Response) -> Response {
-        if !self.is_negotiated {
-            return response;
-        }
-        let name = match self.encoding {
+    /// The subprotocol that the client offered and gets.
+    pub(super) fn subprotocol(self) -> Option<&'static str> {
+        self.is_negotiated.then_some(match self.encoding {
             Encoding::Json => SUBPROTOCOL_JSON,
             Encoding::Protobuf => SUBPROTOCOL_PROTOBUF,
-        };
-        response.subprotocol(name).expect("it is a token")
+        })
     }
 }
 

@@ -192,6 +192,9 @@ impl Reactor {
             let (Some(conn), Service::Push(push)) = (self.conns.get_mut(id), &self.service) else {
                 continue;
             };
+            if conn.is_session() && conn.info().is_none() && order.target.client.is_none() {
+                continue; // it is nobody's yet
+            }
             let user = conn.info().map_or("", |info| info.user.as_str());
             if user != order.target.user.as_str() {
                 continue;

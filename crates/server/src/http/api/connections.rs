@@ -5,6 +5,7 @@
 
 use fanfare_hub::{Action, ClientId, Order, Request, Response, Target, Time, UserId};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::super::caller::unexpected;
 use super::super::json::Object;
@@ -133,9 +134,11 @@ fn close_code(code: u32) -> Result<u16, ApiError> {
 }
 
 fn close_reason(reason: &str) -> Result<&str, ApiError> {
-    if (1..=REASON_BYTES_MAX).contains(&reason.len()) {
+    // An SDK reads a reason as JSON if it can, and takes what is no object of its own for the end.
+    let is_json = serde_json::from_str::<IgnoredAny>(reason).is_ok();
+    if (1..=REASON_BYTES_MAX).contains(&reason.len()) && !is_json {
         return Ok(reason);
     }
-    let why = format_args!("1 to {REASON_BYTES_MAX} bytes");
+    let why = format_args!("1 to {REASON_BYTES_MAX} bytes that are no JSON");
     Err(ApiError::bad_request("disconnect.reason", why))
 }

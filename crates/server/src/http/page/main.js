@@ -3,6 +3,8 @@
 // Never: comes back after a close code that is final.
 
 const CUT_MS = 3000;
+/** The most that a connect may take. */
+const ANSWER_MS_MAX = 5000;
 const RETRY_MS = { min: 500, max: 10_000 };
 const CLOCK_DRIFT_MS_MAX = 50;
 const CHANNEL_DEFAULT = "demo";
@@ -13,8 +15,6 @@ let current = null;
 let retries = 0;
 let timer = 0;
 let countdown = 0;
-/** Whether this page wants to be connected. */
-let isWanted = false;
 
 /** `state`: closed, connecting, connected, subscribed, cut, waiting. */
 function become(state, text) {
@@ -46,14 +46,19 @@ function becomeFor(state, ms, text) {
 
 function connect() {
   clearTimeout(timer);
-  isWanted = true;
   become("connecting", "Connecting");
   const own = new Session("session", {
     push: (push) => push.channel === current.channel && current.take(own, push),
     closed: (event) => own === session && disconnected(event),
   });
   session = own;
+  timer = setTimeout(() => {
+    own.leave();
+    disconnected({ code: 0, reason: `no answer within ${ANSWER_MS_MAX / 1000} s` });
+  }, ANSWER_MS_MAX);
   own.connect((error, result) => {
+    if (own !== session) return;
+    clearTimeout(timer);
     if (error) return error.code && connectRefused(error);
     retries = 0;
     client = result.client;
@@ -65,7 +70,6 @@ function connect() {
 function connectRefused({ code, message, temporary }) {
   session.leave();
   if (temporary) return disconnected({ code, reason: message });
-  isWanted = false;
   became("closed", `Refused: ${code} ${message}`);
 }
 
@@ -74,8 +78,7 @@ function disconnected({ code, reason }) {
   left();
   const why = code ? `${code} ${reason || "(no reason)"}` : reason;
   if (isFinal(code)) {
-    isWanted = false;
-    return became("closed", `Closed for good: ${why}`);
+      return became("closed", `Closed for good: ${why}`);
   }
   const delay = Math.min(RETRY_MS.max, RETRY_MS.min * 2 ** retries) * (0.75 + Math.random() / 2);
   retries += 1;
@@ -99,7 +102,6 @@ function left() {
 
 function disconnect() {
   clearTimeout(timer);
-  isWanted = false;
   session?.leave(1000, "disconnected by the page");
   left();
   became("closed", "Disconnected");

@@ -147,7 +147,8 @@ mod tests {
         let html = text(asked(Method::GET, None).await).await;
         for outside in [
             " src=",
-            "url(",
+            " url(",
+            ":url(",
             "@import",
             "import ",
             " style=\"",

@@ -13,7 +13,7 @@ const results = new Rows($("raw-rows"), 60);
 /** Bytes of every value; a random beginning tells one message from another. */
 function binary() {
   const size = Number($("raw-size").value);
-  const bytes = Uint8Array.from({ length: size }, (_, n) => n);
+  const bytes = new Uint8Array(size).map((_, n) => n);
   crypto.getRandomValues(bytes.subarray(0, 16));
   return bytes;
 }
@@ -130,7 +130,9 @@ async function came(data, at) {
 }
 
 function isSame(a, b) {
-  return a.length === b.length && a.every((byte, n) => byte === b[n]);
+  if (a.length !== b.length) return false;
+  for (let n = 0; n < a.length; n++) if (a[n] !== b[n]) return false;
+  return true;
 }
 
 $("raw-all").addEventListener("click", () => sendKinds(Object.keys(KINDS)));

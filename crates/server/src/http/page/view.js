@@ -29,10 +29,20 @@ class Rows {
   #max;
   #waiting = [];
   #isDue = false;
+  #isAtEnd = true;
 
   constructor(list, max) {
     this.#list = list;
     this.#max = max;
+    list.addEventListener("scroll", () => {
+      this.#isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+    });
+    new ResizeObserver(() => this.#stay()).observe(list);
+  }
+
+  /** Whoever has scrolled back is left where they are. */
+  #stay() {
+    if (this.#isAtEnd) this.#list.scrollTop = this.#list.scrollHeight;
   }
 
   add(row) {
@@ -48,7 +58,7 @@ class Rows {
   /** In front of all others. */
   prepend(rows) {
     this.#list.prepend(...rows);
-    this.#list.scrollTop = this.#list.scrollHeight;
+    this.#stay();
   }
 
   clear() {
@@ -59,11 +69,10 @@ class Rows {
   #write() {
     this.#isDue = false;
     const list = this.#list;
-    const isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
     list.append(...this.#waiting.map((make) => make()));
     this.#waiting = [];
     while (list.childElementCount > this.#max) list.firstElementChild.remove();
-    if (isAtEnd) list.scrollTop = list.scrollHeight;
+    this.#stay();
   }
 }
 
@@ -191,7 +200,7 @@ function quantile(values, part) {
 
 function orderWords({ delivered, missing, doubled, lost }) {
   if (missing || doubled) return `${missing} missing, ${doubled} twice`;
-  if (lost) return `in order; ${lost} lost, and told`;
+  if (lost) return `in order; ${lost} lost, told`;
   return delivered ? "in order, none missing" : "nothing yet";
 }
 
@@ -230,15 +239,17 @@ function showChart(now) {
     for (const [name, value] of Object.entries(box)) bar.setAttribute(name, value.toFixed(1));
     return bucket?.count ?? 0;
   });
-  const points = medians.flatMap((median, n) => {
-    if (median === null) return [];
+  // A second without a latency ends a line; one that stands alone is a dot.
+  const points = medians.map((median, n) => {
+    if (median === null) return "";
     const y = CHART.height - 3 - (median / latencyMax) * (CHART.height - 12);
-    return [`${((n + 0.5) * width).toFixed(1)},${y.toFixed(1)}`];
+    const point = `${((n + 0.5) * width).toFixed(1)} ${y.toFixed(1)}`;
+    return medians[n - 1] == null ? `M${point}L${point}` : `L${point}`;
   });
-  $("line").setAttribute("points", points.join(" "));
+  $("line").setAttribute("d", points.join(""));
   const total = bars.reduce((sum, value) => sum + value, 0);
   $("rate-scale").textContent = total ? `up to ${countMax.toLocaleString("en")}` : "";
-  $("latency-scale").textContent = points.length ? `up to ${milliseconds(latencyMax)} ms` : "";
+  $("latency-scale").textContent = points.some(Boolean) ? `up to ${milliseconds(latencyMax)} ms` : "";
   const label = `${counted(total, "message")} in the last minute, at most ${countMax} in a second`;
   $("chart").setAttribute("aria-label", total ? label : "Nothing was delivered in the last minute");
 }
