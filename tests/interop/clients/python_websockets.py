@@ -72,7 +72,9 @@ class PythonSocket(Socket):
                 return closed.close
 
     async def close(self, code: int = 1000, reason: str = "") -> Close:
-        await self._connection.close(code, reason)
+        # The library aborts a transport that has closed meanwhile, and Python 3.11's can't be any more.
+        with suppress(AttributeError):
+            await self._connection.close(code, reason)
         return await self.closed()
 
 
