@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any
@@ -44,30 +44,39 @@ async def cases(run: Run, prefix: str, bodies: Sequence[Body], *given: Any) -> N
         await run.case(f"{prefix}: {words(body)}", partial(body, *given))
 
 
-async def faultless(body: Body, at: Realm, sdk: Sdk) -> None:
+def faultless(body: Body) -> Body:
     """A case, in which the SDK must have understood everything."""
-    try:
-        await body(at, sdk)
-    finally:
-        at.relay.restore()
-        faults = sdk.faults()
-    expect("what the SDK could not take", faults, [])
+
+    @wraps(body)
+    async def watched(at: Realm, sdk: Sdk) -> None:
+        try:
+            await body(at, sdk)
+        finally:
+            at.relay.restore()
+            faults = sdk.faults()
+        expect("what the SDK could not take", faults, [])
+
+    return watched
 
 
 async def sessions(run: Run, modules: Path) -> None:
     """Cases of the Centrifuge SDKs."""
     parts = [connecting, channels, recovery, server_side, private, refusals, hooks]
-    async with npm_centrifuge(modules) as npm, standing(SETTINGS_OF_SESSIONS) as at:
-        python = [PythonCentrifuge(is_protobuf=is_protobuf) for is_protobuf in (False, True)]
-        for sdk in [*npm, *python]:
-            bodies = [body for part in parts for body in part.CASES]
-            bodies += hooks.OF_SENDERS if sdk.sends else []
-            bodies += hooks.OF_EMULATORS if sdk.emulates_headers else []
-            for body in bodies:
-                name = getattr(body, "__name__", "").replace("_", " ")
-                await run.case(f"{sdk.name}: {name}", partial(faultless, body, at, sdk))
-        await cases(run, "sessions", wire.CASES, at)
-        await run.case("sessions: the daemon ends well", partial(ends_well, at))
+    async with npm_centrifuge(modules) as npm:
+        sdks: list[Sdk] = [*npm, *(PythonCentrifuge(is_protobuf=wire) for wire in (False, True))]
+        async with standing(SETTINGS_OF_SESSIONS) as at:
+            for sdk in sdks:
+                bodies = [body for part in parts for body in part.CASES]
+                bodies += hooks.OF_SENDERS if sdk.sends else []
+                bodies += hooks.OF_EMULATORS if sdk.emulates_headers else []
+                await cases(run, sdk.name, [faultless(body) for body in bodies], at, sdk)
+            await cases(run, "sessions", wire.CASES, at)
+            await run.case("sessions: the daemon ends well", partial(ends_well, at))
+        async with standing(SETTINGS_OF_SESSIONS, is_proxied=True) as at:
+            for sdk in sdks:
+                bodies = [body for part in (channels, recovery) for body in part.CASES]
+                await cases(run, f"nginx, {sdk.name}", [faultless(b) for b in bodies], at, sdk)
+            await run.case("nginx, sessions: the daemon ends well", partial(ends_well, at))
 
 
 async def ends_well(at: Stack | Realm) -> None:
@@ -104,9 +113,7 @@ async def everything(run: Run) -> None:
         async with page.placed() as there:
             await cases(run, "page", page.CASES, there)
     await run.case("page: without dev there is no page", page.without_dev_there_is_no_page)
-    await run.case(
-        "README: what is printed works", readme.what_is_printed_works
-    )
+    await run.case("README: what is printed works", readme.what_is_printed_works)
 
 
 def main() -> int:

@@ -1,5 +1,5 @@
-"""Chromium, by the DevTools protocol. In: pages' addresses, lines for their consoles, keys. Out: what they
-print and show.
+"""Chromium, by the DevTools protocol. In: pages' addresses, lines for their consoles, keys. Out:
+what they print and show.
 
 Never: leaves a browser or its profile behind; goes anywhere but to those pages.
 """
@@ -95,7 +95,7 @@ class Page:
         self._target = target
         self._session = session
         self._events: dict[str, asyncio.Queue[dict[str, Any]]] = {}
-        # What a person would see in red in its console: errors of scripts, of the policy, of requests.
+        # What a console shows in red: errors of scripts, of the policy, of requests.
         self.complaints: list[str] = []
 
     def take(self, event: str, params: dict[str, Any]) -> None:
@@ -152,8 +152,10 @@ class Page:
         """Clicks on the middle of an element, which has to be there for a mouse."""
         box = f"document.querySelector({json.dumps(selector)})"
         await self.value(f"{box}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
-        place = await self.value(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])"
-                                 f"({box}.getBoundingClientRect())")
+        place = await self.value(
+            f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])"
+            f"({box}.getBoundingClientRect())"
+        )
         at = {"x": place[0], "y": place[1], "button": "left", "clickCount": 1}
         for kind in ("mousePressed", "mouseReleased"):
             await self.call("Input.dispatchMouseEvent", type=kind, **at)
@@ -179,7 +181,9 @@ class Page:
         await self.value("scrollTo({ top: 0, behavior: 'instant' })")
         await self.call("Emulation.setScrollbarsHidden", hidden=True)
         # The frame that shows it so.
-        await self.value("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        await self.value(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
         shot = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
         await asyncio.to_thread(file.write_bytes, b64decode(shot["data"]))
         await self.call("Emulation.clearDeviceMetricsOverride")

@@ -1,12 +1,11 @@
-"""The page of `serve --dev`, in Chromium, as a person uses it. In: a browser and a daemon. Out: nothing, or a
-broken case; pictures in $WORK/interop.
+"""The page of `serve --dev`, in Chromium, as a person uses it. In: a browser and a daemon. Out:
+nothing, or a broken case; pictures in $WORK/interop.
 
 Never: asks the server what the page shows.
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import os
@@ -107,7 +106,7 @@ async def texts_are(page: Page, texts: Sequence[str]) -> None:
 
 
 def events(kind: str, socket: str = "session") -> str:
-    """What the log has on events of this kind, as an expression: rows are written a frame later."""
+    """What the log has on events of this kind, as an expression: rows are written a moment later."""
     return (
         f"[...document.querySelectorAll('#events [data-event=\"{kind}\"]')]"
         f".filter((row) => row.dataset.socket === {json.dumps(socket)})"
@@ -150,7 +149,8 @@ async def the_policy_stops_what_is_not_of_the_page(at: Place) -> None:
     await page.value(
         "new Promise((done) => {"
         " document.addEventListener('securitypolicyviolation', done, { once: true });"
-        " const added = document.createElement('script'); added.textContent = 'globalThis.evil = 1';"
+        " const added = document.createElement('script');"
+        " added.textContent = 'globalThis.evil = 1';"
         " document.body.append(added); }).then(() => 1)"
     )
     expect("what a foreign script did", await page.value("typeof globalThis.evil"), "undefined")
@@ -175,8 +175,8 @@ async def what_a_second_tab_publishes_arrives_in_the_first(at: Place) -> None:
             expect("you, to each", [by[0][0], by[1][1]], ["you", "you"])
             expect_that(by[0][1] != "you" and by[1][0] != "you", f"publishers: {by}")
         await first.until(PRESENT, 1)
-        notes = await first.value(NOTES)
-        expect("joined and left", [note[6:] for note in notes[1:]], [" has joined", " has left"])
+        seen = f"{NOTES}.slice(1).map((note) => note.slice(6))"
+        await first.until(seen, [" has joined", " has left"])
 
 
 @case
@@ -201,8 +201,18 @@ async def a_message_that_looks_like_html_is_text(at: Place) -> None:
         evil = "<img src=x onerror=alert(1)>\u202e'\"&"
         for data in [{"text": evil}, evil, {"html": evil}, None, [1], 17, ""]:
             await at.api.publish(channel, data)
-        await texts_are(page, [evil, evil, json.dumps({"html": evil}, ensure_ascii=False,
-                               separators=(",", ":")), "null", "[1]", "17", ""])
+        await texts_are(
+            page,
+            [
+                evil,
+                evil,
+                json.dumps({"html": evil}, ensure_ascii=False, separators=(",", ":")),
+                "null",
+                "[1]",
+                "17",
+                "",
+            ],
+        )
 
 
 async def sent_and_compared(page: Page, binary_type: str, size: int) -> None:
@@ -231,8 +241,9 @@ async def every_kind_of_message_comes_back_from_echo(at: Place) -> None:
             for size in [256, 65536, 1048576]:
                 await sent_and_compared(page, binary_type, size)
         await page.click("#raw-close")
-        await page.until("document.getElementById('raw-status').textContent",
-                         "closed: code 1000 (no reason)")
+        await page.until(
+            "document.getElementById('raw-status').textContent", "closed: code 1000 (no reason)"
+        )
         await page.until(events("close", "/echo"), ["code 1000 (no reason)"])
 
 
@@ -273,8 +284,7 @@ async def what_was_published_while_it_was_cut_is_recovered(at: Place) -> None:
         texts = [row["text"] for row in await shown(first)]
         expect("what was said", sorted(texts[1:-1]), sorted(["meanwhile", *away]))
         await in_order(first, ["live", *["recovered"] * 4, "live"])
-        notes = await first.value(NOTES)
-        expect_that("Back. 4 messages recovered." in notes, f"notes: {notes}")
+        await first.until(f"{NOTES}.includes('Back. 4 messages recovered.')")
         await first.until(events("close"), ["code 4000 (no reason)"])
 
 
@@ -294,6 +304,17 @@ async def a_network_that_fails_is_survived(at: Place) -> None:
         await texts_are(page, ["before", "one", "two"])
         await in_order(page, ["live", "recovered", "recovered"])
         await page.until(f"{events('close')}[0]", "code 1006 (no reason), not clean")
+        await page.close()
+
+
+@case
+async def a_server_that_does_not_answer_is_given_up(at: Place) -> None:
+    async with counting(at.port) as relay:
+        page = await at.open(at.channel(), relay.port)
+        relay.cut()
+        await page.until(f"{STATUS}.includes('no answer within 5 s')")
+        relay.restore()
+        await page.until(STATE, "subscribed")
         await page.close()
 
 
@@ -319,7 +340,10 @@ async def lost_history_is_told(at: Place) -> None:
 async def a_channel_that_begins_anew_is_told(at: Place) -> None:
     # Another daemon on the same port, which knows nothing of the first one's channels.
     channel = at.channel()
-    async with serving({}, flags=["--dev"]) as (_, first), serving({}, flags=["--dev"]) as (_, second):
+    async with (
+        serving({}, flags=["--dev"]) as (_, first),
+        serving({}, flags=["--dev"]) as (_, second),
+    ):
         async with counting(first[0]) as relay:
             page = await at.open(channel, relay.port)
             await Api(first[0], "").publish(channel, {"text": "before"})
@@ -328,8 +352,7 @@ async def a_channel_that_begins_anew_is_told(at: Place) -> None:
                 relay.end()
                 await page.until(STATE, "waiting")
                 await page.until(STATE, "subscribed")
-                notes = await page.value(NOTES)
-                expect_that(any("begun anew" in note for note in notes), f"notes: {notes}")
+                await page.until(f"{NOTES}.some((note) => note.includes('begun anew'))")
             await page.close()
 
 
@@ -363,7 +386,10 @@ async def the_api_unsubscribes(at: Place) -> None:
 async def the_line_for_a_terminal_works_as_it_is_copied(at: Place) -> None:
     channel = f"{at.channel()}'s"
     async with at.opened(channel) as page:
-        await page.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+        await page.call(
+            "Browser.grantPermissions",
+            permissions=["clipboardReadWrite", "clipboardSanitizedWrite"],
+        )
         await page.front()
         await page.click("[data-copies=curl]")
         await page.until("document.querySelector('[data-copies=curl]').textContent", "Copied")
@@ -402,13 +428,21 @@ async def it_looks_as_in_its_pictures(at: Place) -> None:
         await page.click("#cut")
         await page.until(STATE, "subscribed")
         await page.until("document.querySelectorAll('[data-kind=recovered]').length", 3)
-        for name, width, scheme in [("light", 1280, "light"), ("dark", 1280, "dark"),
-                                    ("narrow", 390, "dark")]:
+        for name, width, scheme in [
+            ("light", 1280, "light"),
+            ("dark", 1280, "dark"),
+            ("narrow", 390, "dark"),
+        ]:
             file = folder / f"page-{name}.png"
             await page.picture(file, width, 900, scheme)
             expect_that(file.stat().st_size > 20_000, f"{file}: nothing is on it")
-            await page.call("Emulation.setDeviceMetricsOverride", width=width, height=900,
-                            deviceScaleFactor=1, mobile=False)
+            await page.call(
+                "Emulation.setDeviceMetricsOverride",
+                width=width,
+                height=900,
+                deviceScaleFactor=1,
+                mobile=False,
+            )
             wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
             expect(f"{name}: what it is too wide by", await page.value(wide), 0)
 

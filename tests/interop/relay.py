@@ -20,6 +20,8 @@ class Relay:
         self._tasks: set[asyncio.Task[None]] = set()
         self._leads = asyncio.Event()
         self._leads.set()
+        self._flows = asyncio.Event()
+        self._flows.set()
         self.port = 0
         self.connections = 0
 
@@ -33,7 +35,7 @@ class Relay:
             await self._leads.wait()
             back, forth = await asyncio.open_connection("127.0.0.1", self._target)
             try:
-                await asyncio.gather(carry(reader, forth), carry(back, writer))
+                await asyncio.gather(carry(reader, forth), carry(back, writer, self._flows))
             finally:
                 forth.close()
         except (OSError, asyncio.CancelledError):
@@ -41,6 +43,14 @@ class Relay:
         finally:
             writer.close()
             self._tasks.discard(task)
+
+    def hold(self) -> None:
+        """Carries nothing to clients till `release`."""
+        self._flows.clear()
+
+    def release(self) -> None:
+        """Carries on."""
+        self._flows.set()
 
     def cut(self) -> None:
         """Cuts what is open. Who comes now waits for `restore`."""
@@ -66,10 +76,14 @@ class Relay:
             task.cancel()
 
 
-async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One direction; its end is passed on as a half-close."""
+async def carry(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event | None = None
+) -> None:
+    """One direction, while it `flows`; its end is passed on as a half-close."""
     with suppress(ConnectionError):
         while piece := await reader.read(READ_BYTES):
+            if flows:
+                await flows.wait()
             writer.write(piece)
             await writer.drain()
         writer.write_eof()

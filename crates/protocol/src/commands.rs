@@ -7,8 +7,8 @@ use std::fmt;
 use std::iter::FusedIterator;
 
 use crate::codes::Disconnect;
-use crate::command::Command;
-use crate::limits::COMMANDS_PER_FRAME_MAX;
+use crate::command::{Command, Method};
+use crate::limits::{COMMANDS_PER_FRAME_MAX, CONNECT_HEADERS_MAX, CONNECT_SUBS_MAX};
 use crate::message::Encoding;
 use crate::{json, protobuf};
 
@@ -124,7 +124,7 @@ impl Iterator for Commands<'_> {
         if self.rest.is_empty() {
             return None;
         }
-        let command = self.decode();
+        let command = self.decode().and_then(within_limits);
         if command.is_err() {
             self.rest = &[];
         }
@@ -134,10 +134,22 @@ impl Iterator for Commands<'_> {
 
 impl FusedIterator for Commands<'_> {}
 
+/// What is kept of a connect until it is known who it is from has to be little.
+fn within_limits(command: Command) -> Result<Command, Malformed> {
+    match &command.method {
+        Method::Connect(connect)
+            if connect.subs.len() > CONNECT_SUBS_MAX
+                || connect.headers.len() > CONNECT_HEADERS_MAX =>
+        {
+            Err(Malformed::Command)
+        }
+        _ => Ok(command),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Method;
 
     const JSON: &[u8] = b"\n{\"id\":1,\"publish\":{\"channel\":\"c\",\"data\":[1]}}\n \r\n{}\n\
         {\"send\":{\"data\":\"\\n\"}}\r\n{\"id\":300}";

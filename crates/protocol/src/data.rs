@@ -9,7 +9,7 @@ use fanfare_hub::Payload;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::limits::JSON_DEPTH_MAX;
+use crate::limits::{JSON_DEPTH_MAX, JSON_DIGITS_MAX};
 
 /// The text of a JSON value without the newlines between its tokens: those in strings are escaped, or it
 /// would not be JSON.
@@ -41,27 +41,27 @@ pub(crate) fn is_json(data: &[u8]) -> bool {
         && is_shallow(data)
 }
 
-/// Whether no value of `json`, a valid text, is nested deeper than [`JSON_DEPTH_MAX`].
+/// Whether no value of `json`, a valid text, is nested deeper than [`JSON_DEPTH_MAX`], and no number longer than
+/// [`JSON_DIGITS_MAX`].
 pub(crate) fn is_shallow(json: &[u8]) -> bool {
-    let openings = json.iter().filter(|byte| matches!(byte, b'[' | b'{'));
-    openings.count() <= JSON_DEPTH_MAX || depth(json) <= JSON_DEPTH_MAX
-}
-
-fn depth(json: &[u8]) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
+    if json.len() <= JSON_DEPTH_MAX {
+        return true;
+    }
+    let (mut depth, mut digits) = (0_usize, 0_usize);
     let mut bytes = json.iter();
     while let Some(byte) = bytes.next() {
+        digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
         match byte {
-            b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
+            b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
             b'"' => skip_string(&mut bytes),
             _ => {}
         }
+        if depth > JSON_DEPTH_MAX || digits > JSON_DIGITS_MAX {
+            return false;
+        }
     }
-    deepest
+    true
 }
 
 fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {

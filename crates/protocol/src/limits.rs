@@ -13,6 +13,15 @@ pub const PAST_PENDING_MAX: usize = 4;
 /// Commands in one frame.
 pub const COMMANDS_PER_FRAME_MAX: usize = 4096;
 
+/// Server-side subscriptions that a connect command may come back to.
+pub const CONNECT_SUBS_MAX: usize = 1024;
+
+/// Headers that a connect command may carry.
+pub const CONNECT_HEADERS_MAX: usize = 64;
+
+/// Digits of a number in data of a client: Python reads an integer of 4,300, and ends with a longer one.
+pub const JSON_DIGITS_MAX: usize = 1000;
+
 /// Publications of the past in one reply, in bytes: what is longer can't be recovered, and a page of history
 /// ends there.
 pub const PAST_BYTES_MAX: usize = 1 << 20;

@@ -18,6 +18,7 @@ from ..backend import Backend, backing
 from ..case import expect
 from ..clients.sdk import Peer, Sdk
 from ..daemon import Process, Settings, serving
+from ..nginx import proxying
 from ..relay import Relay, counting
 from ..stack import HISTORY_SIZE, KEY, PUBLISH, READ_HISTORY, SHORT_HISTORY_SIZE, SUBSCRIBE, merged
 
@@ -71,6 +72,9 @@ SETTINGS: Settings = {
         "library": {
             **SUBSCRIBE,
             **HISTORY,
+            "presence": True,
+            "allow_presence_for_client": True,
+            "allow_presence_for_anonymous": True,
             "allow_history_for_client": True,
             "allow_history_for_anonymous": True,
         },
@@ -93,6 +97,7 @@ class Realm:
     api: Api
     relay: Relay
     backend: Backend
+    is_proxied: bool
 
     @property
     def url(self) -> str:
@@ -162,18 +167,24 @@ class Realm:
     @asynccontextmanager
     async def another(self, changes: Settings) -> AsyncIterator[Realm]:
         """One of the same build with other settings, and the same backend."""
-        async with standing(merged(self.settings, changes), self.backend) as realm:
+        settings = merged(self.settings, changes)
+        async with standing(settings, self.backend, is_proxied=self.is_proxied) as realm:
             yield realm
 
 
 @asynccontextmanager
-async def standing(settings: Settings, backend: Backend | None = None) -> AsyncIterator[Realm]:
-    """A realm that stands as long as the block."""
+async def standing(
+    settings: Settings, backend: Backend | None = None, *, is_proxied: bool = False
+) -> AsyncIterator[Realm]:
+    """A realm that stands as long as the block; `is_proxied`: with nginx behind the relay."""
     async with AsyncExitStack() as stack:
         backend = backend or stack.enter_context(backing())
         daemon, ports = await stack.enter_async_context(serving(settings))
-        relay = await stack.enter_async_context(counting(ports[0]))
-        yield Realm(daemon, settings, ports[0], Api(ports[0], KEY), relay, backend)
+        main = target = ports[0]
+        if is_proxied:
+            target = (await stack.enter_async_context(proxying(main, main))).http_host
+        relay = await stack.enter_async_context(counting(target))
+        yield Realm(daemon, settings, main, Api(main, KEY), relay, backend, is_proxied)
 
 
 Case = Callable[[Realm, Sdk], Awaitable[None]]

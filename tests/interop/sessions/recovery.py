@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 from .. import tokens
 from ..case import Broken, expect, expect_that
 from ..clients.sdk import Events, Peer, Sdk, Subscription
+from ..relay import counting
 from ..stack import SHORT_HISTORY_SIZE
 from .realm import Case, Realm, collected
 
@@ -263,6 +265,43 @@ async def who_has_missed_something_is_told_and_recovers_by_itself(at: Realm, sdk
             # What the server gave, it gives again to who connects again.
             code = await all_in_order(narrow, theirs, peer.events, "connecting")
             expect("disconnected with", code, 3010)
+
+
+@case
+async def who_reads_too_slowly_is_closed_with_3008_and_comes_back(at: Realm, sdk: Sdk) -> None:
+    channel, lobby, size = at.channel(), at.channel("lobby"), 48 << 10
+    async with at.another({"websocket": {"max_output_bytes": 1 << 17}}) as tight:
+        # The witness is not behind the relay that is held.
+        async with counting(tight.main) as aside:
+            swift = replace(tight, relay=aside)
+            async with tight.connected(sdk) as slow, swift.connected(sdk) as witness:
+                watching = witness.subscription(lobby)
+                await watching.subscribed()
+                await slow.subscription(lobby).subscribed()
+                subscription = slow.subscription(channel)
+                await subscription.subscribed()
+                await watching.events.until("join", info={"client": slow.id, "user": ""})
+                tight.relay.hold()
+                gone = asyncio.create_task(watching.events.next("leave"))
+                published = 0
+                while not gone.done():  # the kernel holds some megabytes
+                    await tight.publish(channel, *[f"{n:{size}}" for n in range(10)])
+                    published += 10
+                expect("who has left", (await gone)["info"]["client"], slow.id)
+                tight.relay.release()
+                event = await slow.events.next("connecting", code=3008)
+                expect_that(event["reason"], "a reason")
+                seen = 0
+                while (
+                    event := await subscription.events.any("publication", "subscribing")
+                ).kind == ("publication"):
+                    seen += 1
+                    expect("offset", event["publication"].offset, seen)
+                event = await subscription.events.next("subscribed", was_recovering=True)
+                # As much as one answer may hold, or the word that it was more.
+                expect(
+                    "where it stands", event["offset"], seen if event["recovered"] else published
+                )
 
 
 async def all_in_order(at: Realm, channel: str, events: Events, interrupted: str) -> int:

@@ -168,3 +168,14 @@ async def a_position_that_is_not_there_is_112(at: Realm, sdk: Sdk) -> None:
         top = await peer.history(channel)
         page = await peer.history(channel, 10, (0, top.epoch))
         expect("since the beginning", [p.data for p in page.publications], [1])
+
+
+@case
+async def too_many_errors_are_closed_with_3509(at: Realm, sdk: Sdk) -> None:
+    async with at.connected(sdk) as peer:
+        calls = [asyncio.create_task(peer.rpc("nothing", n)) for n in range(300)]
+        event = await peer.events.next("disconnected", code=3509)
+        expect_that(event["reason"], "a reason")
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        answered = [r for r in results if isinstance(r, Failed) and r.code == 104]
+        expect_that(len(answered) > 100, f"{len(answered)} errors before the end")

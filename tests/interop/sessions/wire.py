@@ -113,6 +113,16 @@ async def what_is_no_protobuf_is_closed_with_3501(at: Realm) -> None:
 
 
 @case
+async def the_other_kind_of_frame_is_closed_with_3506(at: Realm) -> None:
+    async with opened(at) as socket:
+        await socket.send(json.dumps(CONNECT).encode())
+        await expect_closed("a binary frame on the JSON wire", socket, 3506)
+    async with opened(at, "", "centrifuge-protobuf") as socket:
+        await socket.send(json.dumps(CONNECT))
+        await expect_closed("a text frame on the Protobuf wire", socket, 3506)
+
+
+@case
 async def what_follows_a_failed_connect_is_closed_with_3501(at: Realm) -> None:
     expired = {"id": 1, "connect": {"token": tokens.connection("ann", -9)}}
     async with opened(at) as socket:

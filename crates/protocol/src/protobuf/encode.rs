@@ -159,7 +159,10 @@ impl From<&ConnectResult<'_>> for schema::ConnectResult {
             ttl: ttl(connect.expiry),
             data: connect.data.clone(),
             subs: subs
-                .map(|subscription| (subscription.channel.to_string(), subscription.into()))
+                .map(|subscription| schema::SubscribeEntry {
+                    key: subscription.channel.to_string(),
+                    value: Some(subscription.into()),
+                })
                 .collect(),
             ping: connect.ping,
             pong: connect.pong,

@@ -184,6 +184,14 @@ pub(super) struct ConnectRequest {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(super) struct SubscribeEntry {
+    #[prost(string, tag = "1")]
+    pub(super) key: String,
+    #[prost(message, optional, tag = "2")]
+    pub(super) value: Option<SubscribeResult>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct ConnectResult {
     #[prost(string, tag = "1")]
     pub(super) client: String,
@@ -195,8 +203,10 @@ pub(super) struct ConnectResult {
     pub(super) ttl: u32,
     #[prost(bytes = "bytes", tag = "5")]
     pub(super) data: Bytes,
-    #[prost(btree_map = "string, message", tag = "6")]
-    pub(super) subs: BTreeMap<String, SubscribeResult>,
+    /// A map. An entry whose value has nothing but defaults would be written without one, and the JS SDK reads
+    /// what is not there.
+    #[prost(message, repeated, tag = "6")]
+    pub(super) subs: Vec<SubscribeEntry>,
     #[prost(uint32, tag = "7")]
     pub(super) ping: u32,
     #[prost(bool, tag = "8")]

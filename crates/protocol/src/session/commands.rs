@@ -61,7 +61,11 @@ impl Session {
             return Ok(Taken::NotYet);
         }
         if !self.rates.admits(rules) {
-            self.fail(id, &ClientError::TOO_MANY_REQUESTS, rules, host)?;
+            // It does not count as an error of the client's, which would be kept away for good by many of them.
+            host.reply(&Reply {
+                id,
+                outcome: Err(&ClientError::TOO_MANY_REQUESTS),
+            });
             return Ok(Taken::Done);
         }
         self.act(id, method, rules, host)?;
@@ -86,7 +90,7 @@ impl Session {
             Method::Presence { channel } => self.presence(id, &channel, false, rules, host),
             Method::PresenceStats { channel } => self.presence(id, &channel, true, rules, host),
             Method::History(history) => self.history(id, &history, rules, host),
-            Method::Refresh(refresh) => self.refresh(id, refresh.token, rules, host),
+            Method::Refresh(refresh) => return self.refresh(id, refresh.token, rules, host),
             Method::SubRefresh(refresh) => self.sub_refresh(id, refresh, rules, host),
             Method::Rpc(rpc) => self.rpc(id, rpc, rules, host),
             Method::Connect(_) | Method::Send { .. } | Method::Pong | Method::Unknown => {

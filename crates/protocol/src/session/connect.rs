@@ -46,6 +46,8 @@ pub(super) struct Connecting {
     tells_expiry: bool,
     /// Server-side subscriptions that are answered.
     pub(super) subs: Vec<Subscription>,
+    /// Payload bytes of what they have recovered.
+    pub(super) past_bytes: usize,
 }
 
 /// Who somebody is, as a token or the backend says, or as nobody does.
@@ -91,6 +93,7 @@ impl Session {
             data: Bytes::new(),
             tells_expiry: false,
             subs: Vec::new(),
+            past_bytes: 0,
         }));
         self.rates.admits(rules);
         if let Some(token) = token {

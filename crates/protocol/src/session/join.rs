@@ -145,8 +145,12 @@ impl Joining {
 }
 
 fn fits(publications: &[Arc<Publication>]) -> bool {
-    let bytes: usize = publications.iter().map(|p| p.payload.bytes().len()).sum();
-    bytes <= PAST_BYTES_MAX
+    bytes(publications) <= PAST_BYTES_MAX
+}
+
+fn bytes(publications: &[Arc<Publication>]) -> usize {
+    let lens = publications.iter().map(|p| p.payload.bytes().len());
+    lens.sum()
 }
 
 impl Session {
@@ -221,6 +225,7 @@ impl Session {
             return Ok(());
         };
         let ended = joining.ended.take();
+        let top = subscribed.position;
         let (wanted, refuses_unrecovered) = (joining.wanted, joining.refuses_unrecovered);
         let mut subscription = joining.into_subscription(subscribed, rules.now);
         let channel = subscription.channel.clone();
@@ -237,6 +242,13 @@ impl Session {
                 answer(id, Outcome::Subscribe(result), host);
             }
             (_, Stage::Connecting(connecting)) => {
+                // All of them stand in one reply.
+                connecting.past_bytes += bytes(&subscription.publications);
+                if connecting.past_bytes > PAST_BYTES_MAX && subscription.recovered {
+                    subscription.recovered = false;
+                    subscription.publications = Vec::new();
+                    subscription.position = top.filter(|_| subscription.terms.is_positioned);
+                }
                 connecting.subs.push(subscription);
                 self.connect_if_joined(rules, host);
             }
@@ -286,12 +298,13 @@ fn agree(options: &ChannelOptions, wants: Wants, is_anonymous: bool) -> Terms {
         is_anonymous,
         is_subscribed: true,
     };
-    // Whoever follows positions and recovers reads history.
-    let may =
-        options.has_history() && (options.forces_positions() || options.allows_history(asker));
+    // Whoever recovers reads history.
+    let reads = options.allows_history(asker);
+    let may_recover = options.has_history() && (reads || options.force_recovery);
+    let may_follow = options.has_history() && (reads || options.forces_positions());
     let wants_past = wants.recoverable || wants.since.is_some();
-    let is_recoverable = may && (options.force_recovery || wants_past);
-    let is_positioned = may && (options.forces_positions() || wants.positioned);
+    let is_recoverable = may_recover && (options.force_recovery || wants_past);
+    let is_positioned = may_follow && (options.forces_positions() || wants.positioned);
     let mut terms = Terms::default();
     // Recovery starts from a position: whoever does not follow it has none.
     terms.is_positioned = is_positioned || is_recoverable;

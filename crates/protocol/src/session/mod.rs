@@ -221,6 +221,7 @@ impl Session {
                 self.publish_hooked(id, *publishing, result, rules, host)
             }
             Some((id, Waits::Rpc)) => self.rpc_hooked(id, result, rules, host),
+            Some((_, Waits::Sent)) => Ok(()),
             Some((_, Waits::RefreshHook)) => self.refresh_hooked(result, rules),
             Some(_) => self.connect_hooked(result, rules, host),
         };

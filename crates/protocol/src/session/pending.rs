@@ -41,6 +41,8 @@ pub(super) enum Waits {
     SubRefreshToken(Channel),
     /// rpc.
     Rpc,
+    /// send: nobody is told what comes of it.
+    Sent,
     /// Nobody: the API has ended a subscription that connect's reply is to tell of. The client is told of its end in
     /// the next turn, behind what the host has held back for it until that reply.
     Ending(Box<(Channel, Unsubscribed)>),
@@ -75,6 +77,7 @@ impl Waits {
                 | Self::PublishHook(_)
                 | Self::RefreshHook
                 | Self::Rpc
+                | Self::Sent
         )
     }
 

@@ -24,14 +24,14 @@ impl Session {
         token: String,
         rules: &Rules<'_>,
         host: &mut impl Host,
-    ) -> Result<(), ClientError> {
+    ) -> Result<(), Disconnect> {
         if !rules.client.has_tokens {
-            return Err(ClientError::NOT_AVAILABLE);
+            return self.fail(id, &ClientError::NOT_AVAILABLE, rules, host);
         }
         match self.verify(id, TokenKind::Connection, token, Waits::RefreshToken, host) {
             Ok(()) => Ok(()),
-            Err(Unverified::TooLong) => Err(ClientError::BAD_REQUEST),
-            Err(Unverified::Busy) => Err(ClientError::INTERNAL),
+            Err(Unverified::TooLong) => Err(Disconnect::INVALID_TOKEN),
+            Err(Unverified::Busy) => self.fail(id, &ClientError::INTERNAL, rules, host),
         }
     }
 

@@ -170,13 +170,12 @@ impl Session {
     /// To the backend, as a call without a method. Nothing waits for what it answers, and what can't be told to it is
     /// dropped: a client could not be told.
     pub(super) fn send(&mut self, data: Bytes, rules: &Rules<'_>, host: &mut impl Host) {
-        if !self.rates.admits(rules) || !rules.client.has_rpc_hook {
+        if !self.rates.admits(rules) || !rules.client.has_rpc_hook || !self.takes_commands() {
             return;
         }
-        let number = self.pending.next_number();
         let method = String::new();
-        let call = self.hook_call(HookEvent::Rpc { method, data });
-        let _ = host.call(number, call);
+        let event = HookEvent::Rpc { method, data };
+        let _ = self.call(0, event, Waits::Sent, host);
     }
 }
 

@@ -396,7 +396,8 @@ fn what_is_sent_goes_to_the_backend_and_is_not_answered() {
             "it never waits"
         );
     }
-    assert_eq!(world.calls.len(), PENDING_MAX * 2);
+    // A client alone does not fill what all share: what is more is dropped.
+    assert_eq!(world.calls.len(), PENDING_MAX);
     assert!(matches!(&world.calls[0].2.event, HookEvent::Rpc { method, .. } if method.is_empty()));
     while !world.calls.is_empty() {
         world.hooked(Ok(HookAnswer::Disconnect(Disconnect::FORCE_DISCONNECT)));

@@ -70,6 +70,7 @@ function connect() {
 function connectRefused({ code, message, temporary }) {
   session.leave();
   if (temporary) return disconnected({ code, reason: message });
+  left();
   became("closed", `Refused: ${code} ${message}`);
 }
 
@@ -77,9 +78,7 @@ function connectRefused({ code, message, temporary }) {
 function disconnected({ code, reason }) {
   left();
   const why = code ? `${code} ${reason || "(no reason)"}` : reason;
-  if (isFinal(code)) {
-      return became("closed", `Closed for good: ${why}`);
-  }
+  if (isFinal(code)) return became("closed", `Closed for good: ${why}`);
   const delay = Math.min(RETRY_MS.max, RETRY_MS.min * 2 ** retries) * (0.75 + Math.random() / 2);
   retries += 1;
   if (retries === 1) showNote("cut", `Connection lost: ${why}`);

@@ -8,6 +8,8 @@ const $ = (id) => document.getElementById(id);
 
 const MESSAGES_MAX = 400;
 const EVENTS_MAX = 300;
+/** How long rows wait for others. */
+const BATCH_MS = 16;
 const DETAIL_CHARS_MAX = 400;
 const SECONDS_SHOWN = 60;
 /** Latencies whose median is shown. */
@@ -50,9 +52,8 @@ class Rows {
     if (this.#waiting.length > this.#max) this.#waiting.shift();
     if (this.#isDue) return;
     this.#isDue = true;
-    // A tab in the background has no frames.
-    if (document.hidden) setTimeout(() => this.#write(), 0);
-    else requestAnimationFrame(() => this.#write());
+    // Not with a frame: a tab that goes to the background has none.
+    setTimeout(() => this.#write(), BATCH_MS);
   }
 
   /** In front of all others. */
@@ -63,6 +64,7 @@ class Rows {
 
   clear() {
     this.#waiting = [];
+    this.#isAtEnd = true;
     this.#list.replaceChildren();
   }
 
