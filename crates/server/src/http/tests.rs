@@ -6,6 +6,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc as std_mpsc;
 
+use fanfare_protocol::hook::{Granted, HookAnswer, HookCall, HookEvent};
+
 use super::fixture::{BODY_BYTES_MAX, KEY, World};
 use super::*;
 
@@ -343,5 +345,69 @@ fn a_hangup_reloads() {
         rustix::process::kill_process(this, rustix::process::Signal::HUP).unwrap();
         reloads.recv_timeout(PATIENCE).unwrap();
     }
+    server.stop(DRAIN);
+}
+
+#[derive(Debug)]
+struct Bell(std_mpsc::Sender<()>);
+
+impl fanfare_hub::Wake for Bell {
+    fn wake(&self) {
+        let _ = self.0.send(()); // nobody waits any more
+    }
+}
+
+#[test]
+fn the_backend_is_asked_on_this_thread() {
+    let (_world, server) = started();
+    let backend = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/rpc", backend.local_addr().unwrap());
+    let environment = [("FANFARE_HOOKS__RPC".into(), url.into())];
+    let sources = crate::config::Sources::new(None, environment, false);
+    let settings = sources.read().unwrap().live.hooks;
+    let (bell, rung) = std_mpsc::channel();
+    let returns = Arc::new(crate::returns::Returns::new(Bell(bell)));
+    let to = crate::returns::ReturnAddress {
+        returns: Arc::clone(&returns),
+        conn: crate::slab::Slab::new().insert(()),
+        number: fanfare_protocol::Number(3),
+    };
+    let call = HookCall {
+        client: "c".into(),
+        user: "u".into(),
+        encoding: None,
+        meta: None,
+        event: HookEvent::Rpc {
+            method: "m".into(),
+            data: "1".into(),
+        },
+    };
+    let mut headers = hooks::ClientHeaders::default();
+    let hooks = server.hooks();
+    hooks.call(&settings, call, &mut headers, to).unwrap();
+    let (mut socket, _) = backend.accept().unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut received = Vec::new();
+    while !received.ends_with(b"}") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).unwrap();
+        received.push(byte[0]);
+    }
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{\"result\":{\"data\":42}}";
+    socket.write_all(answer).unwrap();
+    rung.recv_timeout(PATIENCE).unwrap();
+    let finding = returns.take().remove(0);
+    assert_eq!(finding.number, fanfare_protocol::Number(3));
+    let expected = Granted {
+        data: Some("42".into()),
+        ..Granted::default()
+    };
+    match finding.finding {
+        crate::returns::Finding::Hooked(hooked) => {
+            assert_eq!(hooked, Ok(HookAnswer::Granted(expected)));
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(socket);
     server.stop(DRAIN);
 }
