@@ -124,6 +124,23 @@ def fanfare(
         yield PushServer(pid, f"ws://127.0.0.1:{port}/raw/{{channel}}", post)
 
 
+# Sessions are open, and whoever subscribes follows positions.
+SESSIONS = "[client]\nallow_anonymous = true\n"
+POSITIONED = MappingProxyType(
+    {"history_size": "100", "history_ttl": "60", "force_positioning": "true"}
+)
+
+
+@contextmanager
+def positioned(cpus: int | str, path: str = "raw/{channel}") -> Iterator[PushServer]:
+    """Ours, with positions; `path`: where its subscribers connect."""
+    with (
+        serve_command(1, POSITIONED, SESSIONS) as (command, _),
+        serving(command, cpus, DESCRIPTORS) as (pid, port),
+    ):
+        yield PushServer(pid, f"ws://127.0.0.1:{port}/{path}")
+
+
 @contextmanager
 def bare(cpus: int | str) -> Iterator[PushServer]:
     """The ceiling: for each read, one send of ready frames a subscriber."""
