@@ -86,20 +86,20 @@ class Sample:
         return self.deliveries / (self.seconds + self.last_max)
 
 
-def command_of(server: PushServer, load: Load, cpu: int, by_post: bool) -> list[str]:
+def command_of(server: PushServer, load: Load, cpu: int | None, by_post: bool) -> list[str]:
     """loadgen's command line, on its CPU."""
     command = [str(RELEASE / "loadgen"), "fanout", server.subscribe, "--pid", str(server.pid)]
     command += ["--json", "-", "--no-progress", *load.flags(), *(server.post if by_post else [])]
     return pinned(cpu, command)
 
 
-def run(server: PushServer, load: Load, cpu: int, by_post: bool = False) -> Sample:
+def run(server: PushServer, load: Load, cpu: int | None, by_post: bool = False) -> Sample:
     """Subscribes, publishes and waits for the last delivery."""
     return run_together([(server, load)], cpu, by_post)[0]
 
 
 def run_together(
-    entries: Sequence[tuple[PushServer, Load]], cpu: int, by_post: bool = False
+    entries: Sequence[tuple[PushServer, Load]], cpu: int | None, by_post: bool = False
 ) -> list[Sample]:
     """The same for several servers at once, each with a loadgen of its own, all of them on one CPU."""
     with ExitStack() as stack:

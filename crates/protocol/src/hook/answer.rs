@@ -260,11 +260,9 @@ impl HookAnswer {
     }
 }
 
-/// The text of a JSON value without the newlines between its tokens: those in strings are escaped, or it would
-/// not be JSON.
+/// JSON of the backend's, as it may stand in a frame.
 fn without_newlines(json: &RawValue) -> Bytes {
-    let lines = json.get().split(['\n', '\r']);
-    lines.collect::<String>().into()
+    crate::data::without_newlines(json).into()
 }
 
 #[cfg(test)]

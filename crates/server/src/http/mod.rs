@@ -23,7 +23,6 @@ mod connection;
 mod error;
 #[cfg(test)]
 mod fixture;
-#[allow(dead_code, unused_imports)]
 pub(crate) mod hooks;
 mod json;
 mod page;
