@@ -1,4 +1,4 @@
-//! `fanfare token`. In: flags, the [token] of a config. Out: a JWT, or one line that names the flag at fault.
+//! `fanfare token`. In: flags, the `[token]` of a config. Out: a JWT, or one line that names the flag at fault.
 //!
 //! Never: makes a token that the daemon would not take by the same config, unless a flag asks for it; repeats a
 //! key.
@@ -46,7 +46,7 @@ pub(crate) struct Token {
     )]
     channels: Vec<String>,
 
-    /// A config file of `serve`, for its [token].
+    /// A config file of `serve`, for what it says of tokens.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 

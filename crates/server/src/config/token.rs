@@ -1,4 +1,4 @@
-//! How tokens are verified: [token]. In: what is written, and the files that it names. Out: keys and demands, or
+//! How tokens are verified: `[token]`. In: what is written, and the files that it names. Out: keys and demands, or
 //! the key of the config that is at fault.
 //!
 //! Never: fetches a URL; repeats a secret; takes a secret for a public key.
@@ -20,7 +20,7 @@ use super::check::seconds_or_zero;
 use super::error::{Fault, Key};
 use crate::limits::{JWKS_REFRESH_MIN, KEY_FILE_BYTES_MAX};
 
-/// [token], as it is written.
+/// `[token]`, as it is written.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Token {

@@ -1,4 +1,4 @@
-//! Who clients are. In: their tokens, and what [token] says. Out: claims, on the caller's thread or by a
+//! Who clients are. In: their tokens, and what `[token]` says. Out: claims, on the caller's thread or by a
 //! [`ReturnAddress`].
 //!
 //! ```text
