@@ -110,10 +110,11 @@ impl Payload {
         Ok(Claims {
             user: self.sub.unwrap_or_default(),
             expires_at: self.exp.as_ref().map(time),
-            expire_at: self.expire_at.as_ref().map(|at| {
-                let at = time(at);
-                (at.as_millis() > 0).then_some(at)
-            }),
+            // The number 0 alone is "never": what is before it is past.
+            expire_at: self
+                .expire_at
+                .as_ref()
+                .map(|at| (at.as_f64() != Some(0.0)).then(|| time(at))),
             info: json(self.info, self.b64info)?,
             meta: json(self.meta, None)?,
             channels: self.channels.unwrap_or_default(),

@@ -364,6 +364,8 @@ fn expire_at_counts_instead_of_exp() {
         ),
         (json!({"expire_at": later}), Some(later)),
         (json!({"exp": later, "expire_at": 0}), None),
+        (json!({"exp": later, "expire_at": -0.0}), None),
+        (json!({"exp": later, "expire_at": -5}), Some(0)),
         (json!({"exp": later, "expire_at": null}), Some(later)),
     ] {
         let claims = examine(&payload).expect("a good token");
