@@ -218,6 +218,40 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_connect_names_so_many_subscriptions_and_headers_and_no_more() {
+        for (field, value, tag, max) in [
+            ("subs", "{}", 0x1a, CONNECT_SUBS_MAX),
+            ("headers", "\"\"", 0x32, CONNECT_HEADERS_MAX),
+        ] {
+            for (count, is_taken) in [(max, true), (max + 1, false)] {
+                let keys = (0..count).map(|n| format!("{n:04}"));
+                let fields: Vec<_> = keys.clone().map(|k| format!("\"{k}\":{value}")).collect();
+                let fields = fields.join(",");
+                let json = format!("{{\"id\":1,\"connect\":{{\"{field}\":{{{fields}}}}}}}");
+                let mut connect = Vec::new();
+                for key in keys {
+                    connect.extend_from_slice(&[tag, 6, 0x0a, 4]);
+                    connect.extend_from_slice(key.as_bytes());
+                }
+                let mut command = vec![8, 1, 0x22];
+                prost::encoding::encode_varint(connect.len() as u64, &mut command);
+                command.extend_from_slice(&connect);
+                let mut protobuf = Vec::new();
+                prost::encoding::encode_varint(command.len() as u64, &mut protobuf);
+                protobuf.extend_from_slice(&command);
+                for (encoding, frame) in [
+                    (Encoding::Json, json.as_bytes()),
+                    (Encoding::Protobuf, &protobuf),
+                ] {
+                    let given = all(encoding, frame);
+                    assert_eq!(given.len(), 1);
+                    assert_eq!(given[0].is_ok(), is_taken, "{encoding:?} {field} {count}");
+                }
+            }
+        }
+    }
+
     /// What is cut off, or changed in a place or two, ends in commands or in an error.
     #[test]
     fn no_bytes_do_harm() {

@@ -477,3 +477,18 @@ fn who_fails_too_often_is_closed() {
     }
     assert_eq!(world.closed(conn), 3509);
 }
+
+#[test]
+fn who_asks_too_fast_is_not_closed_for_it() {
+    let mut world = World::with(|s| {
+        s.client.ping_interval = None;
+        s.client.commands_per_second_max = Some(1);
+    });
+    let conn = world.connected();
+    for _ in 0..ERRORS_MAX * 2 {
+        world.command(conn, 2, presence("open:a"));
+        let got = world.reply(conn, 2);
+        assert!(matches!(got, Got::Error(error) if error == ClientError::TOO_MANY_REQUESTS));
+    }
+    assert!(world.is_open(conn));
+}
