@@ -160,7 +160,7 @@ pub use position::{Epoch, EpochSource, Position, Since};
 pub use presence::{ClientId, ClientInfo, Member, PresenceStats, Roster, UserId};
 pub use publication::{Payload, PayloadKind, Publication, Tags, TooManyTags};
 pub use subscriptions::{
-    Activation, ChannelId, Closed, ConnToken, OpenError, Opened, Subscriber, SubscriptionId,
-    Subscriptions,
+    Activation, ChannelId, Closed, ConnToken, Holders, OpenError, Opened, Subscriber,
+    SubscriptionId, Subscriptions,
 };
 pub use time::Time;

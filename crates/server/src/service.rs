@@ -108,14 +108,6 @@ impl Service {
         }
     }
 
-    /// How many subscriptions `conn` has.
-    pub(crate) fn channels_of(&self, conn: ConnId) -> u32 {
-        match self {
-            Self::Echo => 0,
-            Self::Push(push) => push.channels_of(conn),
-        }
-    }
-
     /// `conn` subscribes to nothing any more; `info`: who it was, if that is known.
     pub(crate) fn leave(&mut self, conn: ConnId, info: Option<&ClientInfo>, now: Time) {
         if let Self::Push(push) = self {

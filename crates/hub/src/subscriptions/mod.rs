@@ -150,6 +150,18 @@ enum Held {
     Many(Box<HashMap<SlotId, SlotId>>),
 }
 
+/// Which connections have more than one channel.
+#[derive(Clone, Copy, Debug)]
+pub struct Holders<'t>(&'t HashMap<ConnToken, Held>);
+
+impl Holders<'_> {
+    /// Whether `conn` has.
+    #[must_use]
+    pub fn has_several(self, conn: ConnToken) -> bool {
+        matches!(self.0.get(&conn), Some(Held::Many(_)))
+    }
+}
+
 /// A worker's subscriptions, with `C` for each channel and `S` for each subscriber: say a segment that
 /// is being filled, and the cohort that shares it.
 #[derive(Debug)]
@@ -381,8 +393,18 @@ impl<C: Default, S> Subscriptions<C, S> {
     /// A channel's subscribers, name and data, by the id that [`accept`](Self::accept) gave. None: all have
     /// left.
     pub fn channel_mut(&mut self, id: ChannelId) -> Option<(&Channel, &mut C, &[Subscriber<S>])> {
+        let (name, data, subscribers, _) = self.channel_and_holders_mut(id)?;
+        Some((name, data, subscribers))
+    }
+
+    /// The same, and who of the subscribers has other channels.
+    pub fn channel_and_holders_mut(
+        &mut self,
+        id: ChannelId,
+    ) -> Option<(&Channel, &mut C, &[Subscriber<S>], Holders<'_>)> {
         let entry = self.channels.get_mut(id.0)?;
-        Some((&entry.name, &mut entry.data, &entry.subscribers))
+        let holders = Holders(&self.held);
+        Some((&entry.name, &mut entry.data, &entry.subscribers, holders))
     }
 
     /// A channel's name, as long as it has subscribers here.

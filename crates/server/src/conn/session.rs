@@ -24,8 +24,6 @@ use fanfare_protocol::Number;
 pub(super) struct Seat {
     session: Session,
     encoding: Encoding,
-    /// Its subscriptions.
-    pub(super) channels: u32,
     /// Commands of a message that the session does not take yet.
     backlog: Option<Box<Backlog>>,
     /// Publications that came before the reply to connect.
@@ -74,7 +72,6 @@ impl Seat {
             deadline: start.deadline,
             session: start.session,
             encoding: start.encoding,
-            channels: 0,
             backlog: None,
             held: None,
             headers: start.headers,
@@ -130,7 +127,6 @@ impl Seat {
             conn: turn.id,
             encoding: self.encoding,
             headers: &mut self.headers,
-            channels: &mut self.channels,
             replies: turn.replies,
             now: turn.now,
         };
@@ -290,14 +286,6 @@ impl Conn {
         outcome: Result<Response, EngineError>,
         cx: &mut Context<'_>,
     ) -> Fate {
-        if let Phase::Open {
-            endpoint: Endpoint::Session(seat),
-            ..
-        } = &mut self.phase
-            && let Err(_) = outcome
-        {
-            seat.channels = cx.service.channels_of(cx.id);
-        }
         self.act(cx, |session, rules, desk| {
             session.on_answer(number, outcome, rules, desk)
         })
@@ -315,12 +303,7 @@ impl Conn {
 
     /// It has missed something of a channel, and is no subscriber of it any more.
     pub(crate) fn on_missed(&mut self, missed: &Insufficient, cx: &mut Context<'_>) -> Fate {
-        let Phase::Open { endpoint, .. } = &mut self.phase else {
-            return Fate::Wait;
-        };
-        if let Endpoint::Session(seat) = endpoint {
-            seat.channels -= 1;
-        } else {
+        if !self.is_session() {
             return self.on_insufficient(cx);
         }
         self.act(cx, |session, rules, desk| {

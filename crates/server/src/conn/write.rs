@@ -68,18 +68,18 @@ impl Conn {
             mut range,
             channel,
             excess,
-            is_only,
+            has_company,
         } = share;
         let cap = config.output_bytes_max;
-        let waits_for_others = match &mut self.phase {
+        match &mut self.phase {
             Phase::Open {
                 endpoint: Endpoint::Raw(_),
                 ..
-            } => false,
+            } => {}
             Phase::Open {
                 endpoint: Endpoint::Session(seat),
                 ..
-            } if seat.is_connected() => !is_only && seat.channels > 1,
+            } if seat.is_connected() => {}
             Phase::Open {
                 endpoint: Endpoint::Session(seat),
                 ..
@@ -95,12 +95,12 @@ impl Conn {
                 };
             }
             _ => return Told::All,
-        };
+        }
         let was_empty = self.outbound.is_empty();
         if was_empty {
             self.took_at = now;
         }
-        if was_empty && !waits_for_others {
+        if was_empty && !has_company {
             let bytes = &segment.bytes()[range.start as usize..range.end as usize];
             match send(&mut self.transport, bytes) {
                 Ok(sent) if sent == bytes.len() => return Told::All,
@@ -114,9 +114,9 @@ impl Conn {
             channel,
         };
         match self.outbound.push_shared(part.clone(), excess, cap) {
-            Fit::Fits if was_empty && waits_for_others => Told::WithOthers,
+            Fit::Fits if was_empty && has_company => Told::WithOthers,
             Fit::Fits => Told::Later,
-            Fit::Over if waits_for_others => self.tell_at_once(part, config, now),
+            Fit::Over if has_company => self.tell_at_once(part, config, now),
             Fit::Over => Told::TooSlow,
         }
     }

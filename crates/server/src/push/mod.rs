@@ -218,11 +218,6 @@ impl Push {
         self.found.clear();
     }
 
-    /// Subscriptions of a connection.
-    pub(crate) fn channels_of(&self, conn: ConnId) -> u32 {
-        u32::try_from(self.table.of(token(conn)).count()).unwrap_or(u32::MAX)
-    }
-
     /// Hands a connection over to the HTTP thread.
     pub(crate) fn hand_over(&self, handover: Handover) -> Result<(), Handover> {
         self.link.gateway.hand_over(handover)

@@ -36,8 +36,8 @@ pub(crate) struct Share<'t> {
     pub(crate) channel: ChannelId,
     /// What becomes of it if the subscriber is too slow.
     pub(crate) excess: Excess,
-    /// No other channel has news in this tick.
-    pub(crate) is_only: bool,
+    /// The subscriber may have news of other channels in this tick, too.
+    pub(crate) has_company: bool,
 }
 
 impl Push {
@@ -83,9 +83,10 @@ impl Push {
             return;
         }
         let live = self.link.live.load();
-        let is_only = self.dirty.len() == 1;
+        let are_several = self.dirty.len() > 1;
         for id in self.dirty.drain(..) {
-            let Some((name, tick, subscribers)) = self.table.channel_mut(id) else {
+            let Some((name, tick, subscribers, holders)) = self.table.channel_and_holders_mut(id)
+            else {
                 continue; // all have left
             };
             let mut items = std::mem::take(&mut tick.items);
@@ -113,7 +114,7 @@ impl Push {
                     range,
                     channel: id,
                     excess,
-                    is_only,
+                    has_company: are_several && holders.has_several(subscriber.conn()),
                 };
                 tell(conn_of(subscriber.conn()), share);
             }
