@@ -37,6 +37,7 @@ pub use command::{
 };
 pub use commands::{Commands, Malformed};
 pub use encode::append_ping;
+pub use json::{Object, present};
 pub use message::{
     ConnectResult, Encoding, Expiry, Outcome, Push, Reply, Subscription, SubscriptionResult,
 };

@@ -6,15 +6,12 @@
 //! Never: recurses into `data`, or into what it does not know.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::marker::PhantomData;
 
 use bytes::Bytes;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::object::{Object, present};
 use crate::command::{
     Command, Connect, History, Method, Position, Publish, Refresh, Rpc, SubRefresh, Subscribe,
 };
@@ -26,34 +23,6 @@ pub(crate) fn decode_command(line: &[u8]) -> Result<Command, Malformed> {
     let wire: Object<WireCommand<'_>> =
         serde_json::from_slice(line).map_err(|_| Malformed::Command)?;
     wire.0.into_command()
-}
-
-/// A `T` that is written as an object: to serde alone an array of its fields would do.
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
-            }
-        }
-
-        deserializer.deserialize_map(ObjectVisitor(PhantomData))
-    }
-}
-
-/// A field whose `null` is a value.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// The text of a `data`; empty: there is none.

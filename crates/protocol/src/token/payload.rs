@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
+use crate::data::without_newlines;
+
 use super::claims::{Claims, Grant, Overrides};
 
 /// A token's payload. What is not named here is nobody's business.
@@ -215,19 +217,14 @@ pub(super) fn seconds(time: Time) -> Number {
 
 /// JSON that may stand in a frame; `base64` wins, as its issuer meant it to.
 fn json(plain: Option<Box<RawValue>>, base64: Option<String>) -> Result<Option<Bytes>, Nonsense> {
-    let text = match base64.filter(|base64| !base64.is_empty()) {
-        None => plain.map(|plain| Box::<str>::from(plain).into_string().into_bytes()),
+    match base64.filter(|base64| !base64.is_empty()) {
+        None => Ok(plain.map(|plain| without_newlines(&plain).into())),
         Some(base64) => {
             let text = STANDARD.decode(base64).map_err(|_| Nonsense)?;
-            serde_json::from_slice::<&RawValue>(&text).map_err(|_| Nonsense)?;
-            Some(text)
+            let json: &RawValue = serde_json::from_slice(&text).map_err(|_| Nonsense)?;
+            Ok(Some(without_newlines(json).into()))
         }
-    };
-    Ok(text.map(|mut text| {
-        // Frames are parted by newlines; within a string JSON has none.
-        text.retain(|&byte| byte != b'\n' && byte != b'\r');
-        Bytes::from(text)
-    }))
+    }
 }
 
 fn raw(json: Option<&Bytes>) -> Result<Option<Box<RawValue>>, Nonsense> {
