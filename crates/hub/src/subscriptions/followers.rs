@@ -291,6 +291,46 @@ mod tests {
     }
 
     #[test]
+    fn a_check_finds_whoever_is_behind_the_top_and_nobody_else() {
+        let mut channel = Followed::new(4);
+        channel.answer(0, at(0), true);
+        channel.answer(1, at(0), false);
+        assert_eq!(channel.publish(Some(at(1))), [0, 1]);
+        channel.entry.check(Some(at(1)), &mut channel.missed);
+        channel.entry.check(Some(at(0)), &mut channel.missed);
+        assert!(channel.missed().is_empty(), "it is there, or further");
+        // 2 and 3 never came; who is answered behind them has missed nothing.
+        channel.answer(2, at(3), true);
+        channel.entry.check(Some(at(3)), &mut channel.missed);
+        assert_eq!(channel.missed(), [0]);
+        channel.entry.check(Some(at(3)), &mut channel.missed);
+        assert!(channel.missed().is_empty(), "it is said once");
+        assert_eq!(channel.publish(Some(at(4))), [1, 2]);
+    }
+
+    #[test]
+    fn a_check_that_finds_another_stream_or_none_is_for_all_who_follow() {
+        for top in [
+            None,
+            Some(Position {
+                epoch: epoch(2),
+                offset: 0,
+            }),
+        ] {
+            let mut channel = Followed::new(2);
+            channel.answer(0, at(1), true);
+            channel.answer(1, at(1), false);
+            channel.entry.check(top, &mut channel.missed);
+            assert_eq!(channel.missed(), [0], "{top:?}");
+        }
+        // Nobody follows, so nobody is asked about.
+        let mut channel = Followed::new(1);
+        channel.answer(0, at(1), false);
+        channel.entry.check(None, &mut channel.missed);
+        assert!(channel.missed().is_empty());
+    }
+
+    #[test]
     fn a_pending_subscriber_takes_nothing() {
         let mut channel = Followed::new(2);
         channel.answer(0, at(0), true);

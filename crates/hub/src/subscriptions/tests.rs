@@ -57,6 +57,60 @@ fn a_channel_is_held_once_and_so_many() {
 }
 
 #[test]
+fn who_has_several_channels_is_known_as_long_as_it_has() {
+    let mut table = Table::new(8);
+    let (one, two) = (ConnToken(1), ConnToken(2));
+    table.open(one, &channel("a"), 0).unwrap();
+    let opened = table.open(two, &channel("a"), 0).unwrap();
+    let id = table.channel_id(&channel("a")).unwrap();
+    let several = |table: &mut Table| {
+        let (.., holders) = table.channel_and_holders_mut(id).unwrap();
+        [one, two, ConnToken(3)].map(|conn| holders.has_several(conn))
+    };
+    assert_eq!(several(&mut table), [false; 3]);
+    table.open(two, &channel("b"), 0).unwrap();
+    assert_eq!(several(&mut table), [false, true, false]);
+    table.close(opened.id).unwrap();
+    assert_eq!(several(&mut table), [false; 3]);
+}
+
+#[test]
+fn channels_that_are_followed_have_places_to_be_checked_at() {
+    let mut table = Table::new(8);
+    let position = publication_at(None).position; // none
+    let mut opened = Vec::new();
+    for (n, name) in ["a", "b", "c"].into_iter().enumerate() {
+        let conn = ConnToken(n as u64);
+        let id = table.open(conn, &channel(name), 0).unwrap().id;
+        opened.push((conn, id));
+    }
+    let epoch = crate::position::EpochSource::new(1).next_epoch();
+    let at = Some(Position { epoch, offset: 5 });
+    let (conn, id) = opened[1];
+    let _ = table.activate(ticket(conn, id), at, true);
+    let (conn, id) = opened[2];
+    let _ = table.activate(ticket(conn, id), position, true);
+    let places = 0..table.channel_places();
+    let followed: Vec<_> = places
+        .filter_map(|place| table.followed_at(place))
+        .collect();
+    let [(followed, name)] = followed[..] else {
+        panic!("{followed:?}");
+    };
+    assert_eq!(name.as_str(), "b");
+    assert_eq!(ChannelId::from_bits(followed.to_bits()), followed);
+    assert_eq!(table.channel_name(followed).unwrap().as_str(), "b");
+    table.check(followed, Some(Position { epoch, offset: 6 }));
+    assert_eq!(table.next_insufficient(), Some(opened[1].1));
+    // Its place has another tenant: a late answer does nothing.
+    table.close(opened[1].1).unwrap();
+    let id = table.open(ConnToken(9), &channel("d"), 0).unwrap().id;
+    let _ = table.activate(ticket(ConnToken(9), id), at, true);
+    table.check(followed, None);
+    assert_eq!(table.next_insufficient(), None);
+}
+
+#[test]
 fn whoever_missed_something_is_named_once_unless_it_has_gone() {
     let mut table = Table::new(8);
     let name = channel("a");

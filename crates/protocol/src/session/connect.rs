@@ -310,6 +310,10 @@ impl Session {
         for subscription in &connecting.subs {
             host.unsubscribe(subscription.channel.as_str());
         }
+        // Else its place would be taken until it goes, and 3504 for the next is final.
+        if let Some(info) = self.info.take() {
+            host.leave(&info);
+        }
         host.reply(&Reply {
             id: connecting.id,
             outcome: Err(error),

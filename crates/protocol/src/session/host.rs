@@ -146,6 +146,9 @@ pub trait Host {
     /// many as it may.
     fn enter(&mut self, info: &Arc<ClientInfo>) -> bool;
 
+    /// It is nobody's any more: its connect was refused. Whoever it was may have another in its place.
+    fn leave(&mut self, info: &ClientInfo);
+
     /// Sends an answer.
     fn reply(&mut self, reply: &Reply<'_>);
 

@@ -243,8 +243,10 @@ impl Session {
             }
             (_, Stage::Connecting(connecting)) => {
                 // All of them stand in one reply.
-                connecting.past_bytes += bytes(&subscription.publications);
-                if connecting.past_bytes > PAST_BYTES_MAX && subscription.recovered {
+                let past_bytes = connecting.past_bytes + bytes(&subscription.publications);
+                if past_bytes <= PAST_BYTES_MAX {
+                    connecting.past_bytes = past_bytes;
+                } else {
                     subscription.recovered = false;
                     subscription.publications = Vec::new();
                     subscription.position = top.filter(|_| subscription.terms.is_positioned);

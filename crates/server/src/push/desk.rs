@@ -150,6 +150,10 @@ impl Host for Desk<'_> {
         self.push.enter(self.conn, info)
     }
 
+    fn leave(&mut self, info: &ClientInfo) {
+        self.push.give_back(self.conn, info);
+    }
+
     fn reply(&mut self, reply: &Reply<'_>) {
         self.send(|out, encoding| reply.append_to(out, encoding));
     }

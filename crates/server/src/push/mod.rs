@@ -283,9 +283,14 @@ impl Push {
         while let Some(id) = self.table.any_of(token(conn)) {
             self.close(id, now);
         }
-        if let Some(info) = info
-            && self.users.remove(&info.user, conn)
-        {
+        if let Some(info) = info {
+            self.give_back(conn, info);
+        }
+    }
+
+    /// The connection is not its user's any more, if it was.
+    fn give_back(&mut self, conn: ConnId, info: &ClientInfo) {
+        if self.users.remove(&info.user, conn) {
             self.link.census.leave(&info.user);
         }
     }

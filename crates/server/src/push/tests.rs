@@ -269,6 +269,85 @@ fn an_inbox_that_overflows_tells_those_who_follow_positions() {
     assert!(push.next_insufficient(world.now).is_none());
 }
 
+#[test]
+fn a_publication_that_never_came_is_found_out() {
+    let mut world = World::new(1, InboxLimits::default());
+    let conn = world.subscribe(0, "kept:x", Cohort::Bare);
+    let _bare = world.subscribe(0, "x", Cohort::Bare);
+    let checked = |world: &mut World| {
+        // Each call asks about a part of the channels.
+        for _ in 0..40 {
+            world.workers[0].check_positions(world.now);
+        }
+        let (told, news) = world.turn(0);
+        assert!(told.is_empty() && news.is_empty(), "{told:?} {news:?}");
+        let missed = world.workers[0].next_insufficient(world.now);
+        missed.map(|missed| missed.conn)
+    };
+    world.publish(0, conn, "1");
+    assert_eq!(world.turn(0).0.len(), 1);
+    assert_eq!(checked(&mut world), None, "nothing is missing");
+    world.publish(0, conn, "2");
+    let mut lost = Batch::default();
+    assert!(world.workers[0].drain(&mut lost));
+    drop(lost); // and no mark in its place
+    assert_eq!(checked(&mut world), Some(conn));
+}
+
+#[test]
+fn joins_are_told_to_whoever_wants_them_from_where_it_starts() {
+    let session = |joins| Cohort::Session {
+        encoding: fanfare_protocol::Encoding::Json,
+        joins,
+    };
+    let mut world = World::new(1, InboxLimits::default());
+    let subscribe = |world: &mut World, joins| {
+        let conn = world.conns.insert(());
+        let channel = Channel::parse("x").unwrap();
+        let options = ChannelOptions {
+            join_leave: true,
+            ..(*world.options(&channel)).clone()
+        };
+        let push = &mut world.workers[0];
+        let wish = Wish {
+            channel: &channel,
+            options: &options,
+            terms: Terms::plain(true),
+            catch_up: CatchUp::Now,
+            info: push.link.client_ids.info(conn),
+        };
+        assert_eq!(
+            push.subscribe(conn, session(joins), wish, world.now),
+            Ok(())
+        );
+        conn
+    };
+    let told_to = |told: &[Told], who| {
+        let told = told.iter().find(|told| told.0 == who);
+        let text = told.map(|told| String::from_utf8_lossy(&told.1).into_owned());
+        let text = text.unwrap_or_default();
+        (
+            text.matches("\"join\"").count(),
+            text.matches("\"pub\"").count(),
+        )
+    };
+    let wants = subscribe(&mut world, true);
+    let not = subscribe(&mut world, false);
+    let _ = world.turn(0);
+    // Only joins in a tick, and joins around a publication.
+    let (a, b) = (subscribe(&mut world, true), subscribe(&mut world, false));
+    let (told, _) = world.turn(0);
+    let of = [wants, not, a, b].map(|who| told_to(&told, who));
+    assert_eq!(of[..2], [(2, 0), (0, 0)]);
+    assert_eq!(of[3], (0, 0));
+    let _ = subscribe(&mut world, false);
+    world.publish(0, wants, "1");
+    let _ = subscribe(&mut world, false);
+    let (told, _) = world.turn(0);
+    assert_eq!(told_to(&told, wants), (2, 1));
+    assert_eq!(told_to(&told, not), (0, 1));
+}
+
 /// Who is in channel `x`, as the engine says.
 fn present(world: &mut World) -> u64 {
     let push = &world.workers[0];

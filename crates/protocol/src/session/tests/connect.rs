@@ -223,6 +223,22 @@ fn a_user_has_so_many_connections() {
 }
 
 #[test]
+fn a_refused_connect_gives_the_user_s_place_back() {
+    let mut world = World::with(|_| {});
+    world.users_max = 1;
+    let conn = world.open(None, PingKind::Protocol);
+    world.command(conn, 7, connect("t"));
+    world.verified(Ok(Claims {
+        channels: vec!["nowhere:a".into()],
+        ..alice()
+    }));
+    assert_eq!(world.error(conn, 7), 102);
+    assert_eq!(world.left, [alice().user]);
+    assert!(world.is_open(conn), "it is told, and goes by itself");
+    world.connected_as(alice());
+}
+
+#[test]
 fn who_does_not_connect_in_time_is_stale() {
     let mut world = World::with(|_| {});
     let conn = world.open(None, PingKind::Protocol);
@@ -409,6 +425,43 @@ fn a_server_side_subscription_recovers_from_where_it_was() {
         (sub.publications.len(), sub.position.unwrap().offset),
         (2, 2)
     );
+}
+
+#[test]
+fn what_one_connect_recovers_fits_one_reply() {
+    let mut world = World::with(|_| {});
+    let long = format!("\"{}\"", "x".repeat(600_000));
+    world.publish("force:a", &long);
+    world.publish("force:b", &long);
+    world.publish("force:c", "1");
+    let conn = world.open(None, PingKind::Protocol);
+    let was_in = Subscribe {
+        recover: true,
+        ..Subscribe::default()
+    };
+    let channels = ["force:a", "force:b", "force:c"].map(str::to_owned);
+    let request = Connect {
+        token: "t".to_owned(),
+        subs: channels.clone().map(|c| (c, was_in.clone())).into(),
+        ..Connect::default()
+    };
+    world.command(conn, 7, Method::Connect(Box::new(request)));
+    world.verified(Ok(Claims {
+        channels: channels.into(),
+        ..alice()
+    }));
+    world.settle();
+    let reply = connected(&mut world, conn, 7);
+    let mut recovered = 0;
+    for sub in &reply.subs {
+        assert!(sub.was_recovering);
+        recovered += usize::from(sub.recovered);
+        // Who has not recovered starts at the top, else in front of what it gets.
+        let (publications, offset) = if sub.recovered { (1, 0) } else { (0, 1) };
+        assert_eq!(sub.publications.len(), publications);
+        assert_eq!(sub.position.unwrap().offset, offset);
+    }
+    assert_eq!(recovered, 2, "one of the long ones, and the short one");
 }
 
 #[test]

@@ -140,6 +140,10 @@ impl Host for Desk<'_> {
         self.world.seats.iter().filter(of_user).count() < self.world.users_max
     }
 
+    fn leave(&mut self, info: &ClientInfo) {
+        self.world.left.push(info.user.as_str().to_owned());
+    }
+
     fn reply(&mut self, reply: &Reply<'_>) {
         self.told(Told::from(reply));
     }

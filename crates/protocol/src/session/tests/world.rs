@@ -61,6 +61,8 @@ pub(super) struct World {
     pub(super) calls: Vec<(Conn, Number, HookCall)>,
     pub(super) is_busy: bool,
     pub(super) users_max: usize,
+    /// Users whose connect was refused after they were known.
+    pub(super) left: Vec<String>,
 }
 
 impl World {
@@ -85,6 +87,7 @@ impl World {
             calls: Vec::new(),
             is_busy: false,
             users_max: usize::MAX,
+            left: Vec::new(),
         }
     }
 
