@@ -7,6 +7,8 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 use crate::drivers::KEY;
 use crate::drivers::live_server::upgrade_request;
 use crate::read::read;
@@ -71,6 +73,23 @@ impl Client {
         let accept: Vec<&str> = head.all("Sec-WebSocket-Accept").collect();
         assert_eq!(accept, [wire::accept_for(KEY)], "{target}");
         (client, head)
+    }
+
+    /// An open WebSocket on `target` for which the kernel takes little: what is sent to it soon waits.
+    #[track_caller]
+    #[must_use]
+    pub fn narrow(addr: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Self {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&addr.into()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut client = Self {
+            socket: socket.into(),
+            received: Vec::new(),
+        };
+        client.send(upgrade(target, headers).as_bytes());
+        assert_eq!(client.head().expect("an answer").status(), Some(101));
+        client
     }
 
     /// Sends these bytes.

@@ -41,6 +41,12 @@ impl Log {
         self.0.lines.lock().unwrap().0.len()
     }
 
+    /// The lines so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lines.lock().unwrap().0.clone()
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

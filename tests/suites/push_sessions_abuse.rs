@@ -12,12 +12,10 @@ use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use fanfare_tests::client::{Client, PATIENCE, upgrade};
 use fanfare_tests::push::Push;
-use fanfare_tests::session::{Came, OPEN, PATH, Session, WIRES, Wire, expect_error, varint};
+use fanfare_tests::session::{Came, OPEN, Session, WIRES, Wire, expect_error, varint};
 use fanfare_tests::wire::{Frame, Sender};
 use serde_json::{Value, json};
-use socket2::{Domain, Socket, Type};
 
 /// What may wait for one client.
 const OUTPUT_BYTES_MAX: u64 = 256 << 10;
@@ -454,27 +452,6 @@ fn floods_of_what_needs_no_answer_are_borne_or_closed() {
     });
 }
 
-/// A session whose kernel takes little for it.
-fn narrow(push: &Push, wire: Wire) -> Session {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(&push.addr().into()).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut client = Client {
-        socket: socket.into(),
-        received: Vec::new(),
-    };
-    let headers: &[(&str, &str)] = match wire {
-        Wire::Json => &[],
-        Wire::Protobuf => &[("Sec-WebSocket-Protocol", "centrifuge-protobuf")],
-    };
-    client.send(upgrade(PATH, headers).as_bytes());
-    assert_eq!(client.head().expect("an answer").status(), Some(101));
-    let mut session = Session::over(client, wire);
-    session.result("connect", &json!({}));
-    session
-}
-
 #[test]
 fn who_asks_for_history_again_and_again_and_never_reads_costs_what_may_wait_for_it() {
     let push = start("");
@@ -489,7 +466,7 @@ fn who_asks_for_history_again_and_again_and_never_reads_costs_what_may_wait_for_
         let mut deaf = Vec::new();
         for n in 0..abusers {
             let wire = WIRES[usize::try_from(n).unwrap() % 2];
-            let mut session = narrow(&push, wire);
+            let mut session = Session::narrow(push.addr(), wire);
             session.subscribe("past:large");
             let commands: Vec<Value> = (0..50)
                 .map(|n| json!({"id": n + 10, "history": {"channel": "past:large", "limit": 300}}))

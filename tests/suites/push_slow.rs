@@ -7,12 +7,11 @@
     reason = "a panic is a failed test and names its place"
 )]
 
-use fanfare_tests::client::{Client, PATIENCE, upgrade};
+use fanfare_tests::client::Client;
 use fanfare_tests::push::{Push, eventually};
 use fanfare_tests::read::read;
 use fanfare_tests::wire::{self, CLOSE, Frame, Received, Sender, TEXT};
 use serde_json::json;
-use socket2::{Domain, Socket, Type};
 
 const PAYLOAD_BYTES: usize = 16 << 10;
 /// Much more than the kernel holds for a connection, which is up to 4 MiB.
@@ -30,17 +29,7 @@ fn start(output_bytes_max: usize) -> Push {
 
 /// A subscriber whose kernel takes little for it.
 fn narrow(push: &Push, channel: &str) -> Client {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(&push.addr().into()).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut client = Client {
-        socket: socket.into(),
-        received: Vec::new(),
-    };
-    client.send(upgrade(&format!("/raw/{channel}"), &[]).as_bytes());
-    assert_eq!(client.head().expect("an answer").status(), Some(101));
-    client
+    Client::narrow(push.addr(), &format!("/raw/{channel}"), &[])
 }
 
 /// Publication `n`: its number, then a filling that depends on it.

@@ -155,6 +155,19 @@ impl Session {
         Self::over(socket, wire)
     }
 
+    /// One that has connected over a socket whose receive buffer holds a page: little is on its way to it.
+    #[track_caller]
+    #[must_use]
+    pub fn narrow(addr: SocketAddr, wire: Wire) -> Self {
+        let headers: &[(&str, &str)] = match wire {
+            Wire::Json => &[],
+            Wire::Protobuf => &[("Sec-WebSocket-Protocol", "centrifuge-protobuf")],
+        };
+        let mut session = Self::over(Client::narrow(addr, PATH, headers), wire);
+        session.result("connect", &json!({}));
+        session
+    }
+
     /// On a WebSocket that is open.
     #[must_use]
     pub const fn over(socket: Client, wire: Wire) -> Self {
