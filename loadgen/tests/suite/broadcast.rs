@@ -6,23 +6,22 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt, StreamExt};
 use rustix::net::sockopt::set_socket_send_buffer_size;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+
+use crate::tasks::{Posts, listen};
 
 /// What the server does besides broadcasting, each time to one subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,37 +85,11 @@ impl Broadcast {
             news: Condvar::new(),
             misdeeds: AtomicU64::new(0),
         });
-        let (sender, addresses) = mpsc::channel();
-        let theirs = Arc::clone(&room);
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime starts");
-            runtime.block_on(async move {
-                let sockets = TcpListener::bind("127.0.0.1:0")
-                    .await
-                    .expect("a port is free");
-                let posts = TcpListener::bind("127.0.0.1:0")
-                    .await
-                    .expect("a port is free");
-                let address = |l: &TcpListener| l.local_addr().expect("it is bound");
-                sender
-                    .send((address(&sockets), address(&posts)))
-                    .expect("the test waits");
-                loop {
-                    tokio::select! {
-                        Ok((stream, _)) = sockets.accept() => {
-                            tokio::spawn(serve(stream, Arc::clone(&theirs)));
-                        }
-                        Ok((stream, _)) = posts.accept() => {
-                            tokio::spawn(answer_posts(stream, Arc::clone(&theirs)));
-                        }
-                    }
-                }
-            });
-        });
-        let (sockets, posts) = addresses.recv().expect("the server starts");
+        let (sockets_of, posts_of) = (Arc::clone(&room), Arc::clone(&room));
+        let [sockets, posts] = listen([
+            Box::new(move |stream| drop(tokio::spawn(serve(stream, Arc::clone(&sockets_of))))),
+            Box::new(move |stream| drop(tokio::spawn(answer_posts(stream, Arc::clone(&posts_of))))),
+        ]);
         Self {
             url: format!("ws://{sockets}/"),
             http_url: format!("http://{posts}/"),
@@ -337,20 +310,9 @@ async fn serve(stream: TcpStream, room: Arc<Room>) {
 }
 
 /// Answers POST requests on one connection, which is kept alive.
-async fn answer_posts(mut stream: TcpStream, room: Arc<Room>) {
-    let mut received = Vec::new();
-    loop {
-        let (head, body, rest) = loop {
-            if let Some(request) = split_request(&received) {
-                break request;
-            }
-            let mut piece = [0; 4096];
-            match stream.read(&mut piece).await {
-                Ok(0) | Err(_) => return,
-                Ok(len) => received.extend_from_slice(&piece[..len]),
-            }
-        };
-        received = rest;
+async fn answer_posts(stream: TcpStream, room: Arc<Room>) {
+    let mut posts = Posts::new(stream);
+    while let Some((head, body)) = posts.next().await {
         let path = head.split(' ').nth(1).expect("a request line");
         let status = if room.refuses() {
             "503 Service Unavailable"
@@ -375,25 +337,8 @@ async fn answer_posts(mut stream: TcpStream, room: Arc<Room>) {
         if let Conduct::Linger(delay) = room.conduct {
             tokio::time::sleep(delay).await;
         }
-        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}");
-        if stream.write_all(answer.as_bytes()).await.is_err() {
+        if !posts.answer(status).await {
             return;
         }
     }
-}
-
-/// The head in lower case but for its first line, the body, and what follows it.
-pub(crate) fn split_request(bytes: &[u8]) -> Option<(String, String, Vec<u8>)> {
-    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&bytes[..end]).expect("a head is ASCII");
-    let (line, headers) = head.split_once("\r\n").expect("there are headers");
-    let headers = headers.to_lowercase();
-    let len = headers
-        .split("\r\n")
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .expect("it says its length");
-    let len: usize = len.parse().expect("a length is a number");
-    let (body, rest) = bytes[end + 4..].split_at_checked(len)?;
-    let body = String::from_utf8(body.to_vec()).expect("payloads are ASCII");
-    Some((format!("{line}\r\n{headers}"), body, rest.to_vec()))
 }

@@ -17,4 +17,5 @@ mod receive;
 mod server;
 mod slow;
 mod stream;
+mod tasks;
 mod truth;

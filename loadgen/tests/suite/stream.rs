@@ -10,17 +10,17 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+use crate::tasks::listen;
 
 /// What the server does besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,25 +82,10 @@ impl Stream {
             news: Condvar::new(),
             told: AtomicU64::new(0),
         });
-        let (sender, address) = mpsc::channel();
         let theirs = Arc::clone(&room);
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime starts");
-            runtime.block_on(async move {
-                let sockets = TcpListener::bind("127.0.0.1:0")
-                    .await
-                    .expect("a port is free");
-                let address = sockets.local_addr().expect("it is bound");
-                sender.send(address).expect("the test waits");
-                while let Ok((stream, _)) = sockets.accept().await {
-                    tokio::spawn(serve(stream, Arc::clone(&theirs)));
-                }
-            });
-        });
-        let address = address.recv().expect("the server starts");
+        let [address] = listen([Box::new(move |stream| {
+            drop(tokio::spawn(serve(stream, Arc::clone(&theirs))));
+        })]);
         Self {
             url: format!("ws://{address}/"),
             room,

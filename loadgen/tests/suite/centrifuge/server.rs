@@ -10,16 +10,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message;
@@ -30,7 +27,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::wire::{self, Command, Encoding, Object, Subscribe, Subscribed};
-use crate::broadcast::split_request;
+use crate::tasks::{Posts, listen};
 
 /// What the server does besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,34 +161,11 @@ impl Centrifuge {
             tokens: Mutex::new(Vec::new()),
             requests: Mutex::new(Vec::new()),
         });
-        let (sender, addresses) = mpsc::channel();
-        let theirs = Arc::clone(&room);
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime starts");
-            runtime.block_on(async move {
-                let bind = || async { TcpListener::bind("127.0.0.1:0").await };
-                let sockets = bind().await.expect("a port is free");
-                let posts = bind().await.expect("a port is free");
-                let address = |l: &TcpListener| l.local_addr().expect("it is bound");
-                sender
-                    .send((address(&sockets), address(&posts)))
-                    .expect("the test waits");
-                loop {
-                    tokio::select! {
-                        Ok((stream, _)) = sockets.accept() => {
-                            tokio::spawn(serve(stream, Arc::clone(&theirs)));
-                        }
-                        Ok((stream, _)) = posts.accept() => {
-                            tokio::spawn(answer_posts(stream, Arc::clone(&theirs)));
-                        }
-                    }
-                }
-            });
-        });
-        let (sockets, posts) = addresses.recv().expect("the server starts");
+        let (sockets_of, posts_of) = (Arc::clone(&room), Arc::clone(&room));
+        let [sockets, posts] = listen([
+            Box::new(move |stream| drop(tokio::spawn(serve(stream, Arc::clone(&sockets_of))))),
+            Box::new(move |stream| drop(tokio::spawn(answer_posts(stream, Arc::clone(&posts_of))))),
+        ]);
         Self {
             url: format!("ws://{sockets}/"),
             http_url: format!("http://{posts}/"),
@@ -551,20 +525,9 @@ async fn serve(stream: TcpStream, room: Arc<Room>) {
 }
 
 /// Answers POST requests on one connection, which is kept alive.
-async fn answer_posts(mut stream: TcpStream, room: Arc<Room>) {
-    let mut received = Vec::new();
-    loop {
-        let (body, rest) = loop {
-            if let Some((_, body, rest)) = split_request(&received) {
-                break (body, rest);
-            }
-            let mut piece = [0; 4096];
-            match stream.read(&mut piece).await {
-                Ok(0) | Err(_) => return,
-                Ok(len) => received.extend_from_slice(&piece[..len]),
-            }
-        };
-        received = rest;
+async fn answer_posts(stream: TcpStream, room: Arc<Room>) {
+    let mut posts = Posts::new(stream);
+    while let Some((_, body)) = posts.next().await {
         let json: serde_json::Value = serde_json::from_str(&body).expect("it is JSON");
         let channel = json["channel"].as_str().expect("a string");
         let data = match json["b64data"].as_str() {
@@ -572,8 +535,7 @@ async fn answer_posts(mut stream: TcpStream, room: Arc<Room>) {
             None => json["data"].to_string().into_bytes(),
         };
         room.publish(channel, data, None);
-        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
-        if stream.write_all(answer.as_bytes()).await.is_err() {
+        if !posts.answer("200 OK").await {
             return;
         }
     }
