@@ -17,12 +17,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use fanfare_hub::{Engine, Inbox, MemoryConfig, MemoryEngine, Origins, Wake};
 use mio::{Poll, Waker};
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::clock::Clock;
 use crate::config::{self, Config, ServeConfig, SharedLive, Sources};
 use crate::http;
-use crate::limits::{HTTP_DESCRIPTORS, TOKEN_DESCRIPTORS, hook_descriptors, reserved_descriptors};
+use crate::limits::{
+    DESCRIPTORS_AHEAD_MAX, HTTP_DESCRIPTORS, TOKEN_DESCRIPTORS, hook_descriptors,
+    reserved_descriptors,
+};
 use crate::listener::Listener;
 use crate::push::{Census, ClientIds, Link, Push};
 use crate::reactor::{Admission, Parts, Reactor, WAKER};
@@ -103,6 +107,7 @@ impl Ground {
     fn prepare(config: &Config, descriptors: u64) -> Result<Self, Failure> {
         let signals = Signals::install().during(&"cannot handle signals")?;
         let capacity = connection_capacity(config, descriptors)?;
+        make_descriptor_table(config, capacity);
         let (listeners, addr) = Listener::bind_many(config.listen, config.workers.get())
             .during(&format_args!("cannot listen on {}", config.listen))?;
         let post = |listener| {
@@ -338,5 +343,17 @@ fn connection_capacity(config: &Config, others: u64) -> Result<usize, Failure> {
         }),
         Some(wanted) => Ok(wanted),
         None => Ok(fitting),
+    }
+}
+
+/// Has the kernel make its table of descriptors as long as it may become, while there is one thread.
+///
+/// With several, whoever is given the descriptor that it has no room for waits until no core looks at the old table
+/// (`expand_fdtable` in Linux's fs/file.c): 10 to 30 ms for a worker, at each power of two.
+fn make_descriptor_table(config: &Config, capacity: usize) {
+    let ahead = config.max_connections.unwrap_or(DESCRIPTORS_AHEAD_MAX);
+    let last = i32::try_from(capacity.min(ahead)).unwrap_or(i32::MAX);
+    if let Err(error) = fcntl_dupfd_cloexec(io::stderr(), last) {
+        tracing::debug!("the table of descriptors grows as they come: {error}");
     }
 }

@@ -24,8 +24,12 @@ pub(crate) const READS_PER_TURN_MAX: usize = 16;
 /// A worker's reply buffer is given back to the allocator past this.
 pub(crate) const REPLY_BUFFER_BYTES_KEPT: usize = 256 << 10;
 
-/// Connections taken from a listener before connections that are open get their turn.
-pub(crate) const ACCEPTS_PER_TURN_MAX: usize = 256;
+/// Connections taken from a listener before connections that are open get their turn. It is small for the sake of
+/// those: what comes with each new one (a handshake, a token, subscriptions) waits in line with what they say.
+pub(crate) const ACCEPTS_PER_TURN_MAX: usize = 8;
+
+/// Findings of other threads before connections get their turn: the work on a connect, or on an upgrade, goes on.
+pub(crate) const FINDINGS_PER_TURN_MAX: usize = 16;
 
 /// Connections past the cap that are still answered, with 503; the kernel's backlog holds the rest.
 pub(crate) const REFUSED_CONNECTIONS_MAX: usize = 64;
@@ -71,6 +75,10 @@ pub(crate) const fn reserved_descriptors(workers: NonZeroUsize) -> u64 {
 pub(crate) const WORKERS_MAX: NonZeroUsize =
     NonZeroUsize::new(fanfare_hub::limits::ORIGINS_MAX - 1).expect("there are more");
 
+/// Connections that the kernel's table of descriptors is made for at the start, if no number of them is set: half a
+/// megabyte of the kernel's.
+pub(crate) const DESCRIPTORS_AHEAD_MAX: usize = 1 << 16;
+
 /// A key of the API, so that it is not soon guessed.
 pub(crate) const API_KEY_BYTES_MIN: usize = 8;
 
@@ -103,7 +111,7 @@ pub(crate) const JWKS_REDIRECTS_MAX: u32 = 3;
 pub(crate) const JWKS_MISSES_MAX: usize = 1024;
 
 /// Events taken from the kernel at once.
-pub(crate) const EVENTS_PER_POLL: usize = 1024;
+pub(crate) const EVENTS_PER_POLL: usize = 128;
 
 /// Sockets that workers have handed over and the HTTP thread has not taken yet; past it the worker
 /// answers 503.

@@ -3,6 +3,7 @@
 //!
 //! Never: blocks for longer than it takes to move a list; keeps what nobody asked for.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -12,6 +13,7 @@ use fanfare_protocol::hook::{HookAnswer, HookFailed};
 use fanfare_protocol::token::{Claims, TokenError};
 
 use crate::http::hooks::Entry;
+use crate::limits::FINDINGS_PER_TURN_MAX;
 use crate::slab::ConnId;
 
 /// What was found out.
@@ -35,7 +37,7 @@ pub(crate) struct Return {
 
 /// A worker's findings, and the bell that wakes it.
 pub(crate) struct Returns {
-    waiting: Mutex<Vec<Return>>,
+    waiting: Mutex<VecDeque<Return>>,
     bell: Box<dyn Wake>,
 }
 
@@ -57,7 +59,7 @@ impl ReturnAddress {
         } = self;
         let is_first = {
             let mut waiting = returns.lock();
-            waiting.push(Return {
+            waiting.push_back(Return {
                 conn,
                 number,
                 finding,
@@ -78,12 +80,16 @@ impl Returns {
         }
     }
 
-    /// Takes all that wait, in the order in which they were found.
-    pub(crate) fn take(&self) -> Vec<Return> {
-        std::mem::take(&mut *self.lock())
+    /// Takes what waits, as much as a turn has time for, in the order in which it was found. True: more is left, and
+    /// the bell will not ring for it.
+    pub(crate) fn take(&self) -> (Vec<Return>, bool) {
+        let mut waiting = self.lock();
+        let len = waiting.len().min(FINDINGS_PER_TURN_MAX);
+        let taken = waiting.drain(..len).collect();
+        (taken, !waiting.is_empty())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Return>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Return>> {
         self.waiting
             .lock()
             .expect("nothing under this lock panics but for want of memory")
@@ -93,5 +99,45 @@ impl Returns {
 impl fmt::Debug for Returns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Returns({})", self.lock().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Rings(Arc<AtomicUsize>);
+
+    impl Wake for Rings {
+        fn wake(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_turn_takes_no_more_than_it_has_time_for_and_is_told_that_more_is_left() {
+        let rings = Arc::default();
+        let returns = Arc::new(Returns::new(Rings(Arc::clone(&rings))));
+        let count = 2 * FINDINGS_PER_TURN_MAX + 1;
+        for number in 0..count {
+            let address = ReturnAddress {
+                returns: Arc::clone(&returns),
+                conn: ConnId::from(mio::Token(1)),
+                number: Number(number.try_into().expect("they are few")),
+            };
+            address.send(Finding::Verified(Err(TokenError::Invalid)));
+        }
+        assert_eq!(rings.load(Ordering::Relaxed), 1, "for the first alone");
+        let mut taken = Vec::new();
+        for expected in [true, true, false] {
+            let (some, are_left) = returns.take();
+            assert!(some.len() <= FINDINGS_PER_TURN_MAX);
+            assert_eq!(are_left, expected);
+            taken.extend(some.into_iter().map(|back| back.number.0 as usize));
+        }
+        assert_eq!(taken, (0..count).collect::<Vec<_>>());
     }
 }

@@ -396,7 +396,7 @@ fn the_backend_is_asked_on_this_thread() {
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{\"result\":{\"data\":42}}";
     socket.write_all(answer).unwrap();
     rung.recv_timeout(PATIENCE).unwrap();
-    let finding = returns.take().remove(0);
+    let finding = returns.take().0.remove(0);
     assert_eq!(finding.number, fanfare_protocol::Number(3));
     let expected = Granted {
         data: Some("42".into()),

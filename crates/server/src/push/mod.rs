@@ -229,7 +229,7 @@ impl Push {
     }
 
     /// What other threads have found out.
-    pub(crate) fn take_returns(&self) -> Vec<Return> {
+    pub(crate) fn take_returns(&self) -> (Vec<Return>, bool) {
         self.link.returns.take()
     }
 

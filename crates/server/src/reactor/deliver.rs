@@ -60,8 +60,7 @@ enum Trouble {
 impl Reactor {
     /// Takes what the inbox holds, tells subscribers, and does what it says of single connections.
     pub(super) fn deliver(&mut self) {
-        self.deliveries.are_left = false;
-        self.hand_in();
+        self.deliveries.are_left = self.hand_in();
         for _ in 0..BATCHES_PER_TURN_MAX {
             let Service::Push(push) = &mut self.service else {
                 return;
@@ -98,14 +97,16 @@ impl Reactor {
         }
     }
 
-    /// What other threads have found out for connections.
-    fn hand_in(&mut self) {
+    /// What other threads have found out for connections. True: more than a turn has time for.
+    fn hand_in(&mut self) -> bool {
         let Service::Push(push) = &self.service else {
-            return;
+            return false;
         };
-        for found in push.take_returns() {
+        let (taken, are_left) = push.take_returns();
+        for found in taken {
             self.turn(found.conn, |conn, cx| conn.on_found(found, cx));
         }
+        are_left
     }
 
     fn hand_out(&mut self) {

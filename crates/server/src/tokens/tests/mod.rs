@@ -96,8 +96,11 @@ impl Worker {
     fn findings(&self, count: usize) -> Vec<(u32, Result<String, TokenError>)> {
         let mut found = Vec::new();
         while found.len() < count {
-            self.rings.recv_timeout(PATIENCE).expect("a finding");
-            found.extend(self.returns.take().into_iter().map(|back| {
+            let (taken, _) = self.returns.take();
+            if taken.is_empty() {
+                self.rings.recv_timeout(PATIENCE).expect("a finding");
+            }
+            found.extend(taken.into_iter().map(|back| {
                 assert_eq!(back.conn, ConnId::from(mio::Token(7)));
                 let Finding::Verified(verdict) = back.finding else {
                     panic!("{:?}", back.finding);
@@ -130,7 +133,7 @@ fn a_secret_is_checked_at_once() {
         Ok(())
     );
     assert!(worker.rings.try_recv().is_ok(), "before it returns");
-    assert_eq!(worker.returns.take().len(), 1);
+    assert_eq!(worker.returns.take().0.len(), 1);
 }
 
 #[test]
