@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-import os
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import awaited
+from .node import Script, Told, running
 from .sdk import (
     RETRY_S,
     Failed,
@@ -33,10 +32,6 @@ from .sdk import (
 )
 
 SCRIPT = Path(__file__).with_suffix(".js")
-LINE_BYTES_MAX = 32 << 20
-END_S_MAX = 5
-
-Told = dict[str, Any]
 
 
 def unpacked(payload: Mapping[str, Any] | None) -> Any:
@@ -257,8 +252,8 @@ class NpmCentrifuge(Sdk):
 class NpmProcess:
     """The process that both builds run in."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, script: Script) -> None:
+        self.tell = script.tell
         self._peers: list[NpmPeer] = []
         self.faults: list[str] = []
 
@@ -268,46 +263,19 @@ class NpmProcess:
         self._peers.append(peer)
         return peer
 
-    def tell(self, order: Mapping[str, Any]) -> None:
-        """Gives an order."""
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-
-    async def pass_on(self) -> None:
-        """Passes on what the script says till it ends."""
-        assert self._process.stdout
-        while line := await self._process.stdout.readline():
-            told = json.loads(line)
-            try:
-                if "fault" in told:
-                    self.faults.append(told["fault"])
-                else:
-                    self._peers[told["peer"]].note(told)
-            except Exception as error:  # one that is not understood must not be the last
-                self.faults.append(f"{error!r} in {told}")
+    def note(self, told: Told) -> None:
+        """Passes on what the script says."""
+        try:
+            if "fault" in told:
+                self.faults.append(told["fault"])
+            else:
+                self._peers[told["peer"]].note(told)
+        except Exception as error:  # one that is not understood must not be the last
+            self.faults.append(f"{error!r} in {told}")
 
 
 @asynccontextmanager
 async def npm_centrifuge(modules: Path) -> AsyncIterator[tuple[Sdk, Sdk]]:
     """The SDK's JSON and Protobuf builds, from the folder `modules`; their process ends with the block."""
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        str(SCRIPT),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "NODE_PATH": str(modules)},
-        limit=LINE_BYTES_MAX,
-    )
-    node = NpmProcess(process)
-    passing = asyncio.create_task(node.pass_on())
-    try:
+    async with running(SCRIPT, modules, NpmProcess) as node:
         yield (NpmCentrifuge(node, is_protobuf=False), NpmCentrifuge(node, is_protobuf=True))
-    finally:
-        assert process.stdin
-        process.stdin.close()
-        try:
-            await asyncio.wait_for(process.wait(), END_S_MAX)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-        await passing

@@ -6,22 +6,17 @@ Never: adds anything to what `npm_ws.js` reports.
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 from ..case import Broken
 from . import Client, Close, Closed, Message, Refused, Socket, awaited
+from .node import Script, Told, running
 
 SCRIPT = Path(__file__).with_suffix(".js")
-LINE_BYTES_MAX = 32 << 20
-END_S_MAX = 5
-
-Event = dict[str, Any]
 
 
 def encoded(message: Message) -> dict[str, str]:
@@ -39,11 +34,11 @@ class NpmSocket(Socket):
         self._number = number
         self._close: Close | None = None
         self._failure = ""
-        self.messages: asyncio.Queue[Event] = asyncio.Queue()
-        self.pings: asyncio.Queue[Event] = asyncio.Queue()
-        self.pongs: asyncio.Queue[Event] = asyncio.Queue()
+        self.messages: asyncio.Queue[Told] = asyncio.Queue()
+        self.pings: asyncio.Queue[Told] = asyncio.Queue()
+        self.pongs: asyncio.Queue[Told] = asyncio.Queue()
 
-    def note(self, event: Event) -> None:
+    def note(self, event: Told) -> None:
         """Sorts an event."""
         kind = event["event"]
         queues = {"ping": self.pings, "pong": self.pongs}
@@ -111,22 +106,17 @@ class NpmWs(Client):
     name = "ws"
     insists_on_subprotocol = True
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, script: Script) -> None:
+        self._script = script
         self._sockets: list[NpmSocket] = []
 
     def tell(self, number: int, order: str, **fields: Any) -> None:
         """Gives an order to a socket."""
-        assert self._process.stdin
-        line = json.dumps({"id": number, "order": order, **fields})
-        self._process.stdin.write(line.encode() + b"\n")
+        self._script.tell({"id": number, "order": order, **fields})
 
-    async def pass_events(self) -> None:
-        """Passes events on to their sockets till the process ends."""
-        assert self._process.stdout
-        while line := await self._process.stdout.readline():
-            event = json.loads(line)
-            self._sockets[event["id"]].note(event)
+    def note(self, told: Told) -> None:
+        """Passes an event on to its socket."""
+        self._sockets[told["id"]].note(told)
 
     async def open(
         self,
@@ -153,27 +143,6 @@ class NpmWs(Client):
         return socket
 
 
-@asynccontextmanager
-async def npm_ws(modules: Path) -> AsyncIterator[NpmWs]:
+def npm_ws(modules: Path) -> AbstractAsyncContextManager[NpmWs]:
     """The client, with `ws` from the folder `modules`; its process ends with the block."""
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        str(SCRIPT),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "NODE_PATH": str(modules)},
-        limit=LINE_BYTES_MAX,
-    )
-    client = NpmWs(process)
-    events = asyncio.create_task(client.pass_events())
-    try:
-        yield client
-    finally:
-        assert process.stdin
-        process.stdin.close()
-        try:
-            await asyncio.wait_for(process.wait(), END_S_MAX)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-        await events
+    return running(SCRIPT, modules, NpmWs)
