@@ -68,6 +68,13 @@ history_size = 5
 history_ttl = 0.5
 history_meta_ttl = 300
 force_recovery = true
+[namespaces.state]
+allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
+history_size = 1
+history_ttl = 300
+force_recovery = true
+force_recovery_mode = "cache"
 [namespaces.mute]
 allow_subscribe_for_client = true
 allow_subscribe_for_anonymous = true

@@ -126,6 +126,41 @@ fn who_was_away_gets_what_it_missed_or_is_told() {
 }
 
 #[test]
+fn in_cache_mode_whoever_comes_gets_the_latest_and_then_what_is_next() {
+    let push = start();
+    let mut api = push.api();
+    for wire in WIRES {
+        let channel = format!("state:{wire:?}");
+        let epoch = publish_up_to(&mut api, &channel, 7);
+        let come = |offset, asked: &str| {
+            let mut session = Session::anonymous(&push, wire);
+            let subscribed = session.result("subscribe", &recover(&channel, offset, asked));
+            (session, subscribed)
+        };
+        let mut sessions = Vec::new();
+        for (offset, asked, latest) in [(0, "", 1), (3, epoch.as_str(), 1), (7, &epoch, 0)] {
+            let (session, subscribed) = come(offset, asked);
+            assert_eq!(subscribed["recovered"], true, "{subscribed}");
+            assert_eq!(offsets(&subscribed), vec![7; latest], "{subscribed}");
+            sessions.push(session);
+        }
+        api.publish(&channel, &json!(8));
+        for session in &mut sessions {
+            let publication = session.publication(&channel);
+            assert_eq!(publication["offset"], 8, "{publication}");
+        }
+        // Without the latest, whoever has it is where the channel is, and nobody else.
+        api.result("history_remove", &json!({"channel": channel}));
+        for (offset, recovers) in [(7, false), (8, true)] {
+            let (_, subscribed) = come(offset, &epoch);
+            let recovered = subscribed["recovered"].as_bool().unwrap_or(false);
+            assert_eq!(recovered, recovers, "{subscribed}");
+            assert_eq!(offsets(&subscribed), [0; 0], "{subscribed}");
+        }
+    }
+}
+
+#[test]
 fn after_a_recovery_the_next_offset_is_next() {
     let push = start();
     let mut api = push.api();

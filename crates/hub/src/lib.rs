@@ -151,7 +151,8 @@ pub use idempotency::{BadKey, IdempotencyKey};
 pub use inbox::{Batch, Delivery, Inbox, InboxLimits, Missed, Owner, Wake};
 pub use memory::{MemoryConfig, MemoryEngine};
 pub use namespace::{
-    Asker, ChannelOptions, NamespaceError, Namespaces, OptionsError, SlowReader, UnknownNamespace,
+    Asker, ChannelOptions, NamespaceError, Namespaces, OptionsError, RecoveryMode, SlowReader,
+    UnknownNamespace,
 };
 pub use order::{Action, Order, Target};
 pub use origins::{Origins, WakeSet};

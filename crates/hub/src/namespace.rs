@@ -24,6 +24,16 @@ pub enum SlowReader {
     Conflate,
 }
 
+/// What a subscriber that recovers is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RecoveryMode {
+    /// Everything that it has missed.
+    #[default]
+    Stream,
+    /// The latest publication, if it has not got that.
+    Cache,
+}
+
 /// The options of a namespace. Field names are the config's keys; the default allows and keeps nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChannelOptions {
@@ -37,6 +47,8 @@ pub struct ChannelOptions {
     pub force_positioning: bool,
     /// Every subscription is positioned and may recover.
     pub force_recovery: bool,
+    /// What whoever recovers is given.
+    pub force_recovery_mode: RecoveryMode,
     /// Who is subscribed can be asked.
     pub presence: bool,
     /// Subscribers may ask to be told who comes and goes.
@@ -151,6 +163,9 @@ impl ChannelOptions {
         if self.forces_positions() && !self.has_history() {
             return Err(OptionsError::PositionsWithoutHistory);
         }
+        if self.force_recovery_mode != RecoveryMode::Stream && !self.has_history() {
+            return Err(OptionsError::CacheWithoutHistory);
+        }
         if self.slow_reader != SlowReader::Close && self.has_history() {
             return Err(OptionsError::LossyWithHistory);
         }
@@ -173,6 +188,8 @@ pub enum OptionsError {
     MetaTtlTooShort,
     /// `force_positioning` or `force_recovery` without history: there are no offsets.
     PositionsWithoutHistory,
+    /// `force_recovery_mode` without history: there is no latest publication.
+    CacheWithoutHistory,
     /// `slow_reader` may lose publications, but with history subscribers may be positioned, and the
     /// SDKs would not notice.
     LossyWithHistory,
@@ -193,6 +210,9 @@ impl fmt::Display for OptionsError {
             Self::PositionsWithoutHistory => f.write_str(
                 "force_positioning and force_recovery need history_size and history_ttl",
             ),
+            Self::CacheWithoutHistory => {
+                f.write_str("force_recovery_mode needs history_size and history_ttl")
+            }
             Self::LossyWithHistory => f.write_str(
                 "slow_reader loses publications, which channels with history do not allow",
             ),

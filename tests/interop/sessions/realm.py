@@ -56,6 +56,13 @@ SETTINGS: Settings = {
             "force_recovery": True,
             "history_size": SHORT_HISTORY_SIZE,
         },
+        # Holds the state of something: the latest publication is all of it.
+        "state": {
+            **SUBSCRIBE,
+            **HISTORY,
+            "force_recovery": True,
+            "force_recovery_mode": "cache",
+        },
         # Recovers for who asks.
         "asked": {**SUBSCRIBE, **HISTORY, **READ_HISTORY},
         # Positions for all, recovery for nobody.

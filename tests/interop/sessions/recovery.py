@@ -228,6 +228,28 @@ async def a_position_that_an_app_brings_is_recovered_from_or_refused_with_112(
 
 
 @case
+async def in_cache_mode_the_latest_comes_at_once_and_after_a_cut(at: Realm, sdk: Sdk) -> None:
+    channel = at.channel("state")
+    await at.publish(channel, "first", "second")
+
+    async def get_state(_: str) -> tuple[int, str]:
+        return 0, ""
+
+    async with at.connected(sdk) as peer:
+        subscription = peer.subscription(channel, get_state=get_state)
+        await subscription.subscribed(was_recovering=True, recovered=True)
+        await subscription.data("second")
+        await at.cut(peer)
+        await subscription.events.next("subscribing")
+        await at.publish(channel, "third", "fourth")
+        await at.restore(peer)
+        await subscription.events.next("subscribed", was_recovering=True, recovered=True)
+        await subscription.data("fourth")
+        await at.publish(channel, "fifth")
+        await subscription.data("fifth")
+
+
+@case
 async def many_publications_are_recovered_up_to_a_page(at: Realm, sdk: Sdk) -> None:
     async with at.another({"namespaces": {"open": {"history_size": 1000}}}) as large:
         channel = large.channel()

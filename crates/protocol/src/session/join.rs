@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fanfare_hub::{
     Asker, CatchUp, Channel, ChannelOptions, ClientInfo, EngineError, OpenError, Position,
-    Publication, Recovery, Since, Subscribed, Time,
+    Publication, Recovery, RecoveryMode, Since, Subscribed, Time,
 };
 
 use super::expiry::ttl;
@@ -115,13 +115,15 @@ impl Joining {
 
     /// What the subscriber learns.
     fn into_subscription(self, subscribed: Subscribed, now: Time) -> Subscription {
+        let top = subscribed.position;
         let missed = match (subscribed.recovery, self.since) {
-            (Recovery::Recovered(publications), Some(since)) if fits(&publications) => {
-                Some((publications, since.offset))
+            (Recovery::Recovered(missed), Some(since)) => Some((missed, since.offset)),
+            (Recovery::Last(latest), Some(since)) => {
+                cached(latest, since, top).map(|latest| (latest, since.offset))
             }
             _ => None,
         };
-        let top = subscribed.position;
+        let missed = missed.filter(|(publications, _)| fits(publications));
         let is_recovered = missed.is_some();
         let (publications, position) = match missed {
             // In front of the publications: an SDK moves on with each of them.
@@ -142,6 +144,22 @@ impl Joining {
             data: self.data,
         }
     }
+}
+
+/// Cache mode: the latest publication, or nothing for whoever has it. None: it is gone.
+fn cached(
+    latest: Vec<Arc<Publication>>,
+    since: Since,
+    top: Option<Position>,
+) -> Option<Vec<Arc<Publication>>> {
+    let has_it = top.is_some_and(|top| {
+        since.offset > 0 && since.offset == top.offset && since.epoch == Some(top.epoch)
+    });
+    if has_it {
+        return Some(Vec::new());
+    }
+    let is_there = latest.last().is_some_and(|last| last.position == top);
+    is_there.then_some(latest)
 }
 
 fn fits(publications: &[Arc<Publication>]) -> bool {
@@ -184,11 +202,16 @@ impl Session {
         terms.origin = plan.origin;
         terms.set_expire_at(plan.ends_at);
         let since = plan.wants.since.filter(|_| terms.is_recoverable);
+        let catch_up = match (since, options.force_recovery_mode) {
+            (None, _) => CatchUp::Now,
+            (Some(since), RecoveryMode::Stream) => CatchUp::Since(since),
+            (Some(_), RecoveryMode::Cache) => CatchUp::Last(1),
+        };
         let wish = Wish {
             channel: &plan.channel,
             options,
             terms,
-            catch_up: since.map_or(CatchUp::Now, CatchUp::Since),
+            catch_up,
             info,
         };
         host.subscribe(wish).map_err(|not| match not {

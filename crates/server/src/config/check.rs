@@ -307,6 +307,7 @@ fn refused(namespace: &Key, options: &ChannelOptions, error: NamespaceError) -> 
         OptionsError::MetaTtlTooShort => "history_meta_ttl",
         OptionsError::PositionsWithoutHistory if options.force_recovery => "force_recovery",
         OptionsError::PositionsWithoutHistory => "force_positioning",
+        OptionsError::CacheWithoutHistory => "force_recovery_mode",
         OptionsError::LossyWithHistory => "slow_reader",
         OptionsError::PushWithoutJoinLeave => "force_push_join_leave",
         _ => return Fault::new(namespace.clone(), error.to_string()),

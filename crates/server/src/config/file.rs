@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use fanfare_codec::Limits;
 use fanfare_hub::limits as hub;
-use fanfare_hub::{ChannelOptions, SlowReader};
+use fanfare_hub::{ChannelOptions, RecoveryMode, SlowReader};
 use fanfare_protocol::limits as protocol;
 use serde::{Deserialize, Serialize};
 
@@ -242,6 +242,7 @@ pub(super) struct Namespace {
     pub(super) history_meta_ttl: Option<f64>,
     pub(super) force_positioning: bool,
     pub(super) force_recovery: bool,
+    pub(super) force_recovery_mode: Mode,
     pub(super) presence: bool,
     pub(super) join_leave: bool,
     pub(super) force_push_join_leave: bool,
@@ -259,6 +260,15 @@ pub(super) struct Namespace {
     pub(super) slow_reader: Slow,
     pub(super) subscribe_hook: Option<String>,
     pub(super) publish_hook: Option<String>,
+}
+
+/// [`RecoveryMode`], as it is written.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Mode {
+    #[default]
+    Stream,
+    Cache,
 }
 
 /// [`SlowReader`], as it is written.
@@ -285,6 +295,10 @@ impl Namespace {
             history_meta_ttl,
             force_positioning: self.force_positioning,
             force_recovery: self.force_recovery,
+            force_recovery_mode: match self.force_recovery_mode {
+                Mode::Stream => RecoveryMode::Stream,
+                Mode::Cache => RecoveryMode::Cache,
+            },
             presence: self.presence,
             join_leave: self.join_leave,
             force_push_join_leave: self.force_push_join_leave,

@@ -82,6 +82,37 @@ fn what_was_missed_comes_from_the_request_s_offset_on() {
 }
 
 #[test]
+fn in_cache_mode_the_latest_is_all_that_is_missed() {
+    let mut world = World::with(|_| {});
+    let conn = world.connected();
+    let sub = told_of(&mut world, conn, recover("cache:a", 0, ""));
+    assert!(sub.was_recovering && !sub.recovered, "there is none yet");
+    for n in 0..5 {
+        world.publish("cache:a", &n.to_string());
+    }
+    let sub = told_of(&mut world, conn, with("cache:a", |_| {}));
+    assert!(!sub.was_recovering && sub.publications.is_empty());
+    let epoch = sub.position.unwrap().epoch.to_string();
+    for (offset, of, expected) in [
+        (0, "", 1),
+        (0, epoch.as_str(), 1),
+        (1, &epoch, 1), // its successor is gone from history
+        (4, &epoch, 1),
+        (5, "", 1),
+        (5, "another", 1),
+        (9, &epoch, 1),
+        (5, &epoch, 0), // it has it
+    ] {
+        let sub = told_of(&mut world, conn, recover("cache:a", offset, of));
+        let case = format!("{offset} of {of:?}");
+        assert!(sub.was_recovering && sub.recovered, "{case}");
+        assert_eq!(sub.position.unwrap().offset, offset, "{case}");
+        let offsets = sub.publications.iter().map(|p| p.position.unwrap().offset);
+        assert_eq!(offsets.collect::<Vec<_>>(), vec![5; expected], "{case}");
+    }
+}
+
+#[test]
 fn a_channel_that_does_not_recover_gives_a_plain_subscription() {
     let mut world = World::with(|_| {});
     let conn = world.connected();

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use fanfare_hub::{ChannelOptions, Namespaces};
+use fanfare_hub::{ChannelOptions, Namespaces, RecoveryMode};
 
 use crate::session::ClientSettings;
 
@@ -61,18 +61,24 @@ pub(super) fn client_settings() -> ClientSettings {
     }
 }
 
-/// `open:` without history, `hist:` with, `force:` that forces recovery, `shut:` where nothing may be done, `hook:`
-/// where the backend is asked.
+/// `open:` without history, `hist:` with, `force:` that forces recovery, `cache:` of the latest, `shut:` where nothing
+/// may be done, `hook:` where the backend is asked.
 pub(super) fn settings() -> Settings {
     let mut namespaces = Namespaces::default();
     let force = ChannelOptions {
         force_recovery: true,
         ..history(10)
     };
+    let cache = ChannelOptions {
+        force_recovery: true,
+        force_recovery_mode: RecoveryMode::Cache,
+        ..history(3)
+    };
     for (name, options) in [
         ("open", open()),
         ("hist", history(10)),
         ("force", force),
+        ("cache", cache),
         ("shut", ChannelOptions::default()),
         ("hook", history(10)),
     ] {

@@ -233,6 +233,14 @@ fn contradicting_options_name_the_namespace_and_the_key() {
             "FILE: namespaces.a.force_positioning: ",
         ),
         (
+            "force_recovery_mode = 'cache'",
+            "FILE: namespaces.a.force_recovery_mode: ",
+        ),
+        (
+            "force_recovery_mode = 'last'",
+            "FILE: namespaces.a.force_recovery_mode: want stream, cache, not \"last\"",
+        ),
+        (
             "history_size = 1\nhistory_ttl = 2\nslow_reader = 'conflate'",
             "FILE: namespaces.a.slow_reader: ",
         ),
