@@ -15,6 +15,7 @@ use fanfare_hub::{ChannelOptions, RecoveryMode, SlowReader};
 use fanfare_protocol::limits as protocol;
 use serde::{Deserialize, Serialize};
 
+use super::drain;
 use super::token::Token;
 use crate::logging::LogLevel;
 
@@ -25,8 +26,8 @@ pub(super) struct File {
     pub(super) workers: Option<NonZeroUsize>,
     pub(super) max_connections: Option<NonZeroUsize>,
     pub(super) echo: bool,
-    pub(super) drain_timeout: f64,
     pub(super) log_level: LogLevel,
+    pub(super) drain: drain::Written,
     pub(super) websocket: WebSocket,
     pub(super) client: Client,
     pub(super) publication: Publication,
@@ -46,8 +47,8 @@ impl Default for File {
             workers: None,
             max_connections: None,
             echo: false,
-            drain_timeout: 5.0,
             log_level: LogLevel::default(),
+            drain: drain::Written::default(),
             websocket: WebSocket::default(),
             client: Client::default(),
             publication: Publication::default(),

@@ -3,6 +3,7 @@
 //! Never: changes while the daemon runs; what a reload may change is in [`Live`].
 
 mod check;
+mod drain;
 mod error;
 mod exposure;
 mod file;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use fanfare_codec::Limits;
 use fanfare_hub::{InboxLimits, MemoryConfig};
 
+pub(crate) use drain::Drain;
 pub(crate) use exposure::Exposure;
 pub(crate) use hooks::HookSettings;
 pub(crate) use live::{ApiAccess, Live, SharedLive};
@@ -98,6 +100,7 @@ pub(crate) struct Config {
     /// for it keeps, past which it is slow.
     pub(crate) output_bytes_max: usize,
     pub(crate) timeouts: Timeouts,
+    pub(crate) drain: Drain,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +115,4 @@ pub(crate) struct Timeouts {
     pub(crate) send: Duration,
     /// For the peer's close frame, and again for its FIN.
     pub(crate) close: Duration,
-    /// From the signal to the end of the process.
-    pub(crate) drain: Duration,
 }

@@ -352,14 +352,12 @@ impl Conn {
         {
             return Fate::Gone(Why::Stopping);
         }
-        let code = match self.phase {
-            Phase::Open {
-                endpoint: Endpoint::Session(_),
-                ..
-            } => codes::SHUTDOWN,
-            _ => CloseCode::GOING_AWAY,
+        let code = if self.is_session() {
+            codes::SHUTDOWN
+        } else {
+            cx.config.drain.close_code
         };
-        self.close(code, "the server stops", cx)
+        self.close(code, "shutdown: the server stops", cx)
     }
 
     /// Closes an open connection, and waits for theirs.

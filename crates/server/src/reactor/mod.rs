@@ -8,6 +8,7 @@
 
 mod accept;
 mod deliver;
+mod drain;
 
 use std::io;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub(crate) use accept::{Admission, Place};
 
 use accept::{AcceptState, Accepting};
 use deliver::Deliveries;
+use drain::Draining;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 const LISTENER: Token = Token(usize::MAX - 1);
@@ -44,8 +46,7 @@ pub(crate) struct Reactor {
     admission: Arc<Admission>,
     service: Service,
     stop: Stop,
-    /// Set once the stop is under way: when to give up on those who have not closed.
-    ends_at: Option<Time>,
+    draining: Draining,
     conns: Slab<Conn>,
     wheel: Wheel,
     /// Connections whose next turn waits for nothing: their edge is used up, their socket is not.
@@ -86,7 +87,7 @@ impl Reactor {
             admission: parts.admission,
             service: parts.service,
             stop: parts.stop,
-            ends_at: None,
+            draining: Draining::No,
             conns: Slab::new(),
             wheel: Wheel::new(),
             ready: Vec::new(),
@@ -138,13 +139,13 @@ impl Reactor {
             }
             self.accept();
             self.deliver();
+            self.drain();
         }
-        Ok(self.ends_at.unwrap_or(self.now))
+        Ok(self.draining.ends_at().unwrap_or(self.now))
     }
 
     fn is_finished(&self) -> bool {
-        self.ends_at
-            .is_some_and(|end| self.conns.len() == 0 || self.now >= end)
+        self.draining.is_over(self.conns.len(), self.now)
     }
 
     /// Waits for news, or for the next deadline; not at all if a turn is due.
@@ -157,7 +158,7 @@ impl Reactor {
             AcceptState::PausedUntil(at) => at,
             AcceptState::Ready | AcceptState::WaitsForEdge => Time::NEVER,
         };
-        let end = self.ends_at.unwrap_or(Time::NEVER);
+        let end = self.draining.next();
         let upkeep = self.deliveries.upkeep_at.unwrap_or(Time::NEVER);
         let next = self
             .wheel
@@ -234,18 +235,6 @@ impl Reactor {
                 handover.refuse();
                 self.resume_accepting();
             }
-        }
-    }
-
-    fn stop_if_requested(&mut self) {
-        if self.ends_at.is_some() || !self.stop.is_requested() {
-            return;
-        }
-        self.deliver(); // whatever was acknowledged before the signal is told before the close
-        self.accepting.listener = None;
-        self.ends_at = Some(self.now + self.config.timeouts.drain);
-        for id in self.conns.ids().collect::<Vec<_>>() {
-            self.turn(id, Conn::on_stop);
         }
     }
 }
