@@ -32,7 +32,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use cli::{Cli, Command};
-use logging::LogLevel;
+use logging::{LogFormat, LogLevel};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -45,7 +45,7 @@ fn run(cli: Cli) -> ExitCode {
     let Cli { log_level, command } = cli;
     let outcome = match command {
         Command::Echo(echo) => {
-            logging::init(log_level.unwrap_or_default());
+            logging::init(log_level.unwrap_or_default(), LogFormat::Text);
             daemon::echo(&echo.into_config())
         }
         Command::Serve(serve) => {
@@ -54,7 +54,7 @@ fn run(cli: Cli) -> ExitCode {
                 Ok(config) => config,
                 Err(error) => return fail(&error, ExitCode::from(2)),
             };
-            logging::init(config.log_level);
+            logging::init(config.log_level, config.log_format);
             config.exposure.log();
             daemon::serve(config, sources)
         }

@@ -67,6 +67,7 @@ pub(super) fn check(file: &File, is_dev: bool) -> Result<ServeConfig, Fault> {
         },
         hooks_in_flight_max: hooks_in_flight(file)?,
         log_level: file.log_level,
+        log_format: file.log_format,
         exposure: Exposure::of(file, is_dev),
         running: Running::new(Settings::of(file)),
         daemon,

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::drain;
 use super::token::Token;
-use crate::logging::LogLevel;
+use crate::logging::{LogFormat, LogLevel};
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -27,6 +27,7 @@ pub(super) struct File {
     pub(super) max_connections: Option<NonZeroUsize>,
     pub(super) echo: bool,
     pub(super) log_level: LogLevel,
+    pub(super) log_format: LogFormat,
     pub(super) drain: drain::Written,
     pub(super) websocket: WebSocket,
     pub(super) client: Client,
@@ -48,6 +49,7 @@ impl Default for File {
             max_connections: None,
             echo: false,
             log_level: LogLevel::default(),
+            log_format: LogFormat::default(),
             drain: drain::Written::default(),
             websocket: WebSocket::default(),
             client: Client::default(),

@@ -34,7 +34,7 @@ pub(crate) use reload::{Running, reload};
 pub(crate) use sources::Sources;
 pub(crate) use token::{JwksUrl, Signing, TokenSettings, read_key_file, without_newline};
 
-use crate::logging::LogLevel;
+use crate::logging::{LogFormat, LogLevel};
 
 /// A config file in which every key is explained and has its default.
 pub(crate) const DEFAULT_FILE: &str = include_str!("default.toml");
@@ -62,6 +62,7 @@ pub(crate) struct ServeConfig {
     pub(crate) hooks_in_flight_max: usize,
     /// What is logged from the start; a reload changes it by itself.
     pub(crate) log_level: LogLevel,
+    pub(crate) log_format: LogFormat,
     /// What is open, for the log.
     pub(crate) exposure: Exposure,
     /// What a reload may change.

@@ -90,6 +90,10 @@ fn a_wrong_type_is_named_with_where_it_stands() {
             "FILE: log_level: want off, error, warn, info, debug, trace, not \"loud\"",
         ),
         (
+            "log_format = 'xml'",
+            "FILE: log_format: want text, json, not \"xml\"",
+        ),
+        (
             "namespaces.a.slow_reader = 'wait'",
             "FILE: namespaces.a.slow_reader: want close, drop-oldest, conflate, not \"wait\"",
         ),
