@@ -6,10 +6,7 @@
     clippy::unwrap_used,
     reason = "a panic is a failed test and names its place"
 )]
-#![allow(
-    clippy::print_stdout,
-    reason = "the suite prints what it has measured"
-)]
+#![allow(clippy::print_stdout, reason = "the suite prints what it has measured")]
 
 use std::net::TcpStream;
 use std::sync::Mutex;

@@ -195,6 +195,7 @@ impl Echo {
                 close: self.close_timeout,
             },
             drain: Drain::at_once(self.drain_timeout),
+            access_log: false,
         }
     }
 }

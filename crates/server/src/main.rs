@@ -4,6 +4,7 @@
 //!
 //! Never: serves a connection itself.
 
+mod access;
 mod cli;
 mod clock;
 mod codes;
@@ -15,6 +16,7 @@ mod http;
 mod limits;
 mod listener;
 mod logging;
+mod metrics;
 mod mint;
 mod outbound;
 mod push;

@@ -109,6 +109,7 @@ fn daemon(file: &File, is_dev: bool) -> Result<Config, Fault> {
         output_bytes_max: file.websocket.max_output_bytes.get(),
         timeouts: timeouts(file)?,
         drain: drain::check(&file.drain, is_dev)?,
+        access_log: file.access_log,
     })
 }
 
@@ -179,6 +180,7 @@ fn live(file: &File, is_dev: bool) -> Result<Live, Fault> {
         subprotocols: subprotocols(&file.websocket)?,
         response_headers: response_headers(&file.websocket)?,
         api,
+        metrics_public: file.metrics.public,
         publication_bytes_max: file.publication.max_bytes.get(),
         hooks,
         tokens,

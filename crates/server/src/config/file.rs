@@ -28,11 +28,13 @@ pub(super) struct File {
     pub(super) echo: bool,
     pub(super) log_level: LogLevel,
     pub(super) log_format: LogFormat,
+    pub(super) access_log: bool,
     pub(super) drain: drain::Written,
     pub(super) websocket: WebSocket,
     pub(super) client: Client,
     pub(super) publication: Publication,
     pub(super) api: Api,
+    pub(super) metrics: Metrics,
     pub(super) token: Token,
     pub(super) engine: Engine,
     pub(super) inbox: Inbox,
@@ -50,11 +52,13 @@ impl Default for File {
             echo: false,
             log_level: LogLevel::default(),
             log_format: LogFormat::default(),
+            access_log: false,
             drain: drain::Written::default(),
             websocket: WebSocket::default(),
             client: Client::default(),
             publication: Publication::default(),
             api: Api::default(),
+            metrics: Metrics::default(),
             token: Token::default(),
             engine: Engine::default(),
             inbox: Inbox::default(),
@@ -165,6 +169,12 @@ impl Default for Api {
             max_body_bytes: const { NonZeroUsize::new(8 << 20).unwrap() },
         }
     }
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Metrics {
+    pub(super) public: bool,
 }
 
 #[derive(Clone, Serialize, Deserialize)]

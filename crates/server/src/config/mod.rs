@@ -102,6 +102,8 @@ pub(crate) struct Config {
     pub(crate) output_bytes_max: usize,
     pub(crate) timeouts: Timeouts,
     pub(crate) drain: Drain,
+    /// Whether each answer and each close is logged.
+    pub(crate) access_log: bool,
 }
 
 #[derive(Clone, Copy, Debug)]

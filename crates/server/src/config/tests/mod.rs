@@ -212,6 +212,10 @@ fn a_config_is_summed_up_in_a_line() {
     for (text, summary) in [
         ("", "no channels; API closed, it has no key"),
         (
+            "metrics.public = true",
+            "no channels; API closed, it has no key; /metrics open",
+        ),
+        (
             "default_namespace = {}\nnamespaces.b = {}\nnamespaces.a = {}\necho = true",
             "namespaces: the default, a, b; API closed, it has no key; /echo open",
         ),
