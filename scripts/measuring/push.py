@@ -28,6 +28,9 @@ NO_KEYS: Mapping[str, str] = MappingProxyType({})
 
 FANFARE = Template("""\
 log_level = "error"
+[drain]
+delay = 0
+window = 0
 [api]
 listen = "127.0.0.1:$api_port"
 keys = ["$api_key"]

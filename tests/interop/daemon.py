@@ -147,5 +147,6 @@ async def serving(
 
         # `info` would log every start and end; what goes wrong is told in any case.
         environment = {"RUST_LOG": os.environ.get("RUST_LOG", "warn")}
+        environment |= {"FANFARE_DRAIN__DELAY": "0", "FANFARE_DRAIN__WINDOW": "0"}
         async with started(command, ports or 1 + has_api_port, environment) as (process, chosen):
             yield process, chosen

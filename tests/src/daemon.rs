@@ -18,6 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks at something that gives no event: a port, a child.
 const POLL: Duration = Duration::from_millis(5);
 
+/// What a daemon of tests ends without, unless they ask for it: time for balancers, and for many clients.
+const AT_ONCE: [(&str, &str); 2] = [
+    ("FANFARE_DRAIN__DELAY", "0"),
+    ("FANFARE_DRAIN__WINDOW", "0"),
+];
+
 /// A running daemon; killed when dropped.
 #[derive(Debug)]
 pub struct Daemon {
@@ -65,7 +71,7 @@ impl Daemon {
         Self::serve_in(config, flags, &[])
     }
 
-    /// [`Self::serve`] with these variables in its environment, and no others of its own.
+    /// [`Self::serve`] with these variables in its environment; without them it drains at once.
     ///
     /// # Errors
     ///
@@ -89,6 +95,7 @@ impl Daemon {
                 .arg(config.path())
                 .args(["--listen", &addr.to_string()])
                 .args(flags)
+                .envs(AT_ONCE)
                 .envs(environment.iter().copied());
             let mut daemon = Self::spawn(command, addr)?;
             daemon.api = api;

@@ -141,6 +141,12 @@ impl Push {
         Self(Daemon::serve(&config.join("\n"), &[]).unwrap())
     }
 
+    /// This process, whose config has the namespaces.
+    #[must_use]
+    pub const fn over(daemon: Daemon) -> Self {
+        Self(daemon)
+    }
+
     /// The process.
     #[must_use]
     pub const fn daemon(&self) -> &Daemon {

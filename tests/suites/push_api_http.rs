@@ -424,7 +424,7 @@ fn health_and_ready_are_on_both_ports() {
 
 #[test]
 fn ready_is_503_while_it_stops_and_health_still_200() {
-    let push = Push::start("drain_timeout = 20", "[websocket]\nclose_timeout = 20");
+    let push = Push::start("drain.timeout = 20", "[websocket]\nclose_timeout = 20");
     let mut http = Http::connect(push.daemon().api());
     assert_eq!(http.request("GET /ready", &[], b"").status(), 200);
     // Whoever does not answer its close holds the daemon up.

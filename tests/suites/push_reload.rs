@@ -156,8 +156,8 @@ fn what_needs_a_restart_is_named_and_stays() {
         ),
         (
             "workers = 2",
-            "workers = 2\ndrain_timeout = 77",
-            "drain_timeout",
+            "workers = 2\ndrain.timeout = 77",
+            "drain.timeout",
         ),
         (
             "[websocket]",

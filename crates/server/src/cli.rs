@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use fanfare_codec::Limits;
 
-use crate::config::{Config, Sources, Timeouts, parse};
+use crate::config::{Config, Drain, Sources, Timeouts, parse};
 use crate::logging::LogLevel;
 use crate::mint::Token;
 
@@ -48,6 +48,9 @@ Example:
 Settings come from --config, then from the environment (FANFARE_API__LISTEN=127.0.0.1:9000 is `listen` of
 [api]; a list is written as in TOML), then from flags; the later wins. `fanfare default-config` explains
 each key. SIGHUP reads them again. Nothing is open that they do not open.
+
+SIGTERM and SIGINT drain: /ready fails at once, then after a delay connections are closed one after the
+other ([drain] says when), exit code 0. A second one ends the daemon at once, exit code 128 + N.
 
 Examples:
   fanfare serve --dev
@@ -190,8 +193,9 @@ impl Echo {
                 pong: self.pong_timeout,
                 send: self.send_timeout,
                 close: self.close_timeout,
-                drain: self.drain_timeout,
             },
+            drain: Drain::at_once(self.drain_timeout),
+            access_log: false,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The only place that reads the clock. In: nothing. Out: milliseconds since the daemon began, and what
-//! the wall clock would say then.
+//! The only place that reads the clock. In: nothing. Out: milliseconds since the daemon began, microseconds for
+//! what is measured, and what the wall clock would say then.
 //!
 //! Read once a batch of events: a connection's deadlines are seconds away, a `clock_gettime` for
 //! each message would be wasted.
@@ -44,6 +44,24 @@ const fn millis(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1000) + duration.subsec_millis() as u64
 }
 
+/// A point in the same time, exact enough to measure by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment {
+    micros: u64,
+}
+
+impl Moment {
+    /// As deadlines count it.
+    pub(crate) const fn time(self) -> Time {
+        Time(self.micros / 1000)
+    }
+
+    /// Microseconds from `earlier` on, none if that is later.
+    pub(crate) const fn micros_since(self, earlier: Self) -> u64 {
+        self.micros.saturating_sub(earlier.micros)
+    }
+}
+
 /// The daemon's clock: every copy tells the same time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
@@ -63,7 +81,25 @@ impl Clock {
     }
 
     pub(crate) fn read(self) -> Time {
-        Time(millis(self.origin.elapsed()))
+        self.moment().time()
+    }
+
+    pub(crate) fn moment(self) -> Moment {
+        let elapsed = self.origin.elapsed();
+        Moment {
+            micros: elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros()),
+        }
+    }
+
+    /// Seconds since the Unix epoch when the daemon began.
+    pub(crate) const fn began_at_seconds(self) -> f64 {
+        self.origin_millis as f64 / 1000.0
+    }
+
+    /// `moment` as the hub counts it.
+    pub(crate) const fn for_hub_exactly(self, moment: Moment) -> fanfare_hub::Time {
+        let origin = self.origin_millis.saturating_mul(1000);
+        fanfare_hub::Time::from_micros(origin.saturating_add(moment.micros))
     }
 
     /// `time` as the hub counts it.

@@ -10,7 +10,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{self, ExitCode};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use crate::limits::{
     reserved_descriptors,
 };
 use crate::listener::Listener;
+use crate::metrics::Metrics;
 use crate::push::{Census, ClientIds, Link, Push};
 use crate::reactor::{Admission, Parts, Reactor, WAKER};
 use crate::returns::Returns;
@@ -90,6 +91,9 @@ struct Ground {
     addr: SocketAddr,
     clock: Clock,
     admission: Arc<Admission>,
+    metrics: Arc<Metrics>,
+    /// Set once workers run.
+    serving: Arc<AtomicBool>,
     posts: Vec<Post>,
 }
 
@@ -119,11 +123,14 @@ impl Ground {
                 waker: Arc::new(waker),
             })
         };
+        let clock = Clock::start();
         Ok(Self {
             signals,
             capacity,
             addr,
-            clock: Clock::start(),
+            clock,
+            metrics: Arc::new(Metrics::new(config.workers.get(), clock)),
+            serving: Arc::default(),
             admission: Arc::new(Admission::new(capacity)),
             posts: listeners.into_iter().map(post).collect::<Result<_, _>>()?,
         })
@@ -137,16 +144,19 @@ impl Ground {
             signals,
             clock,
             admission,
+            metrics,
+            serving,
             ..
         } = self;
-        let parts = |listener, service, stop, is_first| Parts {
+        let parts = |number, listener, service, stop| Parts {
             listener,
             config: config.clone(),
             clock,
             admission: Arc::clone(&admission),
             service,
             stop,
-            keeps_engine: is_first,
+            metrics: metrics.worker(number),
+            keeps_engine: number == 0,
         };
         let mut posts = self.posts.into_iter().zip(services);
         let (own, own_service) = posts.next().expect("there is a worker at least");
@@ -155,7 +165,7 @@ impl Ground {
         let mut threads = Vec::new();
         for (number, (post, service)) in (1..).zip(posts) {
             let stop = signals.stop_of_thread();
-            let reactor = Reactor::new(post.poll, parts(post.listener, service, stop, false))
+            let reactor = Reactor::new(post.poll, parts(number, post.listener, service, stop))
                 .during(&"cannot poll")?;
             wakers.push(post.waker);
             threads.push(spawn(number, reactor)?);
@@ -164,8 +174,9 @@ impl Ground {
         let stop = signals
             .stop_of_main(own.poll.registry(), WAKER, Arc::clone(&wakers))
             .during(&"cannot poll signals")?;
-        let reactor = Reactor::new(own.poll, parts(own.listener, own_service, stop, true))
+        let reactor = Reactor::new(own.poll, parts(0, own.listener, own_service, stop))
             .during(&"cannot poll")?;
+        serving.store(true, Ordering::SeqCst);
         tracing::info!(
             workers = config.workers,
             max_connections = self.capacity,
@@ -246,10 +257,13 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
         listener: api_listener,
         admission: Arc::clone(&ground.admission),
         census: Arc::clone(&census),
+        metrics: Arc::clone(&ground.metrics),
+        access_log: config.access_log,
         workers: config.workers.get(),
         body_bytes_max: serve.api_body_bytes_max,
         page: serve.page,
         hooks_in_flight_max: serve.hooks_in_flight_max,
+        serving: Arc::clone(&ground.serving),
         stopping: ground.signals.requested(),
         on_hangup: Box::new(move || on_hangup()),
     })
@@ -264,17 +278,18 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
             inbox,
             live: Arc::clone(&live),
             clock: ground.clock,
-            client_ids: ClientIds::new(client_seed, worker),
+            client_ids: ClientIds::new(client_seed, worker as u64),
             gateway: http.gateway(),
             hooks: http.hooks(),
             tokens: tokens.clone(),
             returns,
             census: Arc::clone(&census),
+            metrics: ground.metrics.worker(worker),
             channels_max: serve.channels_max,
             has_echo: serve.echo,
         })))
     };
-    let services = (0..).zip(posts).map(service).collect();
+    let services = (0_usize..).zip(posts).map(service).collect();
     let left = ground.run(&config, services)?;
     http.stop(left);
     tracing::info!("stopped");

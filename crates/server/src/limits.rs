@@ -204,6 +204,12 @@ pub(crate) const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 /// From a request to the engine to its answer.
 pub(crate) const ENGINE_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// The same for `/ready` and `/metrics`, which are asked again soon.
+pub(crate) const READY_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// How long `/metrics` tells the same sums of the engine, however often it is asked.
+pub(crate) const ENGINE_SUMS_KEPT: Duration = Duration::from_secs(1);
+
 /// From a body to its answer, whatever it asks of the engine.
 pub(crate) const CALL_TIME_MAX: Duration = Duration::from_secs(30);
 

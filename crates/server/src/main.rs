@@ -4,6 +4,7 @@
 //!
 //! Never: serves a connection itself.
 
+mod access;
 mod cli;
 mod clock;
 mod codes;
@@ -15,6 +16,7 @@ mod http;
 mod limits;
 mod listener;
 mod logging;
+mod metrics;
 mod mint;
 mod outbound;
 mod push;
@@ -32,7 +34,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use cli::{Cli, Command};
-use logging::LogLevel;
+use logging::{LogFormat, LogLevel};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -45,7 +47,7 @@ fn run(cli: Cli) -> ExitCode {
     let Cli { log_level, command } = cli;
     let outcome = match command {
         Command::Echo(echo) => {
-            logging::init(log_level.unwrap_or_default());
+            logging::init(log_level.unwrap_or_default(), LogFormat::Text);
             daemon::echo(&echo.into_config())
         }
         Command::Serve(serve) => {
@@ -54,7 +56,7 @@ fn run(cli: Cli) -> ExitCode {
                 Ok(config) => config,
                 Err(error) => return fail(&error, ExitCode::from(2)),
             };
-            logging::init(config.log_level);
+            logging::init(config.log_level, config.log_format);
             config.exposure.log();
             daemon::serve(config, sources)
         }

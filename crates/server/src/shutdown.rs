@@ -16,6 +16,8 @@ use mio::{Interest, Registry, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
+use crate::config::Drain;
+
 /// The process's signal handlers.
 pub(crate) struct Signals {
     requested: Arc<AtomicBool>,
@@ -87,10 +89,16 @@ impl Signals {
 
 impl Stop {
     /// Whether to stop; tells the others if so.
-    pub(crate) fn is_requested(&self) -> bool {
+    pub(crate) fn is_requested(&self, drain: Drain) -> bool {
         let requested = self.requested.load(Ordering::SeqCst);
         if requested && self.pipe.is_some() {
-            tracing::info!("stopping: closing every connection with 1001");
+            let Drain {
+                delay,
+                window,
+                timeout,
+                ..
+            } = drain;
+            tracing::info!(?delay, ?window, ?timeout, "stopping: not ready any more");
             for waker in &*self.others {
                 if let Err(error) = waker.wake() {
                     tracing::error!("cannot wake a worker: {error}");

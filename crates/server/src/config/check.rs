@@ -20,7 +20,7 @@ use super::file::{Api, File, Namespace, WebSocket};
 use super::live::{ApiAccess, Live};
 use super::reload::{Running, Settings};
 use super::{
-    Config, Exposure, HookSettings, OriginPolicy, ServeConfig, Timeouts, hooks, parse, token,
+    Config, Exposure, HookSettings, OriginPolicy, ServeConfig, Timeouts, drain, hooks, parse, token,
 };
 use crate::limits::{API_KEY_BYTES_MIN, HOOKS_IN_FLIGHT_MAX, WORKERS_MAX};
 
@@ -33,7 +33,7 @@ const PING_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 /// `is_dev`: `--dev`, which opens everything to this machine, and to no other.
 pub(super) fn check(file: &File, is_dev: bool) -> Result<ServeConfig, Fault> {
-    let daemon = daemon(file)?;
+    let daemon = daemon(file, is_dev)?;
     let api_listen = api_listen(&file.api, daemon.listen)?;
     if is_dev {
         assert_loopback(["listen"].into(), daemon.listen)?;
@@ -67,6 +67,7 @@ pub(super) fn check(file: &File, is_dev: bool) -> Result<ServeConfig, Fault> {
         },
         hooks_in_flight_max: hooks_in_flight(file)?,
         log_level: file.log_level,
+        log_format: file.log_format,
         exposure: Exposure::of(file, is_dev),
         running: Running::new(Settings::of(file)),
         daemon,
@@ -74,7 +75,7 @@ pub(super) fn check(file: &File, is_dev: bool) -> Result<ServeConfig, Fault> {
     })
 }
 
-fn daemon(file: &File) -> Result<Config, Fault> {
+fn daemon(file: &File, is_dev: bool) -> Result<Config, Fault> {
     let WebSocket {
         max_message_bytes,
         max_frame_bytes,
@@ -107,6 +108,8 @@ fn daemon(file: &File) -> Result<Config, Fault> {
             .with_max_fragments(file.websocket.max_fragments.get()),
         output_bytes_max: file.websocket.max_output_bytes.get(),
         timeouts: timeouts(file)?,
+        drain: drain::check(&file.drain, is_dev)?,
+        access_log: file.access_log,
     })
 }
 
@@ -123,7 +126,6 @@ fn timeouts(file: &File) -> Result<Timeouts, Fault> {
         pong: positive("pong_timeout", websocket.pong_timeout)?,
         send: positive("send_timeout", websocket.send_timeout)?,
         close: positive("close_timeout", websocket.close_timeout)?,
-        drain: seconds(["drain_timeout"].into(), file.drain_timeout)?,
     })
 }
 
@@ -178,6 +180,7 @@ fn live(file: &File, is_dev: bool) -> Result<Live, Fault> {
         subprotocols: subprotocols(&file.websocket)?,
         response_headers: response_headers(&file.websocket)?,
         api,
+        metrics_public: file.metrics.public,
         publication_bytes_max: file.publication.max_bytes.get(),
         hooks,
         tokens,

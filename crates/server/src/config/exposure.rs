@@ -19,6 +19,7 @@ pub(crate) struct Exposure {
     has_default_namespace: bool,
     namespaces: Vec<String>,
     api_keys: usize,
+    has_public_metrics: bool,
     /// What they are signed with.
     tokens: Option<String>,
     doubts: Vec<String>,
@@ -32,6 +33,7 @@ impl Exposure {
             has_default_namespace: file.default_namespace.is_some(),
             namespaces: file.namespaces.keys().cloned().collect(),
             api_keys: file.api.keys.len(),
+            has_public_metrics: file.metrics.public,
             tokens: file.token.algorithms().map(|names| names.join(", ")),
             doubts: without_effect(file)
                 .into_iter()
@@ -93,6 +95,9 @@ impl fmt::Display for Exposure {
         }
         if let Some(tokens) = &self.tokens {
             write!(f, "; tokens signed with {tokens}")?;
+        }
+        if self.has_public_metrics {
+            f.write_str("; /metrics open")?;
         }
         f.write_str(if self.has_echo { "; /echo open" } else { "" })
     }

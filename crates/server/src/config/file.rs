@@ -15,8 +15,9 @@ use fanfare_hub::{ChannelOptions, RecoveryMode, SlowReader};
 use fanfare_protocol::limits as protocol;
 use serde::{Deserialize, Serialize};
 
+use super::drain;
 use super::token::Token;
-use crate::logging::LogLevel;
+use crate::logging::{LogFormat, LogLevel};
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -25,12 +26,15 @@ pub(super) struct File {
     pub(super) workers: Option<NonZeroUsize>,
     pub(super) max_connections: Option<NonZeroUsize>,
     pub(super) echo: bool,
-    pub(super) drain_timeout: f64,
     pub(super) log_level: LogLevel,
+    pub(super) log_format: LogFormat,
+    pub(super) access_log: bool,
+    pub(super) drain: drain::Written,
     pub(super) websocket: WebSocket,
     pub(super) client: Client,
     pub(super) publication: Publication,
     pub(super) api: Api,
+    pub(super) metrics: Metrics,
     pub(super) token: Token,
     pub(super) engine: Engine,
     pub(super) inbox: Inbox,
@@ -46,12 +50,15 @@ impl Default for File {
             workers: None,
             max_connections: None,
             echo: false,
-            drain_timeout: 5.0,
             log_level: LogLevel::default(),
+            log_format: LogFormat::default(),
+            access_log: false,
+            drain: drain::Written::default(),
             websocket: WebSocket::default(),
             client: Client::default(),
             publication: Publication::default(),
             api: Api::default(),
+            metrics: Metrics::default(),
             token: Token::default(),
             engine: Engine::default(),
             inbox: Inbox::default(),
@@ -162,6 +169,12 @@ impl Default for Api {
             max_body_bytes: const { NonZeroUsize::new(8 << 20).unwrap() },
         }
     }
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Metrics {
+    pub(super) public: bool,
 }
 
 #[derive(Clone, Serialize, Deserialize)]

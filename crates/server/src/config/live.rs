@@ -33,6 +33,8 @@ pub(crate) struct Live {
     pub(crate) response_headers: Vec<(String, String)>,
     /// Who may use the API.
     pub(crate) api: ApiAccess,
+    /// Whether everybody may read metrics.
+    pub(crate) metrics_public: bool,
     /// The largest payload of a publication, of the API and of clients.
     pub(crate) publication_bytes_max: usize,
     /// What the operator's backend is asked.
@@ -67,6 +69,7 @@ impl Live {
             subprotocols: Vec::new(),
             response_headers: Vec::new(),
             api: ApiAccess::Keys(Vec::new()),
+            metrics_public: false,
             publication_bytes_max: 0,
             hooks: Default::default(),
             tokens: None,

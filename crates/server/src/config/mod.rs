@@ -3,6 +3,7 @@
 //! Never: changes while the daemon runs; what a reload may change is in [`Live`].
 
 mod check;
+mod drain;
 mod error;
 mod exposure;
 mod file;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use fanfare_codec::Limits;
 use fanfare_hub::{InboxLimits, MemoryConfig};
 
+pub(crate) use drain::Drain;
 pub(crate) use exposure::Exposure;
 pub(crate) use hooks::HookSettings;
 pub(crate) use live::{ApiAccess, Live, SharedLive};
@@ -32,7 +34,7 @@ pub(crate) use reload::{Running, reload};
 pub(crate) use sources::Sources;
 pub(crate) use token::{JwksUrl, Signing, TokenSettings, read_key_file, without_newline};
 
-use crate::logging::LogLevel;
+use crate::logging::{LogFormat, LogLevel};
 
 /// A config file in which every key is explained and has its default.
 pub(crate) const DEFAULT_FILE: &str = include_str!("default.toml");
@@ -60,6 +62,7 @@ pub(crate) struct ServeConfig {
     pub(crate) hooks_in_flight_max: usize,
     /// What is logged from the start; a reload changes it by itself.
     pub(crate) log_level: LogLevel,
+    pub(crate) log_format: LogFormat,
     /// What is open, for the log.
     pub(crate) exposure: Exposure,
     /// What a reload may change.
@@ -98,6 +101,9 @@ pub(crate) struct Config {
     /// for it keeps, past which it is slow.
     pub(crate) output_bytes_max: usize,
     pub(crate) timeouts: Timeouts,
+    pub(crate) drain: Drain,
+    /// Whether each answer and each close is logged.
+    pub(crate) access_log: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +118,4 @@ pub(crate) struct Timeouts {
     pub(crate) send: Duration,
     /// For the peer's close frame, and again for its FIN.
     pub(crate) close: Duration,
-    /// From the signal to the end of the process.
-    pub(crate) drain: Duration,
 }

@@ -14,7 +14,7 @@ use super::live::SharedLive;
 use crate::logging::{self, LogLevel};
 
 /// Keys, and tables of keys, that a reload changes; every other needs a restart.
-pub(super) const RELOADABLE: [&str; 25] = [
+pub(super) const RELOADABLE: [&str; 26] = [
     "api.keys",
     "client.allow_anonymous",
     "client.connect_timeout",
@@ -34,6 +34,7 @@ pub(super) const RELOADABLE: [&str; 25] = [
     "hooks.rpc",
     "hooks.timeout",
     "log_level",
+    "metrics.public",
     "namespaces",
     "publication.max_bytes",
     "token",

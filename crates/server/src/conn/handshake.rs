@@ -10,6 +10,7 @@ use super::subscriber::limits_of;
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why};
 use crate::clock::Time;
 use crate::limits::COMMANDS_BYTES_MAX;
+use crate::metrics::Kind;
 use crate::service::Verdict;
 
 impl Conn {
@@ -40,7 +41,10 @@ impl Conn {
             Ok(Some(request)) => {
                 // The query may hold a token.
                 let path = request.path();
-                tracing::debug!(method = request.method(), path, "request");
+                tracing::debug!(conn = %cx.id, method = request.method(), path, "request");
+                if let Some(access) = &mut self.access {
+                    access.request(request.method(), path);
+                }
                 let verdict = match cx.service.judge(&request, *admitted, cx.id, cx.now) {
                     Verdict::Refuse(response) if request.method() == "HEAD" => {
                         Verdict::Refuse(response.without_body())
@@ -50,7 +54,7 @@ impl Conn {
                 (verdict, request.head_len())
             }
             Err(error) => {
-                tracing::debug!("no request: {error}");
+                tracing::debug!(conn = %cx.id, "no request: {error}");
                 (Verdict::Refuse(Response::from(&error)), 0)
             }
         };
@@ -58,6 +62,7 @@ impl Conn {
         let follows_at = head_len.saturating_sub(head_before);
         match verdict {
             Verdict::Refuse(response) => {
+                cx.notes.answered = Some(response.status());
                 response.encode(cx.replies);
                 self.linger(cx);
                 0
@@ -66,6 +71,8 @@ impl Conn {
                 response.encode(cx.replies);
                 self.armed_at = Time::NEVER;
                 self.phase = Phase::open(Endpoint::Echo, cx.config.message_limits);
+                cx.notes.opened = Some(Kind::Echo);
+                cx.notes.answered = Some(Status::SWITCHING_PROTOCOLS);
                 self.spill = Vec::new();
                 cx.receive_buffer.copy_within(follows_at..len, 0);
                 len - follows_at
@@ -77,6 +84,8 @@ impl Conn {
                 let seat = Box::new(Seat::new(start));
                 let limits = limits_of(cx, COMMANDS_BYTES_MAX);
                 self.phase = Phase::open(Endpoint::Session(seat), limits);
+                cx.notes.opened = Some(Kind::Session);
+                cx.notes.answered = Some(Status::SWITCHING_PROTOCOLS);
                 self.spill = Vec::new();
                 cx.receive_buffer.copy_within(follows_at..len, 0);
                 len - follows_at
@@ -108,6 +117,7 @@ impl Conn {
         if self.spill.is_empty() {
             return Fate::Gone(Why::Silent);
         }
+        cx.notes.answered = Some(Status::REQUEST_TIMEOUT);
         Response::refusal(Status::REQUEST_TIMEOUT, &"the request took too long").encode(cx.replies);
         self.linger(cx);
         self.flush(cx)

@@ -11,6 +11,7 @@
 //! Never: reads another connection's bytes, waits, allocates while idle.
 
 mod handshake;
+mod notes;
 mod read;
 mod session;
 mod subscriber;
@@ -18,22 +19,26 @@ mod write;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 
 use fanfare_codec::handshake::{RequestDecoder, Response, Status};
 use fanfare_codec::{CloseCode, CloseFrame, Encoder, Limits, MessageDecoder, ProtocolError, Role};
 use fanfare_hub::ClientInfo;
 use mio::{Registry, Token};
 
+use crate::access::Access;
 use crate::clock::Time;
 use crate::codes;
 use crate::config::Config;
 use crate::limits::HEAD_LIMITS;
+use crate::metrics::{Initiator, Worker as Metrics};
 use crate::outbound::Outbound;
 use crate::push::{Candidate, Who};
 use crate::service::Service;
 use crate::slab::ConnId;
 use crate::transport::Transport;
 
+pub(crate) use notes::Notes;
 pub(crate) use write::Told;
 
 use session::Seat;
@@ -54,6 +59,7 @@ pub(crate) struct Conn {
     /// When the wheel will call [`on_deadline`](Self::on_deadline). Never, too, once it waits for silence alone
     /// and the wheel was armed for something else.
     armed_at: Time,
+    access: Option<Box<Access>>,
 }
 
 enum Phase {
@@ -141,9 +147,12 @@ pub(crate) struct Context<'w> {
     pub(crate) replies: &'w mut Vec<u8>,
     pub(crate) service: &'w mut Service,
     pub(crate) config: &'w Config,
+    pub(crate) metrics: &'w Metrics,
     /// Whose turn it is.
     pub(crate) id: ConnId,
     pub(crate) now: Time,
+    /// What of the turn is counted, and logged.
+    pub(crate) notes: Notes,
 }
 
 /// What becomes of a connection after a turn.
@@ -187,6 +196,7 @@ impl Conn {
     pub(crate) fn new(
         transport: Transport,
         admitted: Admitted,
+        peer: SocketAddr,
         now: Time,
         config: &Config,
     ) -> Self {
@@ -204,6 +214,7 @@ impl Conn {
             heard_at: now,
             took_at: now,
             armed_at: Time::NEVER,
+            access: config.access_log.then(|| Box::new(Access::new(peer, now))),
         }
     }
 
@@ -352,14 +363,12 @@ impl Conn {
         {
             return Fate::Gone(Why::Stopping);
         }
-        let code = match self.phase {
-            Phase::Open {
-                endpoint: Endpoint::Session(_),
-                ..
-            } => codes::SHUTDOWN,
-            _ => CloseCode::GOING_AWAY,
+        let code = if self.is_session() {
+            codes::SHUTDOWN
+        } else {
+            cx.config.drain.close_code
         };
-        self.close(code, "the server stops", cx)
+        self.close(code, "shutdown: the server stops", cx)
     }
 
     /// Closes an open connection, and waits for theirs.
@@ -378,6 +387,7 @@ impl Conn {
 
     /// Answers a request that has waited, and is not granted.
     fn refuse(&mut self, response: &Response, cx: &mut Context<'_>) -> Fate {
+        cx.notes.answered = Some(response.status());
         response.encode(cx.replies);
         self.linger(cx);
         self.stop = Stop::TurnOver; // its FIN is to be read
@@ -406,7 +416,7 @@ impl Conn {
 
     /// Answers a broken rule: close at once, without waiting for theirs (RFC 6455 §7.1.7).
     fn fail(&mut self, error: ProtocolError, cx: &mut Context<'_>) {
-        tracing::debug!("{error}");
+        tracing::debug!(conn = %cx.id, "{error}");
         say_close(error.close_code(), &error.to_string(), cx);
         self.linger(cx);
     }
@@ -463,7 +473,9 @@ impl Phase {
     }
 }
 
+/// Of an open connection, which it is no longer.
 fn say_close(code: CloseCode, reason: &str, cx: &mut Context<'_>) {
+    cx.notes.ended = Some((Initiator::Server, code));
     let close = CloseFrame::new(code, reason).expect("our codes may be sent");
     Encoder::server().close(cx.replies, Some(close));
 }

@@ -5,12 +5,13 @@
 
 use std::io;
 
-use fanfare_codec::Message;
+use fanfare_codec::{CloseCode, CloseFrame, Message};
 
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why, say_close};
 use crate::clock::Time;
 use crate::echo;
 use crate::limits::{READ_BYTES, READS_PER_TURN_MAX};
+use crate::metrics::Initiator;
 use crate::transport::Received;
 
 impl Conn {
@@ -34,6 +35,10 @@ impl Conn {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Fate::Gone(Why::Socket(error)),
             };
+            cx.metrics.received_bytes.add(received.len as u64);
+            if let Some(access) = &mut self.access {
+                access.received_bytes += received.len as u64;
+            }
             self.heard_at = cx.now;
             let in_place = self.take(held + received.len, cx);
             if let gone @ Fate::Gone(_) = self.flush_in_place(in_place, cx) {
@@ -140,7 +145,8 @@ impl Conn {
             match message {
                 Ok(message) => {
                     echo::answer(message, cx.replies);
-                    if let Message::Close(_) = message {
+                    if let Message::Close(close) = message {
+                        cx.notes.ended = Some((Initiator::Client, code_of(close)));
                         self.linger(cx);
                         return 0;
                     }
@@ -178,6 +184,7 @@ impl Conn {
             match decoder.next_message(&mut input) {
                 Ok(None) => break,
                 Ok(Some(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                    cx.metrics.received_messages.add(1);
                     let info = who.as_ref().map(|who| &who.info);
                     if let Err(refusal) = cx.service.publish(cx.id, info, message, cx.now) {
                         say_close(refusal.code, refusal.reason, cx);
@@ -190,7 +197,8 @@ impl Conn {
                 }
                 Ok(Some(message)) => {
                     echo::answer(message, cx.replies);
-                    if let Message::Close(_) = message {
+                    if let Message::Close(close) = message {
+                        cx.notes.ended = Some((Initiator::Client, code_of(close)));
                         return self.linger(cx);
                     }
                 }
@@ -229,6 +237,11 @@ impl Conn {
         }
         Fate::Wait
     }
+}
+
+/// What a peer closes with.
+pub(super) fn code_of(close: Option<CloseFrame<'_>>) -> CloseCode {
+    close.map_or(CloseCode::NO_STATUS, |close| close.code())
 }
 
 /// Replaces what `spill` holds; it holds no memory when that is nothing.

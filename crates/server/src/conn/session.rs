@@ -14,6 +14,7 @@ use crate::clock::Time;
 use crate::echo;
 use crate::http::hooks::ClientHeaders;
 use crate::limits::REPLIES_OVER_BYTES_MAX;
+use crate::metrics::Initiator;
 use crate::outbound::{Excess, Fit, Part};
 use crate::push::{Desk, Insufficient, Start};
 use crate::returns::{Finding, Return};
@@ -179,7 +180,7 @@ impl Seat {
             let command = match commands.next() {
                 None => return (Next::Go, &[]),
                 Some(Err(malformed)) => {
-                    tracing::debug!("{malformed}");
+                    tracing::debug!(conn = %turn.id, "{malformed}");
                     return (Next::Close(Disconnect::BAD_REQUEST), &[]);
                 }
                 Some(Ok(command)) => command,
@@ -238,14 +239,17 @@ impl Conn {
             next = match decoder.next_message(&mut input) {
                 Ok(None) => break,
                 Ok(Some(Message::Text(text))) => {
+                    cx.metrics.received_messages.add(1);
                     seat.take_message(Encoding::Json, text.as_bytes(), &mut turn)
                 }
                 Ok(Some(Message::Binary(bytes))) => {
+                    cx.metrics.received_messages.add(1);
                     seat.take_message(Encoding::Protobuf, bytes, &mut turn)
                 }
                 Ok(Some(message)) => {
                     echo::answer(message, turn.replies);
-                    if let Message::Close(_) = message {
+                    if let Message::Close(close) = message {
+                        cx.notes.ended = Some((Initiator::Client, read::code_of(close)));
                         return self.linger(cx);
                     }
                     Next::Go

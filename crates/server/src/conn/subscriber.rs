@@ -4,12 +4,14 @@
 //! Never: decides who may subscribe, or who is too slow.
 
 use fanfare_codec::Limits;
+use fanfare_codec::handshake::Status;
 use fanfare_hub::{ClientInfo, EngineError};
 
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, say_close};
 use crate::clock::Time;
 use crate::codes;
 use crate::echo;
+use crate::metrics::{Kind, Slowness};
 use crate::push::Welcome;
 use crate::returns::Finding;
 use crate::service::Verdict;
@@ -58,6 +60,8 @@ impl Conn {
         };
         let (response, who) = *granted;
         self.phase = Phase::open(Endpoint::Raw(who), limits);
+        cx.notes.opened = Some(Kind::Raw);
+        cx.notes.answered = Some(Status::SWITCHING_PROTOCOLS);
         let response = match welcome.position() {
             None => response,
             Some(position) => response
@@ -127,6 +131,7 @@ impl Conn {
 
     /// More waits than may: what has begun to leave is ended, and a close is the last that is said.
     pub(crate) fn on_too_slow(&mut self, cx: &mut Context<'_>) -> Fate {
+        cx.metrics.is_slow(Slowness::Output);
         self.outbound.cut_short();
         say_close(codes::SLOW, "slow: too much waits to be read", cx);
         self.linger(cx);

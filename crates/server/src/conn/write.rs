@@ -10,6 +10,7 @@ use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why};
 use crate::clock::Time;
 use crate::config::Config;
 use crate::limits::{REPLY_BUFFER_BYTES_KEPT, SLICES_PER_SEND_MAX};
+use crate::metrics::Worker as Metrics;
 use crate::outbound::{Excess, Fit, Outbound, Part};
 use crate::push::Share;
 use crate::transport::Transport;
@@ -20,7 +21,10 @@ impl Conn {
     pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Fate {
         if !cx.replies.is_empty() {
             match self.offer(cx.replies, cx.now) {
-                Ok(sent) => self.outbound.queue(cx.replies, sent),
+                Ok(sent) => {
+                    self.count_sent(sent, cx.metrics);
+                    self.outbound.queue(cx.replies, sent);
+                }
                 Err(error) => {
                     cx.replies.clear();
                     return Fate::Gone(Why::Socket(error));
@@ -43,7 +47,10 @@ impl Conn {
         debug_assert!(cx.replies.is_empty(), "replies lie in one place");
         let replies = &cx.receive_buffer[..len];
         match self.offer(replies, cx.now) {
-            Ok(sent) => self.outbound.append(&replies[sent..]),
+            Ok(sent) => {
+                self.count_sent(sent, cx.metrics);
+                self.outbound.append(&replies[sent..]);
+            }
             Err(error) => return Fate::Gone(Why::Socket(error)),
         }
         Fate::Wait
@@ -62,7 +69,13 @@ impl Conn {
     /// Tells a subscriber publications. They leave at once unless others are queued in front of them; what
     /// the kernel does not take is kept by reference.
     #[inline]
-    pub(crate) fn tell(&mut self, share: Share<'_>, config: &Config, now: Time) -> Told {
+    pub(crate) fn tell(
+        &mut self,
+        share: Share<'_>,
+        config: &Config,
+        metrics: &Metrics,
+        now: Time,
+    ) -> Told {
         let Share {
             segment,
             mut range,
@@ -103,8 +116,13 @@ impl Conn {
         if was_empty && !has_company {
             let bytes = &segment.bytes()[range.start as usize..range.end as usize];
             match send(&mut self.transport, bytes) {
-                Ok(sent) if sent == bytes.len() => return Told::All,
-                Ok(sent) => range.start += u32::try_from(sent).expect("no more than was offered"),
+                Ok(sent) => {
+                    self.count_sent(sent, metrics);
+                    if sent == bytes.len() {
+                        return Told::All;
+                    }
+                    range.start += u32::try_from(sent).expect("no more than was offered");
+                }
                 Err(error) => return Told::Gone(Why::Socket(error)),
             }
         }
@@ -116,14 +134,14 @@ impl Conn {
         match self.outbound.push_shared(part.clone(), excess, cap) {
             Fit::Fits if was_empty && has_company => Told::WithOthers,
             Fit::Fits => Told::Later,
-            Fit::Over if has_company => self.tell_at_once(part, config, now),
+            Fit::Over if has_company => self.tell_at_once(part, config, metrics, now),
             Fit::Over => Told::TooSlow,
         }
     }
 
     /// What waits may be of this tick alone, and nothing that the peer is slow to take: it is sent first.
-    fn tell_at_once(&mut self, part: Part, config: &Config, now: Time) -> Told {
-        if let Err(error) = self.send_all_queued(now) {
+    fn tell_at_once(&mut self, part: Part, config: &Config, metrics: &Metrics, now: Time) -> Told {
+        if let Err(error) = self.send_all_queued(metrics, now) {
             return Told::Gone(Why::Socket(error));
         }
         let cap = config.output_bytes_max;
@@ -139,10 +157,11 @@ impl Conn {
     }
 
     /// Sends what is queued as long as the kernel takes all of it.
-    fn send_all_queued(&mut self, now: Time) -> io::Result<()> {
+    fn send_all_queued(&mut self, metrics: &Metrics, now: Time) -> io::Result<()> {
         while !self.outbound.is_empty() {
             let Sent { bytes, is_all } = send_queued(&mut self.transport, &self.outbound)?;
             if bytes > 0 {
+                self.count_sent(bytes, metrics);
                 self.took_at = now;
                 self.outbound.advance(bytes);
             }
@@ -155,7 +174,7 @@ impl Conn {
 
     /// Sends what is queued; takes reading up again if it waited for that.
     pub(super) fn write(&mut self, cx: &mut Context<'_>) -> Fate {
-        if let Err(error) = self.send_all_queued(cx.now) {
+        if let Err(error) = self.send_all_queued(cx.metrics, cx.now) {
             return Fate::Gone(Why::Socket(error));
         }
         if !self.outbound.is_empty() {

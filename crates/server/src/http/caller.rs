@@ -130,7 +130,7 @@ impl Caller {
             token: waiter.number,
             generation: 0,
         };
-        let now = self.clock.for_hub(self.clock.read());
+        let now = self.clock.for_hub_exactly(self.clock.moment());
         let asked = self.engine.request(now, self.origin, Some(ticket), request);
         async move {
             let _waiter = waiter;

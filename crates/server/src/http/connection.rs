@@ -2,16 +2,24 @@
 //!
 //! Never: upgrades it.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use crate::limits::{HEAD_TIME_MAX, HTTP_BUFFER_BYTES};
+
+/// Who asks, if the kernel still knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) Option<SocketAddr>);
 
 /// How many requests a connection may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +36,22 @@ pub(super) enum Requests {
 pub(super) async fn serve(
     socket: impl AsyncRead + AsyncWrite + Unpin,
     router: Router,
+    peer: Option<SocketAddr>,
     requests: Requests,
     mut stopping: watch::Receiver<bool>,
 ) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_buf_size(HTTP_BUFFER_BYTES)
         .half_close(true) // a peer may send FIN behind its request and wait for the answer
         .keep_alive(requests == Requests::Any)
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(socket), service);
     let mut connection = pin!(connection);
     let stops = async {
         match requests {

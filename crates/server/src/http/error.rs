@@ -37,6 +37,10 @@ pub(super) enum Refusal {
     Unanswered,
     /// Nobody's: the daemon stops.
     Stopping,
+    /// Nobody's: the daemon begins.
+    Starting,
+    /// Ours: the engine does not answer.
+    NoEngine,
 }
 
 impl Refusal {
@@ -62,7 +66,9 @@ impl Refusal {
             Self::Malformed(_) | Self::Cut => StatusCode::BAD_REQUEST,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Full | Self::Unanswered | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::Unanswered | Self::Stopping | Self::Starting | Self::NoEngine => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -99,6 +105,8 @@ impl Display for Refusal {
             Self::Full => f.write_str("too many requests are under way"),
             Self::Unanswered => f.write_str("the answer took too long"),
             Self::Stopping => f.write_str("the server stops"),
+            Self::Starting => f.write_str("the server does not listen yet"),
+            Self::NoEngine => f.write_str("the engine does not answer"),
         }
     }
 }
@@ -269,6 +277,8 @@ mod tests {
             (Refusal::Full, 503, Some(("retry-after", "1"))),
             (Refusal::Unanswered, 503, None),
             (Refusal::Stopping, 503, None),
+            (Refusal::Starting, 503, None),
+            (Refusal::NoEngine, 503, None),
         ];
         for (refusal, status, header) in cases {
             let line = refusal.to_string();

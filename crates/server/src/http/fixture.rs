@@ -22,11 +22,13 @@ use tower::ServiceExt;
 
 use super::api::{Api, Node};
 use super::caller::Caller;
+use super::probes::{Door, Probes};
 use super::service::router;
 use super::{Mailbox, Setup};
 use crate::clock::Clock;
 use crate::config::{ApiAccess, Live, SharedLive};
 use crate::limits::HANDOVERS_SERVED_MAX;
+use crate::metrics::Metrics;
 use crate::reactor::Admission;
 
 /// The key of [`live`].
@@ -74,6 +76,8 @@ pub(super) struct World {
     pub(super) clock: Clock,
     pub(super) live: SharedLive,
     pub(super) admission: Arc<Admission>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) serving: Arc<AtomicBool>,
     pub(super) stopping: Arc<AtomicBool>,
     mailbox: Option<Mailbox>,
 }
@@ -99,6 +103,8 @@ impl World {
             clock: Clock::start(),
             live: Arc::new(ArcSwap::from_pointee(live)),
             admission: Arc::new(Admission::new(100)),
+            metrics: Arc::new(Metrics::new(1, Clock::start())),
+            serving: Arc::new(AtomicBool::new(true)),
             stopping: Arc::default(),
             mailbox: Some(mailbox),
         }
@@ -110,14 +116,39 @@ impl World {
 
     /// Everything that is served, on a runtime that is there already.
     pub(super) fn router(&mut self) -> Router {
+        self.router_of(Door::Main { has_api: true })
+    }
+
+    /// The same behind another door.
+    pub(super) fn router_of(&mut self, door: Door) -> Router {
+        let (router, answers) = self.parts(door);
+        tokio::spawn(answers);
+        router
+    }
+
+    /// The same with an engine whose answers never arrive.
+    pub(super) fn router_without_answers(&mut self) -> Router {
+        self.parts(Door::Own).0
+    }
+
+    fn parts(&mut self, door: Door) -> (Router, impl Future<Output = ()> + Send + use<>) {
         let mailbox = self.mailbox.take().expect("only once");
         let engine = Arc::clone(&self.engine) as Arc<dyn Engine>;
         let (caller, answers) = Caller::new(mailbox, engine, self.origin, self.clock);
-        tokio::spawn(answers);
         let served = Arc::new(Semaphore::new(HANDOVERS_SERVED_MAX));
         let node = Node::new(3, Arc::clone(&self.admission), Arc::default(), served);
-        let api = Api::new(caller, Arc::clone(&self.live), node, BODY_BYTES_MAX);
-        router(Some(&Arc::new(api)), &self.stopping)
+        let live = Arc::clone(&self.live);
+        let metrics = Arc::clone(&self.metrics);
+        let api = Api::new(caller, live, node, metrics, BODY_BYTES_MAX);
+        let probes = Probes {
+            api: Arc::new(api),
+            metrics: Arc::clone(&self.metrics),
+            access_log: None,
+            serving: Arc::clone(&self.serving),
+            stopping: Arc::clone(&self.stopping),
+            sums: Default::default(),
+        };
+        (router(&Arc::new(probes), door), answers)
     }
 
     pub(super) fn setup(&mut self) -> Setup {
@@ -134,6 +165,9 @@ impl World {
             body_bytes_max: BODY_BYTES_MAX,
             page: false,
             hooks_in_flight_max: 4,
+            metrics: Arc::clone(&self.metrics),
+            access_log: false,
+            serving: Arc::clone(&self.serving),
             stopping: Arc::clone(&self.stopping),
             on_hangup: Box::new(|| {}),
         }

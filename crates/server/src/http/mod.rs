@@ -5,7 +5,7 @@
 //! do, and a well-kept library does it better than we would.
 //!
 //! ```text
-//! worker ── Gateway::hand_over ──┐                       ┌─ /health, /ready, / (--dev)
+//! worker ── Gateway::hand_over ──┐                       ┌─ /health, /ready, /metrics, / (--dev)
 //!                                ├─ Socket ─ connection ─┤
 //! api.listen ── accept ──────────┘                       └─ /api/… ── Caller ── engine
 //!                                                                        ↑
@@ -26,6 +26,7 @@ mod fixture;
 pub(crate) mod hooks;
 mod json;
 mod page;
+mod probes;
 mod service;
 mod socket;
 
@@ -48,6 +49,7 @@ use crate::clock::Clock;
 use crate::config::SharedLive;
 use crate::echo;
 use crate::limits::{HANDOVERS_SERVED_MAX, HANDOVERS_WAITING_MAX, LOOKUPS_AT_ONCE_MAX};
+use crate::metrics::Metrics;
 use crate::push::Census;
 use crate::reactor::{Admission, Place};
 
@@ -55,6 +57,7 @@ use api::{Api, Node};
 use caller::Caller;
 use client::Client;
 use page::Page;
+use probes::Probes;
 use service::Service;
 
 pub(crate) use caller::Mailbox;
@@ -99,7 +102,12 @@ pub(crate) struct Setup {
     pub(crate) page: bool,
     /// Calls of one kind that the backend is asked at once.
     pub(crate) hooks_in_flight_max: usize,
-    /// `/ready` says so.
+    /// `/metrics` tells them; the API counts what it publishes.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Whether each answer is logged.
+    pub(crate) access_log: bool,
+    /// `/ready` says so, if workers run and have not been told to end.
+    pub(crate) serving: Arc<AtomicBool>,
     pub(crate) stopping: Arc<AtomicBool>,
     /// On SIGHUP, on the HTTP thread: it may take the time that it takes to read a file.
     pub(crate) on_hangup: Box<dyn Fn() + Send>,
@@ -163,12 +171,26 @@ pub(crate) fn start(setup: Setup) -> io::Result<Server> {
         setup.census,
         Arc::clone(&served),
     );
-    let api = Arc::new(Api::new(caller, setup.live, node, setup.body_bytes_max));
+    let api = Api::new(
+        caller,
+        setup.live,
+        node,
+        Arc::clone(&setup.metrics),
+        setup.body_bytes_max,
+    );
+    let probes = Arc::new(Probes {
+        api: Arc::new(api),
+        metrics: setup.metrics,
+        access_log: setup.access_log.then_some(setup.clock),
+        serving: setup.serving,
+        stopping: setup.stopping,
+        sums: Default::default(),
+    });
     let (hooks, asking) = hooks::new(setup.hooks_in_flight_max, Client::new());
     let (gateway, handovers) = mpsc::channel(HANDOVERS_WAITING_MAX);
     let (stop, stops) = oneshot::channel();
     let page = setup.page.then(|| Page::new(listens_on));
-    let service = Service::new(&api, &setup.stopping, served, listener, handovers, page);
+    let service = Service::new(&probes, served, listener, handovers, page);
     let on_hangup = setup.on_hangup;
     let thread = thread::Builder::new()
         .name("http".to_owned())

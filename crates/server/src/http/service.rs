@@ -4,24 +4,26 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::any;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::Signal;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::Handover;
-use super::api::{self, Api};
-use super::connection::{self, Requests};
+use super::api;
+use super::connection::{self, Peer, Requests};
 use super::error::Refusal;
 use super::page::Page;
+use super::probes::{self, Door, Probes};
 use super::socket::Socket;
+use crate::access;
 use crate::limits::API_CONNECTIONS_MAX;
 
 /// How long accepting pauses when descriptors have run out.
@@ -51,25 +53,24 @@ struct Own {
 
 impl Service {
     pub(super) fn new(
-        api: &Arc<Api>,
-        stopping: &Arc<AtomicBool>,
+        probes: &Arc<Probes>,
         served: Arc<Semaphore>,
         listener: Option<TcpListener>,
         waiting: mpsc::Receiver<Handover>,
         page: Option<Page>,
     ) -> Self {
-        let without_api = listener.is_some();
+        let has_api = listener.is_none();
         let page = page.map_or_else(Router::new, Page::router);
         let own = listener.map(|listener| Own {
             listener,
             served: Arc::new(Semaphore::new(API_CONNECTIONS_MAX)),
-            router: router(Some(api), stopping),
+            router: router(probes, Door::Own),
         });
         Self {
             handovers: Handovers {
                 waiting,
                 served,
-                router: page.merge(router((!without_api).then_some(api), stopping)),
+                router: page.merge(router(probes, Door::Main { has_api })),
             },
             own,
             stopping: watch::Sender::new(false),
@@ -137,6 +138,7 @@ impl Handovers {
                 received,
                 place,
             } = handover;
+            let peer = socket.peer_addr().ok();
             let socket = match TcpStream::from_std(socket) {
                 Ok(socket) => Socket::new(socket, received.into()),
                 Err(error) => {
@@ -147,7 +149,7 @@ impl Handovers {
             let router = self.router.clone();
             let stopping = stopping.subscribe();
             tokio::spawn(async move {
-                connection::serve(socket, router, Requests::One, stopping).await;
+                connection::serve(socket, router, peer, Requests::One, stopping).await;
                 drop((place, served)); // the socket is closed
             });
         }
@@ -163,10 +165,10 @@ async fn accept_all(own: Option<&Own>, stopping: &watch::Sender<bool>) {
     loop {
         let served = Arc::clone(&own.served).acquire_owned().await;
         let served = served.expect("nobody closes it");
-        let socket = match own.listener.accept().await {
+        let (socket, peer) = match own.listener.accept().await {
             Ok((socket, peer)) => {
                 tracing::debug!(%peer, "accepted for the API");
-                socket
+                (socket, peer)
             }
             // Its peer has gone already.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
@@ -188,42 +190,41 @@ async fn accept_all(own: Option<&Own>, stopping: &watch::Sender<bool>) {
         let router = own.router.clone();
         let stopping = stopping.subscribe();
         tokio::spawn(async move {
-            connection::serve(socket, router, Requests::Any, stopping).await;
+            connection::serve(socket, router, Some(peer), Requests::Any, stopping).await;
             drop(served);
         });
     }
 }
 
-/// What is where. Without `api` there is none.
-pub(super) fn router(api: Option<&Arc<Api>>, stopping: &Arc<AtomicBool>) -> Router {
-    let probe = || Refusal::NotAllowed { allow: "GET, HEAD" };
-    let router = Router::new()
-        .route(
-            "/health",
-            get(|| async { "ok\n" }).fallback(move || async move { probe() }),
-        )
-        .route(
-            "/ready",
-            get(ready).fallback(move || async move { probe() }),
-        )
-        .with_state(Arc::clone(stopping))
-        .fallback(|| async { Refusal::NotFound });
-    match api {
-        None => router,
-        Some(api) => {
+/// What is where.
+pub(super) fn router(probes: &Arc<Probes>, door: Door) -> Router {
+    let router = probes::routes(probes, door).fallback(|| async { Refusal::NotFound });
+    let router = match door {
+        Door::Main { has_api: false } => router,
+        Door::Main { has_api: true } | Door::Own => {
             let methods = Router::new()
                 .route("/api/{method}", any(api::serve))
-                .with_state(Arc::clone(api));
+                .with_state(Arc::clone(&probes.api));
             router.merge(methods)
         }
-    }
+    };
+    router.layer(from_fn_with_state(Arc::clone(probes), count))
 }
 
-/// Whether new connections are wanted.
-async fn ready(State(stopping): State<Arc<AtomicBool>>) -> Response {
-    if stopping.load(Ordering::SeqCst) {
-        Refusal::Stopping.into_response()
-    } else {
-        "ok\n".into_response()
-    }
+/// Counts an answer, and logs it if all are.
+async fn count(State(probes): State<Arc<Probes>>, request: Request, next: Next) -> Response {
+    let Some(clock) = probes.access_log else {
+        let response = next.run(request).await;
+        probes.metrics.answers(response.status().as_u16());
+        return response;
+    };
+    let began = clock.read();
+    let peer = request.extensions().get().and_then(|Peer(peer)| *peer);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    probes.metrics.answers(status);
+    let took = clock.read().since(began);
+    access::answered(&"http", peer, (method.as_str(), &path), status, took);
+    response
 }

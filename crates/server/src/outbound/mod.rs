@@ -161,6 +161,11 @@ impl Outbound {
         self.0.as_ref().map_or(0, |queue| queue.unsent)
     }
 
+    /// Memory that it keeps.
+    pub(crate) fn pinned_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |queue| queue.pinned)
+    }
+
     /// What is to be sent next: how many of `slices` say so, from the first.
     pub(crate) fn unsent<'q>(&'q self, slices: &mut [IoSlice<'q>; SLICES_PER_SEND_MAX]) -> usize {
         let mut used = 0;

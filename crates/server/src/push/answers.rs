@@ -13,6 +13,7 @@ use super::check::CHECK;
 use super::tick::Item;
 use super::{News, PUBLISH, Push, REQUEST, Welcome, conn_of, token};
 use crate::clock::Time;
+use crate::metrics::Recovered;
 
 impl Push {
     /// Takes one delivery: what a channel's subscribers are told waits, all else is news.
@@ -92,6 +93,11 @@ impl Push {
         self.table.data_mut(id)?.skips = waiting;
         if waiting > 0 {
             self.joined.push(id);
+        }
+        match &subscribed.recovery {
+            Recovery::Recovered(_) => self.link.metrics.recovers(Recovered::Yes),
+            Recovery::NotRecovered => self.link.metrics.recovers(Recovered::No),
+            Recovery::NotAsked | Recovery::Last(_) => {}
         }
         let conn = conn_of(ConnToken(ticket.token));
         Some(if is_session {

@@ -34,6 +34,7 @@ pub(crate) struct Desk<'t> {
 
 impl Desk<'_> {
     fn send(&mut self, append: impl FnOnce(&mut Vec<u8>, Encoding)) {
+        self.push.link.metrics.replies.add(1);
         let mut object = std::mem::take(&mut self.push.object);
         append(&mut object, self.encoding);
         append_frame(self.replies, opcode(self.encoding), &object);

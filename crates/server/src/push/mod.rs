@@ -35,10 +35,11 @@ use fanfare_hub::{
 use fanfare_protocol::{NotSubscribed, Number, Terms, Wish};
 use mio::Token;
 
-use crate::clock::{Clock, Time};
+use crate::clock::{Clock, Moment, Time};
 use crate::config::{Live, SharedLive};
 use crate::http::{Gateway, Handover, Hooks};
 use crate::limits::{PUBLISHED_BYTES_PER_TICK_MAX, PUBLISHES_PER_TICK_MAX};
+use crate::metrics;
 use crate::returns::{Return, Returns};
 use crate::slab::ConnId;
 use crate::tokens::Tokens;
@@ -79,6 +80,8 @@ pub(crate) struct Link {
     pub(crate) returns: Arc<Returns>,
     /// The users of all workers.
     pub(crate) census: Arc<Census>,
+    /// What its worker counts into.
+    pub(crate) metrics: Arc<metrics::Worker>,
     /// Channels that a session may have.
     pub(crate) channels_max: usize,
     pub(crate) has_echo: bool,
@@ -93,6 +96,10 @@ pub(crate) struct Push {
     dirty: Vec<ChannelId>,
     /// Subscriptions that were answered while publications of this tick waited.
     joined: Vec<SubscriptionId>,
+    /// When the publications of this tick were published.
+    published_at: Vec<fanfare_hub::Time>,
+    /// When this turn of the worker began.
+    turn_began: fanfare_hub::Time,
     /// Bytes that wait in this tick.
     waiting_bytes: usize,
     /// Publishes of this worker's connections since it last drained its inbox, and their bytes.
@@ -162,6 +169,8 @@ impl Push {
             table: Subscriptions::new(link.channels_max),
             dirty: Vec::new(),
             joined: Vec::new(),
+            published_at: Vec::new(),
+            turn_began: fanfare_hub::Time::default(),
             waiting_bytes: 0,
             published: 0,
             published_bytes: 0,
@@ -174,9 +183,30 @@ impl Push {
         }
     }
 
-    /// The worker is up and drains its inbox before it sleeps.
-    pub(crate) fn rouse(&self) {
+    /// The worker is up since `moment` and drains its inbox before it sleeps.
+    pub(crate) fn rouse(&mut self, moment: Moment) {
+        self.turn_began = self.link.clock.for_hub_exactly(moment);
         self.link.inbox.rouse();
+    }
+
+    /// How many subscriptions there are.
+    pub(crate) fn count_subscriptions(&self) {
+        let count = self.table.len() as u64;
+        self.link.metrics.subscriptions.set(count);
+    }
+
+    /// What was published has been told, to whoever takes it.
+    pub(crate) fn count_flushed(&mut self) {
+        if self.published_at.is_empty() {
+            return;
+        }
+        let clock = self.link.clock;
+        let now = clock.for_hub_exactly(clock.moment()).as_micros();
+        for at in self.published_at.drain(..) {
+            let took = now.saturating_sub(at.as_micros());
+            self.link.metrics.flush.observe(took);
+        }
+        self.published_at.shrink_to(PUBLISHES_PER_TICK_MAX);
     }
 
     /// Fills `batch`; false: nothing is left, and the next delivery wakes the worker.
@@ -194,7 +224,8 @@ impl Push {
     }
 
     /// A client publishes so many bytes.
-    const fn count_publish(&mut self, bytes: usize) {
+    fn count_publish(&mut self, bytes: usize) {
+        self.link.metrics.publications.add(1);
         self.published += 1;
         self.published_bytes += bytes;
     }
@@ -355,6 +386,7 @@ impl Push {
                 terms: subscriber.data().terms,
             };
             self.close(id, now);
+            self.link.metrics.insufficient.add(1);
             return Some(insufficient);
         }
     }
@@ -365,7 +397,8 @@ impl Push {
         request: Request,
         now: Time,
     ) -> Result<(), fanfare_hub::Busy> {
-        let now = self.link.clock.for_hub(now);
+        // As exactly as is known: a publication's way to its subscribers is measured from here.
+        let now = self.link.clock.for_hub(now).max(self.turn_began);
         let Link { engine, origin, .. } = &self.link;
         engine.request(now, *origin, ticket, request)
     }

@@ -77,6 +77,7 @@ impl World {
                 hooks: Hooks::closed(),
                 returns: Arc::new(Returns::new(NobodySleeps)),
                 census: Arc::default(),
+                metrics: Arc::default(),
                 channels_max: 16,
                 has_echo: false,
             })

@@ -51,6 +51,7 @@ impl Push {
             return false;
         };
         let bytes = publication.payload.bytes().len();
+        self.published_at.push(publication.time);
         self.keep(id, Item::Publication(publication), bytes)
     }
 
@@ -84,6 +85,7 @@ impl Push {
         }
         let live = self.link.live.load();
         let are_several = self.dirty.len() > 1;
+        let mut deliveries = 0;
         for id in self.dirty.drain(..) {
             let Some((name, tick, subscribers, holders)) = self.table.channel_and_holders_mut(id)
             else {
@@ -96,6 +98,7 @@ impl Push {
                 .map_or(Excess::Report, |options| options.slow_reader.into());
             let is_publication = |item: &Item| matches!(item, Item::Publication(_));
             let last_publication = items.iter().rposition(is_publication);
+            let are_publications = items.iter().all(is_publication);
             let mut segments = [const { None::<Arc<Segment>> }; Cohort::COUNT];
             for subscriber in subscribers.iter().filter(|s| s.is_live()) {
                 let Some(first) = first_for(subscriber, &items, last_publication) else {
@@ -109,6 +112,14 @@ impl Push {
                 if range.is_empty() {
                     continue;
                 }
+                deliveries += if are_publications || cohort.has_joins() {
+                    items.len() - first
+                } else {
+                    items[first..]
+                        .iter()
+                        .filter(|item| is_publication(item))
+                        .count()
+                };
                 let share = Share {
                     segment,
                     range,
@@ -126,6 +137,7 @@ impl Push {
                 follower.skips = 0;
             }
         }
+        self.link.metrics.deliveries.add(deliveries as u64);
         self.waiting_bytes = 0;
         self.spare.shrink_to(PUBLISHES_PER_TICK_MAX);
     }

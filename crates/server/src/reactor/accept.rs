@@ -3,6 +3,7 @@
 //! Never: reads from a connection.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -143,7 +144,7 @@ impl Reactor {
             }
             match listener.accept() {
                 Accepted::Connection(transport, peer) => {
-                    let id = self.admit(transport);
+                    let id = self.admit(transport, peer);
                     match id {
                         Ok(id) => tracing::debug!(conn = %id, %peer, "accepted"),
                         Err(error) => {
@@ -168,11 +169,10 @@ impl Reactor {
     }
 
     /// Takes a connection in, from wherever it came.
-    fn admit(&mut self, transport: Transport) -> io::Result<ConnId> {
+    fn admit(&mut self, transport: Transport, peer: SocketAddr) -> io::Result<ConnId> {
         let admitted = self.admission.enter();
-        let id = self
-            .conns
-            .insert(Conn::new(transport, admitted, self.now, &self.config));
+        let conn = Conn::new(transport, admitted, peer, self.now, &self.config);
+        let id = self.conns.insert(conn);
         let conn = self.conns.get_mut(id).expect("inserted a line above");
         if let Err(error) = conn.register(self.poll.registry(), id.into()) {
             self.conns.remove(id);
@@ -181,6 +181,7 @@ impl Reactor {
         if let Some(at) = conn.nearer_deadline(&self.config) {
             self.wheel.arm(id.slot(), at);
         }
+        self.metrics.enters(conn.load().kind);
         Ok(id)
     }
 

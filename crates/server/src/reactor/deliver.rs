@@ -52,6 +52,13 @@ impl Deliveries {
     }
 }
 
+impl Deliveries {
+    /// Joins and leaves that did not fit the inbox.
+    pub(super) const fn events_lost(&self) -> u64 {
+        self.batch.events_lost()
+    }
+}
+
 enum Trouble {
     TooSlow,
     Gone(Why),
@@ -149,6 +156,7 @@ impl Reactor {
             return;
         };
         let (conns, wheel, config) = (&mut self.conns, &mut self.wheel, &self.config);
+        let metrics = &*self.metrics;
         let Deliveries {
             troubled, gathered, ..
         } = &mut self.deliveries;
@@ -157,7 +165,13 @@ impl Reactor {
             let Some(conn) = conns.get_mut(id) else {
                 return;
             };
-            match conn.tell(share, config, now) {
+            let before = conn.load();
+            let told = conn.tell(share, config, metrics, now);
+            let after = conn.load();
+            if before != after {
+                metrics.changes(before, after);
+            }
+            match told {
                 Told::All => {}
                 Told::Later => {
                     if let Some(at) = conn.nearer_deadline(config) {
@@ -177,6 +191,9 @@ impl Reactor {
                 Trouble::TooSlow => conn.on_too_slow(cx),
                 Trouble::Gone(why) => Fate::Gone(why),
             });
+        }
+        if let Service::Push(push) = &mut self.service {
+            push.count_flushed();
         }
     }
 

@@ -8,19 +8,23 @@
 
 mod accept;
 mod deliver;
+mod drain;
+mod refusals;
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fanfare_codec::handshake::Status;
 use mio::{Events, Poll, Token};
 
-use crate::clock::{Clock, Time};
+use crate::clock::{Clock, Moment, Time};
 use crate::config::Config;
-use crate::conn::{Conn, Context, Fate, Readiness, Why};
+use crate::conn::{Conn, Context, Fate, Notes, Readiness, Why};
 use crate::http::Handover;
 use crate::limits::{EVENTS_PER_POLL, RECEIVE_BUFFER_BYTES};
 use crate::listener::Listener;
+use crate::metrics;
 use crate::push::CHECK_INTERVAL;
 use crate::service::Service;
 use crate::shutdown::Stop;
@@ -31,6 +35,8 @@ pub(crate) use accept::{Admission, Place};
 
 use accept::{AcceptState, Accepting};
 use deliver::Deliveries;
+use drain::Draining;
+use refusals::Refusals;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 const LISTENER: Token = Token(usize::MAX - 1);
@@ -44,8 +50,7 @@ pub(crate) struct Reactor {
     admission: Arc<Admission>,
     service: Service,
     stop: Stop,
-    /// Set once the stop is under way: when to give up on those who have not closed.
-    ends_at: Option<Time>,
+    draining: Draining,
     conns: Slab<Conn>,
     wheel: Wheel,
     /// Connections whose next turn waits for nothing: their edge is used up, their socket is not.
@@ -53,6 +58,8 @@ pub(crate) struct Reactor {
     receive_buffer: Box<[u8]>,
     replies: Vec<u8>,
     deliveries: Deliveries,
+    metrics: Arc<metrics::Worker>,
+    refusals: Refusals,
 }
 
 /// What a reactor is made of, beside its poller.
@@ -63,6 +70,8 @@ pub(crate) struct Parts {
     pub(crate) admission: Arc<Admission>,
     pub(crate) service: Service,
     pub(crate) stop: Stop,
+    /// What it counts into; nobody else does.
+    pub(crate) metrics: Arc<metrics::Worker>,
     /// Of all workers one, if the service has an engine.
     pub(crate) keeps_engine: bool,
 }
@@ -86,13 +95,15 @@ impl Reactor {
             admission: parts.admission,
             service: parts.service,
             stop: parts.stop,
-            ends_at: None,
+            draining: Draining::No,
             conns: Slab::new(),
             wheel: Wheel::new(),
             ready: Vec::new(),
             receive_buffer: vec![0; RECEIVE_BUFFER_BYTES].into(),
             replies: Vec::new(),
             deliveries: Deliveries::new(upkeep_at, check_at),
+            metrics: parts.metrics,
+            refusals: Refusals::default(),
         })
     }
 
@@ -106,9 +117,10 @@ impl Reactor {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 polled => polled?,
             }
-            self.now = self.clock.read();
-            if let Service::Push(push) = &self.service {
-                push.rouse();
+            let moment = self.clock.moment();
+            self.now = moment.time();
+            if let Service::Push(push) = &mut self.service {
+                push.rouse(moment);
             }
             for event in &events {
                 match event.token() {
@@ -138,13 +150,24 @@ impl Reactor {
             }
             self.accept();
             self.deliver();
+            self.drain();
+            self.count_turn(moment);
         }
-        Ok(self.ends_at.unwrap_or(self.now))
+        Ok(self.draining.ends_at().unwrap_or(self.now))
+    }
+
+    /// A turn of the loop ends, that began at `moment`.
+    fn count_turn(&self, moment: Moment) {
+        if let Service::Push(push) = &self.service {
+            push.count_subscriptions();
+            self.metrics.events_lost.set(self.deliveries.events_lost());
+            let now = self.clock.moment();
+            self.metrics.turns.observe(now.micros_since(moment));
+        }
     }
 
     fn is_finished(&self) -> bool {
-        self.ends_at
-            .is_some_and(|end| self.conns.len() == 0 || self.now >= end)
+        self.draining.is_over(self.conns.len(), self.now)
     }
 
     /// Waits for news, or for the next deadline; not at all if a turn is due.
@@ -157,7 +180,7 @@ impl Reactor {
             AcceptState::PausedUntil(at) => at,
             AcceptState::Ready | AcceptState::WaitsForEdge => Time::NEVER,
         };
-        let end = self.ends_at.unwrap_or(Time::NEVER);
+        let end = self.draining.next();
         let upkeep = self.deliveries.upkeep_at.unwrap_or(Time::NEVER);
         let next = self
             .wheel
@@ -182,10 +205,22 @@ impl Reactor {
             replies: &mut self.replies,
             service: &mut self.service,
             config: &self.config,
+            metrics: &self.metrics,
             id,
             now: self.now,
+            notes: Notes::default(),
         };
-        match turn(conn, &mut cx) {
+        let before = conn.load();
+        let fate = turn(conn, &mut cx);
+        let notes = cx.notes;
+        let after = conn.load();
+        if before != after {
+            self.metrics.changes(before, after);
+        }
+        if notes != Notes::default() {
+            self.refusals.note(id, conn, notes, &self.metrics, self.now);
+        }
+        match fate {
             Fate::Wait => {}
             Fate::Again => self.ready.push(id),
             Fate::Gone(why) => return self.remove(id, &why),
@@ -200,10 +235,14 @@ impl Reactor {
         tracing::debug!(conn = %id, "closed: {why}");
         self.wheel.disarm(id.slot());
         // Closing the descriptor takes it out of the poller.
-        if let Some(conn) = self.conns.remove(id)
-            && conn.is_subscriber()
-        {
-            self.service.leave(id, conn.info(), self.now);
+        if let Some(mut conn) = self.conns.remove(id) {
+            conn.count_end(why, &self.metrics);
+            if let Some(access) = conn.access() {
+                access.log_end(id, self.now);
+            }
+            if conn.is_subscriber() {
+                self.service.leave(id, conn.info(), self.now);
+            }
         }
         self.admission.leave();
         self.resume_accepting();
@@ -215,6 +254,7 @@ impl Reactor {
             return;
         };
         self.wheel.disarm(id.slot());
+        self.metrics.leaves(conn.load());
         let place = Place::of_admitted(&self.admission);
         let (transport, received) = conn.into_parts();
         let refused = match transport.into_socket(self.poll.registry()) {
@@ -231,21 +271,10 @@ impl Reactor {
         match refused {
             Ok(()) => tracing::debug!(conn = %id, "handed over"),
             Err(handover) => {
+                self.metrics.answers(Status::UNAVAILABLE);
                 handover.refuse();
                 self.resume_accepting();
             }
-        }
-    }
-
-    fn stop_if_requested(&mut self) {
-        if self.ends_at.is_some() || !self.stop.is_requested() {
-            return;
-        }
-        self.deliver(); // whatever was acknowledged before the signal is told before the close
-        self.accepting.listener = None;
-        self.ends_at = Some(self.now + self.config.timeouts.drain);
-        for id in self.conns.ids().collect::<Vec<_>>() {
-            self.turn(id, Conn::on_stop);
         }
     }
 }

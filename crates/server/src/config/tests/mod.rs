@@ -127,7 +127,7 @@ fn a_variable_is_a_key_and_its_value_is_toml_or_a_string() {
     let config = from_environment(&[
         ("FANFARE_LISTEN", "127.0.0.1:1234"),
         ("FANFARE_ECHO", "true"),
-        ("FANFARE_DRAIN_TIMEOUT", "0.5"),
+        ("FANFARE_DRAIN__TIMEOUT", "77.5"),
         ("FANFARE_API__LISTEN", "127.0.0.1:1235"),
         ("FANFARE_API__KEYS", "['0123456789']"),
         ("FANFARE_WEBSOCKET__ALLOWED_ORIGINS", r#"["https://a"]"#),
@@ -139,7 +139,7 @@ fn a_variable_is_a_key_and_its_value_is_toml_or_a_string() {
     .unwrap();
     assert_eq!(config.daemon.listen.port(), 1234);
     assert!(config.echo);
-    assert_eq!(config.daemon.timeouts.drain, Duration::from_millis(500));
+    assert_eq!(config.daemon.drain.timeout, Duration::from_millis(77_500));
     assert_eq!(config.daemon.timeouts.ping_interval, None);
     assert_eq!(config.api_listen.unwrap().port(), 1235);
     assert_eq!(config.live.api, ApiAccess::Keys(vec!["0123456789".into()]));
@@ -211,6 +211,10 @@ fn permissions_that_permit_nothing_are_doubted() {
 fn a_config_is_summed_up_in_a_line() {
     for (text, summary) in [
         ("", "no channels; API closed, it has no key"),
+        (
+            "metrics.public = true",
+            "no channels; API closed, it has no key; /metrics open",
+        ),
         (
             "default_namespace = {}\nnamespaces.b = {}\nnamespaces.a = {}\necho = true",
             "namespaces: the default, a, b; API closed, it has no key; /echo open",

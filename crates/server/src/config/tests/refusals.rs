@@ -78,16 +78,20 @@ fn a_wrong_type_is_named_with_where_it_stands() {
             "FILE: websocket.max_message_bytes: want a whole number of at least 1, not 1.5",
         ),
         (
-            "drain_timeout = '5s'",
-            "FILE: drain_timeout: want a number, not \"5s\"",
+            "drain.timeout = '5s'",
+            "FILE: drain.timeout: want a number, not \"5s\"",
         ),
         (
-            "drain_timeout = [5]",
-            "FILE: drain_timeout: want a number, not a list",
+            "drain.timeout = [5]",
+            "FILE: drain.timeout: want a number, not a list",
         ),
         (
             "log_level = 'loud'",
             "FILE: log_level: want off, error, warn, info, debug, trace, not \"loud\"",
+        ),
+        (
+            "log_format = 'xml'",
+            "FILE: log_format: want text, json, not \"xml\"",
         ),
         (
             "namespaces.a.slow_reader = 'wait'",
@@ -122,8 +126,16 @@ fn a_wrong_value_is_named_with_where_it_stands() {
         ),
         ("workers = 256", "FILE: workers: must be at most 255"),
         (
-            "drain_timeout = 0",
-            "FILE: drain_timeout: must be more than 0",
+            "drain.timeout = 0",
+            "FILE: drain.timeout: must be more than 0",
+        ),
+        (
+            "drain = { delay = 10, window = 15 }",
+            "drain.timeout: must be more than drain.delay and drain.window together, 25",
+        ),
+        (
+            "drain.close_code = 1000",
+            "FILE: drain.close_code: want 1001 or 1012",
         ),
         (
             "websocket.ping_interval = -1",

@@ -33,6 +33,7 @@ use super::error::{ApiError, Refusal};
 use super::json::{self, Object};
 use crate::config::{Live, SharedLive};
 use crate::limits::{ANSWER_BYTES_MAX, BODIES_BYTES_MAX, CALL_TIME_MAX};
+use crate::metrics::Metrics;
 
 pub(super) use node::Node;
 
@@ -45,19 +46,39 @@ pub(super) struct Api {
     caller: Caller,
     live: SharedLive,
     node: Node,
+    metrics: Arc<Metrics>,
     bodies: Bodies,
     body_bytes_max: usize,
 }
 
 impl Api {
-    pub(super) fn new(caller: Caller, live: SharedLive, node: Node, body_bytes_max: usize) -> Self {
+    pub(super) fn new(
+        caller: Caller,
+        live: SharedLive,
+        node: Node,
+        metrics: Arc<Metrics>,
+        body_bytes_max: usize,
+    ) -> Self {
         Self {
             caller,
             live,
             node,
+            metrics,
             bodies: Bodies::new(BODIES_BYTES_MAX),
             body_bytes_max,
         }
+    }
+
+    pub(super) const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    pub(super) fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    pub(super) const fn node(&self) -> &Node {
+        &self.node
     }
 
     async fn call(&self, request: Request) -> Result<Response, Refusal> {

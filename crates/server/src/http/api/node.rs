@@ -102,6 +102,11 @@ impl Node {
         self.admission.open().saturating_sub(handed_over)
     }
 
+    /// Users with connections.
+    pub(in super::super) fn users(&self) -> usize {
+        self.census.len()
+    }
+
     fn uptime_seconds(&self, clock: Clock) -> u64 {
         clock.read().as_millis() / 1000
     }

@@ -76,7 +76,7 @@ impl Publish<'_> {
             skips_history: self.skip_history.unwrap_or(false),
         };
         let request = content.publish_to(channel, &options);
-        published(call.api.caller.ask(request).await)
+        published(call.api.caller.ask(request).await, call)
     }
 }
 
@@ -107,7 +107,7 @@ impl Broadcast<'_> {
             let asked: Vec<Result<_, ApiError>> = names.iter().map(ask).collect();
             for answer in asked {
                 let outcome = match answer {
-                    Ok(answer) => published(answer.await),
+                    Ok(answer) => published(answer.await, call),
                     Err(error) => Err(error),
                 };
                 responses.push(outcome.into());
@@ -175,9 +175,12 @@ fn read_key(key: Option<&str>) -> Result<Option<IdempotencyKey>, ApiError> {
         .map_err(|error| ApiError::bad_request("idempotency_key", error))
 }
 
-fn published(answer: Result<Response, ApiError>) -> Result<Success, ApiError> {
+fn published(answer: Result<Response, ApiError>, call: &Call<'_>) -> Result<Success, ApiError> {
     match answer? {
-        Response::Published(position) => Ok(Success::Published(Published::from(position))),
+        Response::Published(position) => {
+            call.api.metrics.api_publications.add(1);
+            Ok(Success::Published(Published::from(position)))
+        }
         other => Err(unexpected(&other)),
     }
 }

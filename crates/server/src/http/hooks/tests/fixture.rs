@@ -90,7 +90,7 @@ impl TestBackend {
                 let secure = Arc::clone(&secure);
                 tokio::task::spawn_local(async move {
                     if let Some(socket) = secure(socket).await {
-                        connection::serve(socket, router, Requests::Any, stops).await;
+                        connection::serve(socket, router, None, Requests::Any, stops).await;
                     }
                 });
             }
