@@ -20,9 +20,10 @@ use super::file::{Api, File, Namespace, WebSocket};
 use super::live::{ApiAccess, Live};
 use super::reload::{Running, Settings};
 use super::{
-    Config, Exposure, HookSettings, OriginPolicy, ServeConfig, Timeouts, hooks, parse, token,
+    Config, Exposure, HookSettings, OriginPolicy, ServeConfig, Timeouts, hooks, parse, tls, token,
 };
 use crate::limits::{API_KEY_BYTES_MIN, HOOKS_IN_FLIGHT_MAX, WORKERS_MAX};
+use crate::tls::Tls;
 
 /// How long a channel's epoch outlives its last publication, unless that is said or its publications
 /// live longer.
@@ -42,8 +43,13 @@ pub(super) fn check(file: &File, is_dev: bool) -> Result<ServeConfig, Fault> {
         }
     }
     let live = live(file, is_dev)?;
+    let daemon = Config {
+        tls: live.tls.clone().map(Tls::new),
+        ..daemon
+    };
     Ok(ServeConfig {
         api_listen,
+        api_tls: file.api.tls,
         channels_max: file.client.max_channels.get(),
         api_body_bytes_max: file.api.max_body_bytes.get(),
         echo: file.echo || is_dev,
@@ -107,6 +113,7 @@ fn daemon(file: &File) -> Result<Config, Fault> {
             .with_max_fragments(file.websocket.max_fragments.get()),
         output_bytes_max: file.websocket.max_output_bytes.get(),
         timeouts: timeouts(file)?,
+        tls: None,
     })
 }
 
@@ -180,6 +187,7 @@ fn live(file: &File, is_dev: bool) -> Result<Live, Fault> {
         api,
         publication_bytes_max: file.publication.max_bytes.get(),
         hooks,
+        tls: tls::check(file)?,
         tokens,
     })
 }

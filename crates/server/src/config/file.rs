@@ -15,6 +15,7 @@ use fanfare_hub::{ChannelOptions, RecoveryMode, SlowReader};
 use fanfare_protocol::limits as protocol;
 use serde::{Deserialize, Serialize};
 
+use super::tls::Tls;
 use super::token::Token;
 use crate::logging::LogLevel;
 
@@ -29,6 +30,7 @@ pub(super) struct File {
     pub(super) log_level: LogLevel,
     pub(super) websocket: WebSocket,
     pub(super) client: Client,
+    pub(super) tls: Tls,
     pub(super) publication: Publication,
     pub(super) api: Api,
     pub(super) token: Token,
@@ -50,6 +52,7 @@ impl Default for File {
             log_level: LogLevel::default(),
             websocket: WebSocket::default(),
             client: Client::default(),
+            tls: Tls::default(),
             publication: Publication::default(),
             api: Api::default(),
             token: Token::default(),
@@ -152,6 +155,7 @@ pub(super) struct Api {
     pub(super) listen: Option<String>,
     pub(super) keys: Vec<String>,
     pub(super) max_body_bytes: NonZeroUsize,
+    pub(super) tls: bool,
 }
 
 impl Default for Api {
@@ -160,6 +164,7 @@ impl Default for Api {
             listen: None,
             keys: Vec::new(),
             max_body_bytes: const { NonZeroUsize::new(8 << 20).unwrap() },
+            tls: false,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::live::SharedLive;
 use crate::logging::{self, LogLevel};
 
 /// Keys, and tables of keys, that a reload changes; every other needs a restart.
-pub(super) const RELOADABLE: [&str; 25] = [
+pub(super) const RELOADABLE: [&str; 26] = [
     "api.keys",
     "client.allow_anonymous",
     "client.connect_timeout",
@@ -36,6 +36,7 @@ pub(super) const RELOADABLE: [&str; 25] = [
     "log_level",
     "namespaces",
     "publication.max_bytes",
+    "tls",
     "token",
     "websocket.allowed_origins",
     "websocket.response_headers",

@@ -49,10 +49,16 @@ impl Conn {
         Fate::Wait
     }
 
+    /// Whether anything that was said waits for the kernel to take it.
+    #[inline]
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.outbound.is_empty() || !self.transport.is_flushed()
+    }
+
     /// Sends what the kernel takes of `replies`, unless others are queued in front of them; how much.
     #[inline]
     fn offer(&mut self, replies: &[u8], now: Time) -> io::Result<usize> {
-        if !self.outbound.is_empty() {
+        if self.is_waiting() {
             return Ok(0);
         }
         self.took_at = now;
@@ -96,14 +102,15 @@ impl Conn {
             }
             _ => return Told::All,
         }
-        let was_empty = self.outbound.is_empty();
+        let was_empty = !self.is_waiting();
         if was_empty {
             self.took_at = now;
         }
         if was_empty && !has_company {
             let bytes = &segment.bytes()[range.start as usize..range.end as usize];
             match send(&mut self.transport, bytes) {
-                Ok(sent) if sent == bytes.len() => return Told::All,
+                Ok(sent) if sent == bytes.len() && self.transport.is_flushed() => return Told::All,
+                Ok(sent) if sent == bytes.len() => return Told::Later,
                 Ok(sent) => range.start += u32::try_from(sent).expect("no more than was offered"),
                 Err(error) => return Told::Gone(Why::Socket(error)),
             }
@@ -140,6 +147,9 @@ impl Conn {
 
     /// Sends what is queued as long as the kernel takes all of it.
     fn send_all_queued(&mut self, now: Time) -> io::Result<()> {
+        if self.transport.flush()? > 0 {
+            self.took_at = now;
+        }
         while !self.outbound.is_empty() {
             let Sent { bytes, is_all } = send_queued(&mut self.transport, &self.outbound)?;
             if bytes > 0 {
@@ -158,7 +168,7 @@ impl Conn {
         if let Err(error) = self.send_all_queued(cx.now) {
             return Fate::Gone(Why::Socket(error));
         }
-        if !self.outbound.is_empty() {
+        if self.is_waiting() {
             return Fate::Wait;
         }
         self.armed_at = Time::NEVER;
@@ -177,17 +187,28 @@ impl Conn {
 
     /// Sends FIN once there is nothing more to say.
     fn finish_if_said(&mut self, cx: &Context<'_>) -> Fate {
-        if let Phase::Lingering { fin_sent, until } = &mut self.phase
-            && self.outbound.is_empty()
-            && !*fin_sent
-        {
-            *fin_sent = true;
-            *until = cx.now + cx.config.timeouts.close;
-            if let Err(error) = self.transport.finish() {
-                return Fate::Gone(Why::Socket(error));
+        let has_ended = matches!(
+            self.phase,
+            Phase::Lingering {
+                fin_sent: false,
+                ..
             }
+        );
+        if !has_ended || self.is_waiting() {
+            return Fate::Wait;
         }
-        Fate::Wait
+        match self.transport.finish() {
+            Ok(()) => {
+                self.phase = Phase::Lingering {
+                    fin_sent: true,
+                    until: cx.now + cx.config.timeouts.close,
+                };
+                Fate::Wait
+            }
+            // What ends a TLS session waits itself, for the write that drains it.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Fate::Wait,
+            Err(error) => Fate::Gone(Why::Socket(error)),
+        }
     }
 }
 

@@ -170,6 +170,7 @@ impl Reactor {
     /// Takes a connection in, from wherever it came.
     fn admit(&mut self, transport: Transport) -> io::Result<ConnId> {
         let admitted = self.admission.enter();
+        let transport = transport.secured(self.config.tls.as_ref())?;
         let id = self
             .conns
             .insert(Conn::new(transport, admitted, self.now, &self.config));
