@@ -11,10 +11,12 @@
 
 mod load;
 mod names;
+mod records;
 mod session;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod wire;
 
 use std::fmt;
 use std::io;
@@ -24,8 +26,9 @@ use arc_swap::ArcSwap;
 use rustls::server::UnbufferedServerConnection;
 
 pub(crate) use load::{CertificateFiles, ClientAuth, Loaded, MinVersion, TlsFile, TlsSettings};
-pub(crate) use session::{Direct, TlsSession, Wire};
+pub(crate) use session::TlsSession;
 pub(crate) use watch::watch;
+pub(crate) use wire::{Direct, Wire};
 
 /// Where sessions come from, for all threads. New certificates are those of the next session.
 #[derive(Clone)]

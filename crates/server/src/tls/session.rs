@@ -11,56 +11,22 @@
 //!
 //! Never: polls; reads the socket more than once a call; seals more while records wait for the socket.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
-use std::os::fd::BorrowedFd;
 
 use fanfare_codec::handshake::{Response, Status};
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError, ReadTraffic,
-    UnbufferedStatus, WriteTraffic,
-};
+use rustls::unbuffered::{ConnectionState, EncryptError, UnbufferedStatus, WriteTraffic};
 
+use super::records::{
+    Pending, Reader, Scratch, append, drain, encode, is_alert, keep, with_scratch,
+};
+use super::wire::Wire;
 use crate::limits::{
     TLS_HANDSHAKE_BYTES_MAX, TLS_READ_BYTES_MIN, TLS_RECORD_BYTES_MAX, TLS_SEND_BYTES_MAX,
 };
 use crate::transport::Received;
-
-/// What a record adds to its plaintext, in any suite; more is asked for where that is not enough.
-const RECORD_OVERHEAD_BYTES: usize = 64;
-/// The plaintext of one record.
-const FRAGMENT_BYTES_MAX: usize = 16 << 10;
-
-/// A socket that does not block, as a session uses it.
-pub(crate) trait Wire {
-    /// No bytes are the peer's FIN.
-    fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize>;
-    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    /// Sends FIN behind what was sent.
-    fn finish(&mut self) -> io::Result<()>;
-}
-
-/// The kernel's own calls.
-pub(crate) struct Direct<'s>(pub(crate) BorrowedFd<'s>);
-
-impl Wire for Direct<'_> {
-    fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let (len, _) = rustix::net::recv(self.0, buf, RecvFlags::empty())?;
-        Ok(len)
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(rustix::net::send(self.0, bytes, SendFlags::NOSIGNAL)?)
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        Ok(rustix::net::shutdown(self.0, Shutdown::Write)?)
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -93,72 +59,6 @@ impl fmt::Debug for TlsSession {
             .field("stage", &self.stage)
             .field("is_handshaking", &self.connection.is_handshaking())
             .finish_non_exhaustive()
-    }
-}
-
-/// Bytes of which the first have gone.
-#[derive(Default)]
-struct Pending {
-    bytes: Vec<u8>,
-    gone: usize,
-}
-
-impl Pending {
-    fn left(&self) -> &[u8] {
-        &self.bytes[self.gone..]
-    }
-
-    fn is_empty(&self) -> bool {
-        self.gone == self.bytes.len()
-    }
-
-    /// `len` more have gone; with the last goes the memory.
-    fn advance(&mut self, len: usize) {
-        self.gone += len;
-        if self.is_empty() {
-            *self = Self::default();
-        }
-    }
-}
-
-/// What all sessions of a thread read and seal in, each for the length of one call.
-#[derive(Default)]
-struct Scratch {
-    records: Vec<u8>,
-    sealed: Vec<u8>,
-    parts: Vec<u8>,
-}
-
-thread_local! {
-    static SCRATCH: Cell<Scratch> = Cell::default();
-}
-
-/// Lends the thread's memory to `work`.
-fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
-    let mut scratch = SCRATCH.take();
-    let done = work(&mut scratch);
-    SCRATCH.set(scratch);
-    done
-}
-
-/// Where plaintext goes: to the reader as long as it has room.
-struct Reader<'b> {
-    buf: &'b mut [u8],
-    filled: usize,
-}
-
-impl Reader<'_> {
-    fn take(&mut self, plaintext: &[u8], rest: &mut Vec<u8>) {
-        let room = self.buf.len() - self.filled;
-        // What once had no room is in front of what follows.
-        let fits = if rest.is_empty() {
-            room.min(plaintext.len())
-        } else {
-            0
-        };
-        self.buf[self.filled..self.filled + fits].copy_from_slice(&plaintext[..fits]);
-        self.filled += fits;
-        rest.extend_from_slice(&plaintext[fits..]);
     }
 }
 
@@ -535,90 +435,6 @@ impl TlsSession {
             return Err(ErrorKind::WouldBlock.into());
         }
         wire.finish()
-    }
-}
-
-/// Replaces what `held` holds; it holds no memory when that is nothing.
-fn keep(held: &mut Vec<u8>, rest: &[u8]) {
-    if rest.is_empty() {
-        if held.capacity() > 0 {
-            *held = Vec::new();
-        }
-    } else {
-        held.clear();
-        held.extend_from_slice(rest);
-    }
-}
-
-/// Gives each piece of plaintext to `take`; how many bytes of records are done with.
-fn drain(
-    mut traffic: ReadTraffic<'_, '_, ServerConnectionData>,
-    mut take: impl FnMut(&[u8]),
-) -> Result<usize, rustls::Error> {
-    let mut discard = 0;
-    while let Some(record) = traffic.next_record() {
-        let record = record?;
-        take(record.payload);
-        discard += record.discard;
-    }
-    Ok(discard)
-}
-
-/// Whether a record is an alert. Sealed, it looks like data (RFC 8446 §5.2), but nothing else of a server's is as
-/// short as its two bytes, their type and a tag of 16.
-fn is_alert(record: &[u8]) -> bool {
-    const ALERT: u8 = 21;
-    const APPLICATION_DATA: u8 = 23;
-    match record.first() {
-        Some(&ALERT) => true,
-        Some(&APPLICATION_DATA) => record.len() == 5 + 2 + 1 + 16,
-        _ => false,
-    }
-}
-
-/// Appends a message of the handshake, or an alert.
-fn encode(mut message: EncodeTlsData<'_, ServerConnectionData>, out: &mut Vec<u8>) {
-    let at = out.len();
-    let mut room = 0;
-    loop {
-        out.resize(at + room, 0);
-        match message.encode(&mut out[at..]) {
-            Ok(len) => return out.truncate(at + len),
-            Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size }))
-                if required_size > room =>
-            {
-                room = required_size;
-            }
-            Err(_) => return out.truncate(at),
-        }
-    }
-}
-
-/// Appends what `seal` makes of `len` bytes of plaintext.
-fn append(
-    out: &mut Vec<u8>,
-    len: usize,
-    mut seal: impl FnMut(&mut [u8]) -> Result<usize, EncryptError>,
-) -> Result<(), EncryptError> {
-    let at = out.len();
-    let mut room = len + (len / FRAGMENT_BYTES_MAX + 1) * RECORD_OVERHEAD_BYTES;
-    loop {
-        out.resize(at + room, 0);
-        match seal(&mut out[at..]) {
-            Ok(len) => {
-                out.truncate(at + len);
-                return Ok(());
-            }
-            Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size }))
-                if required_size > room =>
-            {
-                room = required_size;
-            }
-            Err(error) => {
-                out.truncate(at);
-                return Err(error);
-            }
-        }
     }
 }
 
