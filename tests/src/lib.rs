@@ -25,4 +25,5 @@ pub mod read;
 pub mod report;
 pub mod session;
 pub mod texts;
+pub mod tls;
 pub mod wire;

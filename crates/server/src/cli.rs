@@ -16,6 +16,7 @@ use fanfare_codec::Limits;
 use crate::config::{Config, Drain, Sources, Timeouts, parse};
 use crate::logging::LogLevel;
 use crate::mint::Token;
+use crate::tls::{CertificateFiles, ClientAuth, MinVersion, Tls, TlsFile, TlsSettings};
 
 /// A WebSocket push server.
 #[derive(Debug, Parser)]
@@ -174,11 +175,24 @@ pub(crate) struct Echo {
     /// How long after SIGTERM or SIGINT the daemon ends at the latest.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     drain_timeout: Duration,
+
+    /// A PEM file: the certificate for wss:// and https://, and those between it and a root behind it. Both files
+    /// are read once.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+
+    /// A PEM file that holds that certificate's key.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
 }
 
 impl Echo {
-    pub(crate) fn into_config(self) -> Config {
-        Config {
+    /// # Errors
+    ///
+    /// One line that names the flag whose file is at fault.
+    pub(crate) fn into_config(self) -> Result<Config, String> {
+        let tls = self.tls()?;
+        Ok(Config {
             listen: self.listen,
             workers: self.workers.unwrap_or_else(parse::one_a_core),
             max_connections: self.max_connections.map(NonZeroUsize::get),
@@ -196,7 +210,31 @@ impl Echo {
             },
             drain: Drain::at_once(self.drain_timeout),
             access_log: false,
-        }
+            tls,
+        })
+    }
+
+    fn tls(&self) -> Result<Option<Tls>, String> {
+        let (Some(certificate), Some(key)) = (&self.tls_certificate, &self.tls_key) else {
+            return Ok(None); // clap wants both or neither
+        };
+        let settings = TlsSettings {
+            certificates: vec![CertificateFiles {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            }],
+            client_auth: ClientAuth::None,
+            client_ca: None,
+            min_version: MinVersion::default(),
+        };
+        let loaded = settings.load().map_err(|fault| {
+            let flag = match fault.file {
+                TlsFile::Key(_) => "--tls-key",
+                TlsFile::Certificate(_) | TlsFile::ClientCa => "--tls-certificate",
+            };
+            format!("{flag}: {fault}")
+        })?;
+        Ok(Some(Tls::new(loaded)))
     }
 }
 
@@ -273,6 +311,8 @@ mod tests {
                 "--max-message-bytes",
             ),
             (&["echo", "--log-level", "loud"], "--log-level"),
+            (&["echo", "--tls-key", "a"], "--tls-certificate"),
+            (&["echo", "--tls-certificate", "a"], "--tls-key"),
             (&["serve", "--workers", "0"], "--workers"),
             (&["serve", "--listen", "nowhere"], "--listen"),
             (&["check-config", "--bogus"], "--bogus"),

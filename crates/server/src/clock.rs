@@ -6,28 +6,32 @@
 //!
 //! Never: reads the wall clock twice: time goes on evenly, whoever sets it.
 
+use std::num::NonZeroU64;
 use std::ops::Add;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A point in a worker's time, in milliseconds.
+/// A point in a worker's time, in milliseconds; one more than those, so that an `Option` of it is no larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Time(u64);
+pub(crate) struct Time(NonZeroU64);
+
+const _: () = assert!(size_of::<Option<Time>>() == size_of::<u64>());
 
 impl Time {
     /// Later than any deadline.
-    pub(crate) const NEVER: Self = Self(u64::MAX);
+    pub(crate) const NEVER: Self = Self(NonZeroU64::MAX);
 
     pub(crate) const fn from_millis(millis: u64) -> Self {
-        Self(millis)
+        Self(NonZeroU64::MIN.saturating_add(millis))
     }
 
+    /// Of [`NEVER`](Self::NEVER), more than a clock ever tells.
     pub(crate) const fn as_millis(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// How far away `self` is, zero if past.
     pub(crate) const fn since(self, earlier: Self) -> Duration {
-        Duration::from_millis(self.0.saturating_sub(earlier.0))
+        Duration::from_millis(self.0.get().saturating_sub(earlier.0.get()))
     }
 }
 
@@ -53,7 +57,7 @@ pub(crate) struct Moment {
 impl Moment {
     /// As deadlines count it.
     pub(crate) const fn time(self) -> Time {
-        Time(self.micros / 1000)
+        Time::from_millis(self.micros / 1000)
     }
 
     /// Microseconds from `earlier` on, none if that is later.
@@ -102,16 +106,20 @@ impl Clock {
         fanfare_hub::Time::from_micros(origin.saturating_add(moment.micros))
     }
 
-    /// `time` as the hub counts it.
+    /// `time` as the hub counts it: the endless one stays endless.
     pub(crate) const fn for_hub(self, time: Time) -> fanfare_hub::Time {
-        fanfare_hub::Time::from_millis(self.origin_millis.saturating_add(time.0))
+        let millis = match time {
+            Time::NEVER => u64::MAX,
+            time => self.origin_millis.saturating_add(time.as_millis()),
+        };
+        fanfare_hub::Time::from_millis(millis)
     }
 
     /// `time` as workers count it: the endless one stays endless.
     pub(crate) const fn of_hub(self, time: fanfare_hub::Time) -> Time {
         match time.as_millis() {
             u64::MAX => Time::NEVER,
-            millis => Time(millis.saturating_sub(self.origin_millis)),
+            millis => Time::from_millis(millis.saturating_sub(self.origin_millis)),
         }
     }
 }

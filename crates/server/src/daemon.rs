@@ -180,7 +180,8 @@ impl Ground {
         tracing::info!(
             workers = config.workers,
             max_connections = self.capacity,
-            "listening on ws://{}",
+            "listening on {}://{}",
+            if config.tls.is_some() { "wss" } else { "ws" },
             self.addr
         );
         let ends_at = reactor.run().during(&"cannot poll")?;
@@ -210,6 +211,8 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
     let descriptors =
         HTTP_DESCRIPTORS + TOKEN_DESCRIPTORS + hook_descriptors(serve.hooks_in_flight_max);
     let ground = Ground::prepare(&config, descriptors)?;
+    let api_tls = config.tls.clone().filter(|_| serve.api_tls);
+    let bind_api = |addr| bind_api(addr, api_tls.is_some());
     let api_listener = serve.api_listen.map(bind_api).transpose()?;
     let random = || {
         let number = getrandom::u64().map_err(io::Error::from);
@@ -240,8 +243,14 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
 
     let reload = {
         let (running, live, tokens) = (serve.running, Arc::clone(&live), tokens.clone());
+        let tls = config.tls.clone();
         Arc::new(move || {
             config::reload(&sources, &running, &live);
+            match (&tls, &live.load().tls) {
+                (Some(tls), Some(loaded)) => tls.adopt(Arc::clone(loaded)),
+                (None, None) => {}
+                _ => tracing::warn!("reload: whether there is TLS stays as it was until a restart"),
+            }
             if let Err(error) = tokens.reload(&live) {
                 tracing::error!("reload: cannot start a thread that verifies tokens: {error}");
             }
@@ -255,6 +264,8 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
         clock: ground.clock,
         live: Arc::clone(&live),
         listener: api_listener,
+        listener_tls: api_tls,
+        tls: config.tls.clone(),
         admission: Arc::clone(&ground.admission),
         census: Arc::clone(&census),
         metrics: Arc::clone(&ground.metrics),
@@ -296,11 +307,12 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
     Ok(())
 }
 
-fn bind_api(addr: SocketAddr) -> Result<TcpListener, Failure> {
+fn bind_api(addr: SocketAddr, has_tls: bool) -> Result<TcpListener, Failure> {
     let what = format_args!("cannot listen on {addr} (api.listen)");
     let listener = TcpListener::bind(addr).during(&what)?;
     let addr = listener.local_addr().during(&what)?;
-    tracing::info!("the API listens on http://{addr}");
+    let scheme = if has_tls { "https" } else { "http" };
+    tracing::info!("the API listens on {scheme}://{addr}");
     Ok(listener)
 }
 

@@ -34,6 +34,22 @@ pub(crate) const FINDINGS_PER_TURN_MAX: usize = 16;
 /// Connections past the cap that are still answered, with 503; the kernel's backlog holds the rest.
 pub(crate) const REFUSED_CONNECTIONS_MAX: usize = 64;
 
+/// Plaintext that TLS seals at once. What a full socket leaves of it waits beside `max_output_bytes`, with the
+/// heads of two records. On the HTTP thread, what a peer must take in [`HTTP_SEND_TIME_MAX`].
+pub(crate) const TLS_SEND_BYTES_MAX: usize = 32 << 10;
+
+/// The longest record (RFC 5246 §6.2.3; in TLS 1.3 it is shorter): one read is as much.
+pub(crate) const TLS_RECORD_BYTES_MAX: usize = 5 + (16 << 10) + 2048;
+
+/// One read while pieces of a handshake's message wait for the rest.
+pub(crate) const TLS_READ_BYTES_MIN: usize = 4 << 10;
+
+/// Records that wait for the rest of a handshake's message: a client's certificates, of 64 KiB at most.
+pub(crate) const TLS_HANDSHAKE_BYTES_MAX: usize = (64 << 10) + TLS_RECORD_BYTES_MAX;
+
+/// Between two looks at the files of [tls].
+pub(crate) const TLS_WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Connections that wait in the kernel to be accepted (it caps this by `net.core.somaxconn`).
 pub(crate) const LISTEN_BACKLOG: i32 = 4096;
 

@@ -26,6 +26,7 @@ mod service;
 mod shutdown;
 mod slab;
 mod timers;
+mod tls;
 mod tokens;
 mod transport;
 
@@ -48,7 +49,10 @@ fn run(cli: Cli) -> ExitCode {
     let outcome = match command {
         Command::Echo(echo) => {
             logging::init(log_level.unwrap_or_default(), LogFormat::Text);
-            daemon::echo(&echo.into_config())
+            match echo.into_config() {
+                Ok(config) => daemon::echo(&config),
+                Err(error) => return fail(&error, ExitCode::from(2)),
+            }
         }
         Command::Serve(serve) => {
             let sources = serve.into_sources(log_level, std::env::vars_os());

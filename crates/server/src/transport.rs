@@ -4,14 +4,17 @@
 //! directly (rustix): libc's are cancellation points, which costs two atomic operations each in a
 //! process with threads.
 //!
-//! Never: buffers.
+//! Never: buffers, but for what a TLS session has sealed and its socket has not taken.
 
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream as StdTcpStream};
+use std::os::fd::AsFd;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+
+use crate::tls::{Direct, Tls, TlsSession};
 
 /// What a [`Transport::recv`] took.
 #[derive(Clone, Copy, Debug)]
@@ -24,51 +27,141 @@ pub(crate) struct Received {
 #[derive(Debug)]
 pub(crate) enum Transport {
     Tcp(TcpStream),
+    Tls(Box<TlsStream>),
+}
+
+/// An idle connection pays for a pointer, whether there is a session or not.
+const _: () = assert!(size_of::<Transport>() == 2 * size_of::<usize>());
+
+/// A session on its socket.
+#[derive(Debug)]
+pub(crate) struct TlsStream {
+    socket: TcpStream,
+    session: TlsSession,
 }
 
 impl Transport {
+    /// The same stream with a session of `tls` on it, if there is one; its handshake is part of receiving.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Tls::session`].
+    pub(crate) fn secured(self, tls: Option<&Tls>) -> io::Result<Self> {
+        match (self, tls) {
+            (Self::Tcp(socket), Some(tls)) => {
+                let session = tls.session()?;
+                Ok(Self::Tls(Box::new(TlsStream { socket, session })))
+            }
+            (other, _) => Ok(other),
+        }
+    }
+
     /// Both directions, once and for all: edges come when there is news, so interest never changes.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let Self::Tcp(socket) = self;
+        let socket = match self {
+            Self::Tcp(socket) => socket,
+            Self::Tls(stream) => &mut stream.socket,
+        };
         registry.register(socket, token, Interest::READABLE | Interest::WRITABLE)
     }
 
-    /// No bytes are the peer's FIN.
+    /// No bytes are the peer's FIN, or its close_notify. `Interrupted`: what came was nothing for the reader, and
+    /// there may be more.
     #[inline]
     pub(crate) fn recv(&mut self, buf: &mut [u8]) -> io::Result<Received> {
-        let Self::Tcp(socket) = self;
-        let (len, _) = rustix::net::recv(&*socket, &mut *buf, RecvFlags::empty())?;
-        Ok(Received {
-            len,
-            drained: len < buf.len(),
-        })
+        match self {
+            Self::Tcp(socket) => {
+                let (len, _) = rustix::net::recv(&*socket, &mut *buf, RecvFlags::empty())?;
+                Ok(Received {
+                    len,
+                    drained: len < buf.len(),
+                })
+            }
+            Self::Tls(stream) => stream.recv(buf),
+        }
     }
 
-    /// Fewer bytes than given: the kernel's buffer is full, and an edge will tell when it is not.
+    /// Fewer bytes than given: the kernel's buffer is full, and an edge will tell when it is not. All of them may
+    /// not have left yet either, see [`is_flushed`](Self::is_flushed).
     #[inline]
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Self::Tcp(socket) = self;
-        Ok(rustix::net::send(&*socket, bytes, SendFlags::NOSIGNAL)?)
+        match self {
+            Self::Tcp(socket) => Ok(rustix::net::send(&*socket, bytes, SendFlags::NOSIGNAL)?),
+            Self::Tls(stream) => stream.send(bytes),
+        }
     }
 
     /// [`send`](Self::send) of several parts, in their order.
     pub(crate) fn send_parts(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        let Self::Tcp(socket) = self;
-        let mut control = SendAncillaryBuffer::new(&mut []);
-        let flags = SendFlags::NOSIGNAL;
-        Ok(rustix::net::sendmsg(&*socket, parts, &mut control, flags)?)
+        match self {
+            Self::Tcp(socket) => {
+                let mut control = SendAncillaryBuffer::new(&mut []);
+                let flags = SendFlags::NOSIGNAL;
+                Ok(rustix::net::sendmsg(&*socket, parts, &mut control, flags)?)
+            }
+            Self::Tls(stream) => stream.send_parts(parts),
+        }
     }
 
-    /// The socket itself, out of its poller.
-    pub(crate) fn into_socket(self, registry: &Registry) -> io::Result<std::net::TcpStream> {
-        let Self::Tcp(mut socket) = self;
+    /// Whether the kernel has all that was sent.
+    #[inline]
+    pub(crate) fn is_flushed(&self) -> bool {
+        match self {
+            Self::Tcp(_) => true,
+            Self::Tls(stream) => stream.session.is_flushed(),
+        }
+    }
+
+    /// Sends what was taken and has not left; how many bytes the kernel took of it.
+    #[inline]
+    pub(crate) fn flush(&mut self) -> io::Result<usize> {
+        match self {
+            Self::Tcp(_) => Ok(0),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+
+    /// The socket itself, out of its poller, and the session on it.
+    pub(crate) fn into_socket(
+        self,
+        registry: &Registry,
+    ) -> io::Result<(StdTcpStream, Option<Box<TlsSession>>)> {
+        let (mut socket, session) = match self {
+            Self::Tcp(socket) => (socket, None),
+            Self::Tls(stream) => (stream.socket, Some(Box::new(stream.session))),
+        };
         registry.deregister(&mut socket)?;
-        Ok(socket.into())
+        Ok((socket.into(), session))
     }
 
-    /// Sends FIN behind what was sent.
+    /// Sends FIN behind what was sent. `WouldBlock`: to be called again once that has left.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        let Self::Tcp(socket) = self;
-        socket.shutdown(Shutdown::Write)
+        match self {
+            Self::Tcp(socket) => socket.shutdown(Shutdown::Write),
+            Self::Tls(stream) => stream.finish(),
+        }
+    }
+}
+
+impl TlsStream {
+    fn recv(&mut self, buf: &mut [u8]) -> io::Result<Received> {
+        self.session.receive(buf, &mut Direct(self.socket.as_fd()))
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.session.send(bytes, &mut Direct(self.socket.as_fd()))
+    }
+
+    fn send_parts(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut wire = Direct(self.socket.as_fd());
+        self.session.send_parts(parts, &mut wire)
+    }
+
+    fn flush(&mut self) -> io::Result<usize> {
+        self.session.flush(&mut Direct(self.socket.as_fd()))
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.session.finish(&mut Direct(self.socket.as_fd()))
     }
 }

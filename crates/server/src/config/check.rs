@@ -20,9 +20,11 @@ use super::file::{Api, File, Namespace, WebSocket};
 use super::live::{ApiAccess, Live};
 use super::reload::{Running, Settings};
 use super::{
-    Config, Exposure, HookSettings, OriginPolicy, ServeConfig, Timeouts, drain, hooks, parse, token,
+    Config, Exposure, HookSettings, OriginPolicy, ServeConfig, Timeouts, drain, hooks, parse, tls,
+    token,
 };
 use crate::limits::{API_KEY_BYTES_MIN, HOOKS_IN_FLIGHT_MAX, WORKERS_MAX};
+use crate::tls::Tls;
 
 /// How long a channel's epoch outlives its last publication, unless that is said or its publications
 /// live longer.
@@ -42,8 +44,13 @@ pub(super) fn check(file: &File, is_dev: bool) -> Result<ServeConfig, Fault> {
         }
     }
     let live = live(file, is_dev)?;
+    let daemon = Config {
+        tls: live.tls.clone().map(Tls::new),
+        ..daemon
+    };
     Ok(ServeConfig {
         api_listen,
+        api_tls: file.api.tls,
         channels_max: file.client.max_channels.get(),
         api_body_bytes_max: file.api.max_body_bytes.get(),
         echo: file.echo || is_dev,
@@ -110,6 +117,7 @@ fn daemon(file: &File, is_dev: bool) -> Result<Config, Fault> {
         timeouts: timeouts(file)?,
         drain: drain::check(&file.drain, is_dev)?,
         access_log: file.access_log,
+        tls: None,
     })
 }
 
@@ -183,6 +191,7 @@ fn live(file: &File, is_dev: bool) -> Result<Live, Fault> {
         metrics_public: file.metrics.public,
         publication_bytes_max: file.publication.max_bytes.get(),
         hooks,
+        tls: tls::check(file)?,
         tokens,
     })
 }

@@ -16,6 +16,7 @@ use fanfare_protocol::limits as protocol;
 use serde::{Deserialize, Serialize};
 
 use super::drain;
+use super::tls::Tls;
 use super::token::Token;
 use crate::logging::{LogFormat, LogLevel};
 
@@ -32,6 +33,7 @@ pub(super) struct File {
     pub(super) drain: drain::Written,
     pub(super) websocket: WebSocket,
     pub(super) client: Client,
+    pub(super) tls: Tls,
     pub(super) publication: Publication,
     pub(super) api: Api,
     pub(super) metrics: Metrics,
@@ -56,6 +58,7 @@ impl Default for File {
             drain: drain::Written::default(),
             websocket: WebSocket::default(),
             client: Client::default(),
+            tls: Tls::default(),
             publication: Publication::default(),
             api: Api::default(),
             metrics: Metrics::default(),
@@ -159,6 +162,7 @@ pub(super) struct Api {
     pub(super) listen: Option<String>,
     pub(super) keys: Vec<String>,
     pub(super) max_body_bytes: NonZeroUsize,
+    pub(super) tls: bool,
 }
 
 impl Default for Api {
@@ -167,6 +171,7 @@ impl Default for Api {
             listen: None,
             keys: Vec::new(),
             max_body_bytes: const { NonZeroUsize::new(8 << 20).unwrap() },
+            tls: false,
         }
     }
 }

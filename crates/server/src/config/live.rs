@@ -9,6 +9,8 @@ use arc_swap::ArcSwap;
 use fanfare_hub::Namespaces;
 use fanfare_protocol::ClientSettings;
 
+use crate::tls::Loaded;
+
 use super::{HookSettings, OriginPolicy, TokenSettings};
 
 /// The settings of now. A reload puts new ones in; who has begun with the old ones ends with them.
@@ -39,6 +41,8 @@ pub(crate) struct Live {
     pub(crate) publication_bytes_max: usize,
     /// What the operator's backend is asked.
     pub(crate) hooks: HookSettings,
+    /// What sessions of TLS are made of; none: there are none. The daemon hands it to [`crate::tls`].
+    pub(crate) tls: Option<Arc<Loaded>>,
     /// How tokens are verified; none: there are none. The daemon hands it to [`crate::tokens`].
     pub(crate) tokens: Option<Arc<TokenSettings>>,
 }
@@ -72,6 +76,7 @@ impl Live {
             metrics_public: false,
             publication_bytes_max: 0,
             hooks: Default::default(),
+            tls: None,
             tokens: None,
         }
     }

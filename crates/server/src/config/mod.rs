@@ -15,6 +15,7 @@ mod reload;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod token;
 
 use std::fmt;
@@ -35,6 +36,7 @@ pub(crate) use sources::Sources;
 pub(crate) use token::{JwksUrl, Signing, TokenSettings, read_key_file, without_newline};
 
 use crate::logging::{LogFormat, LogLevel};
+use crate::tls::Tls;
 
 /// A config file in which every key is explained and has its default.
 pub(crate) const DEFAULT_FILE: &str = include_str!("default.toml");
@@ -50,6 +52,8 @@ pub(crate) struct ServeConfig {
     pub(crate) page: bool,
     /// Where the API listens beside the main port, whose `/api` is closed then.
     pub(crate) api_listen: Option<SocketAddr>,
+    /// Whether that speaks TLS.
+    pub(crate) api_tls: bool,
     /// Subscriptions that a session may have.
     pub(crate) channels_max: usize,
     /// The largest body of an API request.
@@ -83,6 +87,9 @@ impl fmt::Display for ServeConfig {
             "s"
         };
         write!(f, "listens on {listen}")?;
+        if self.daemon.tls.is_some() {
+            f.write_str(" with TLS")?;
+        }
         if let Some(api_listen) = self.api_listen {
             write!(f, " (API: {api_listen})")?;
         }
@@ -104,6 +111,8 @@ pub(crate) struct Config {
     pub(crate) drain: Drain,
     /// Whether each answer and each close is logged.
     pub(crate) access_log: bool,
+    /// What `listen` speaks; none: plain HTTP and WebSockets.
+    pub(crate) tls: Option<Tls>,
 }
 
 #[derive(Clone, Copy, Debug)]

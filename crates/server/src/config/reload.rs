@@ -14,7 +14,7 @@ use super::live::SharedLive;
 use crate::logging::{self, LogLevel};
 
 /// Keys, and tables of keys, that a reload changes; every other needs a restart.
-pub(super) const RELOADABLE: [&str; 26] = [
+pub(super) const RELOADABLE: [&str; 27] = [
     "api.keys",
     "client.allow_anonymous",
     "client.connect_timeout",
@@ -37,6 +37,7 @@ pub(super) const RELOADABLE: [&str; 26] = [
     "metrics.public",
     "namespaces",
     "publication.max_bytes",
+    "tls",
     "token",
     "websocket.allowed_origins",
     "websocket.response_headers",

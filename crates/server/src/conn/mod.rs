@@ -62,6 +62,9 @@ pub(crate) struct Conn {
     access: Option<Box<Access>>,
 }
 
+/// It is what an idle connection costs, with a node in the wheel and what the kernel keeps.
+const _: () = assert!(size_of::<Conn>() <= 192);
+
 enum Phase {
     Handshake {
         decoder: RequestDecoder,
@@ -231,7 +234,7 @@ impl Conn {
     #[inline]
     pub(crate) fn on_event(&mut self, readiness: Readiness, cx: &mut Context<'_>) -> Fate {
         self.peer_closed |= readiness.peer_closed;
-        if readiness.writable && !self.outbound.is_empty() {
+        if readiness.writable && self.is_waiting() {
             match self.write(cx) {
                 Fate::Wait => {}
                 other => return other,
@@ -264,7 +267,7 @@ impl Conn {
                 endpoint: Endpoint::Echo | Endpoint::Raw(None),
                 ..
             }
-        ) && self.outbound.is_empty();
+        ) && !self.is_waiting();
         if is_quiet && self.armed_at != Time::NEVER {
             return None; // armed for a silence that began no later than this one
         }
@@ -284,10 +287,10 @@ impl Conn {
             | Phase::Waiting { until, .. }
             | Phase::Subscribing { until, .. } => *until,
             // A peer that has yet to take our replies is not asked for anything else.
-            Phase::Open { endpoint, .. } if !self.outbound.is_empty() => {
+            Phase::Open { endpoint, .. } if self.is_waiting() => {
                 (self.took_at + timeouts.send).min(endpoint.deadline())
             }
-            _ if !self.outbound.is_empty() => self.took_at + timeouts.send,
+            _ if self.is_waiting() => self.took_at + timeouts.send,
             Phase::Closing { until, .. } | Phase::Lingering { until, .. } => *until,
             Phase::Open {
                 endpoint: Endpoint::Session(seat),
@@ -311,7 +314,7 @@ impl Conn {
         if self.deadline(cx.config) > cx.now {
             return Fate::Wait;
         }
-        let is_heard = self.is_heard();
+        let (is_heard, is_waiting) = (self.is_heard(), self.is_waiting());
         match &mut self.phase {
             Phase::Handshake { .. } => self.time_out_handshake(cx),
             Phase::Waiting { .. } | Phase::Subscribing { .. } => self.time_out_subscription(cx),
@@ -323,7 +326,7 @@ impl Conn {
                 endpoint: Endpoint::Raw(Some(who)),
                 ..
             } if who.ends_at <= cx.now => self.close(codes::EXPIRED, "connection expired", cx),
-            _ if !self.outbound.is_empty() => Fate::Gone(Why::DoesNotRead),
+            _ if is_waiting => Fate::Gone(Why::DoesNotRead),
             Phase::Open {
                 pinged_at: Some(at),
                 ..

@@ -232,10 +232,10 @@ impl Conn {
             Phase::Lingering { .. } => Why::Closed,
             _ => Why::PeerLeft,
         };
-        if self.outbound.is_empty() {
-            return Fate::Gone(why);
+        if self.is_waiting() {
+            return Fate::Wait;
         }
-        Fate::Wait
+        Fate::Gone(why)
     }
 }
 

@@ -325,7 +325,7 @@ impl Conn {
     /// The session's time has come.
     pub(super) fn on_session_deadline(&mut self, cx: &mut Context<'_>) -> Fate {
         // Its pong may be where we do not read, or our ping behind what it has not taken.
-        let is_silence_ours = !self.is_heard() || !self.outbound.is_empty();
+        let is_silence_ours = !self.is_heard() || self.is_waiting();
         self.act(cx, |session, rules, desk| {
             if is_silence_ours {
                 session.excuse_silence(rules);

@@ -56,10 +56,16 @@ impl Conn {
         Fate::Wait
     }
 
+    /// Whether anything that was said waits for the kernel to take it.
+    #[inline]
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.outbound.is_empty() || !self.transport.is_flushed()
+    }
+
     /// Sends what the kernel takes of `replies`, unless others are queued in front of them; how much.
     #[inline]
     fn offer(&mut self, replies: &[u8], now: Time) -> io::Result<usize> {
-        if !self.outbound.is_empty() {
+        if self.is_waiting() {
             return Ok(0);
         }
         self.took_at = now;
@@ -109,7 +115,7 @@ impl Conn {
             }
             _ => return Told::All,
         }
-        let was_empty = self.outbound.is_empty();
+        let was_empty = !self.is_waiting();
         if was_empty {
             self.took_at = now;
         }
@@ -119,7 +125,11 @@ impl Conn {
                 Ok(sent) => {
                     self.count_sent(sent, metrics);
                     if sent == bytes.len() {
-                        return Told::All;
+                        return if self.transport.is_flushed() {
+                            Told::All
+                        } else {
+                            Told::Later
+                        };
                     }
                     range.start += u32::try_from(sent).expect("no more than was offered");
                 }
@@ -158,6 +168,9 @@ impl Conn {
 
     /// Sends what is queued as long as the kernel takes all of it.
     fn send_all_queued(&mut self, metrics: &Metrics, now: Time) -> io::Result<()> {
+        if self.transport.flush()? > 0 {
+            self.took_at = now;
+        }
         while !self.outbound.is_empty() {
             let Sent { bytes, is_all } = send_queued(&mut self.transport, &self.outbound)?;
             if bytes > 0 {
@@ -177,7 +190,7 @@ impl Conn {
         if let Err(error) = self.send_all_queued(cx.metrics, cx.now) {
             return Fate::Gone(Why::Socket(error));
         }
-        if !self.outbound.is_empty() {
+        if self.is_waiting() {
             return Fate::Wait;
         }
         self.armed_at = Time::NEVER;
@@ -196,17 +209,28 @@ impl Conn {
 
     /// Sends FIN once there is nothing more to say.
     fn finish_if_said(&mut self, cx: &Context<'_>) -> Fate {
-        if let Phase::Lingering { fin_sent, until } = &mut self.phase
-            && self.outbound.is_empty()
-            && !*fin_sent
-        {
-            *fin_sent = true;
-            *until = cx.now + cx.config.timeouts.close;
-            if let Err(error) = self.transport.finish() {
-                return Fate::Gone(Why::Socket(error));
+        let has_ended = matches!(
+            self.phase,
+            Phase::Lingering {
+                fin_sent: false,
+                ..
             }
+        );
+        if !has_ended || self.is_waiting() {
+            return Fate::Wait;
         }
-        Fate::Wait
+        match self.transport.finish() {
+            Ok(()) => {
+                self.phase = Phase::Lingering {
+                    fin_sent: true,
+                    until: cx.now + cx.config.timeouts.close,
+                };
+                Fate::Wait
+            }
+            // What ends a TLS session waits itself, for the write that drains it.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Fate::Wait,
+            Err(error) => Fate::Gone(Why::Socket(error)),
+        }
     }
 }
 

@@ -160,6 +160,8 @@ impl World {
             clock: self.clock,
             live: Arc::clone(&self.live),
             listener: None,
+            listener_tls: None,
+            tls: None,
             admission: Arc::clone(&self.admission),
             workers: 3,
             body_bytes_max: BODY_BYTES_MAX,

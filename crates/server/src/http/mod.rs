@@ -29,9 +29,11 @@ mod page;
 mod probes;
 mod service;
 mod socket;
+mod stream;
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener as StdTcpListener, TcpStream as StdTcpStream};
+use std::os::fd::AsFd;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -52,6 +54,7 @@ use crate::limits::{HANDOVERS_SERVED_MAX, HANDOVERS_WAITING_MAX, LOOKUPS_AT_ONCE
 use crate::metrics::Metrics;
 use crate::push::Census;
 use crate::reactor::{Admission, Place};
+use crate::tls::{self, Direct, Tls, TlsSession};
 
 use api::{Api, Node};
 use caller::Caller;
@@ -68,6 +71,8 @@ pub(crate) use hooks::Hooks;
 pub(crate) struct Handover {
     /// In no poller any more; it does not block.
     pub(crate) socket: StdTcpStream,
+    /// The session on it, which goes on; none: it is plain.
+    pub(crate) tls: Option<Box<TlsSession>>,
     /// What was read from it: a whole request head, and what came with it.
     pub(crate) received: Vec<u8>,
     /// Counts it as open until it is dropped.
@@ -79,7 +84,15 @@ impl Handover {
     pub(crate) fn refuse(self) {
         let mut answer = Vec::new();
         echo::unavailable(&"too many requests are under way").encode(&mut answer);
-        let _ = (&self.socket).write(&answer); // a peer that does not take it sees the end
+        // A peer that does not take it sees the end.
+        let _ = match self.tls {
+            None => (&self.socket).write(&answer).map(drop),
+            Some(mut session) => {
+                let mut wire = Direct(self.socket.as_fd());
+                let sent = session.send(&answer, &mut wire);
+                sent.and_then(|_| session.finish(&mut wire))
+            }
+        };
     }
 }
 
@@ -93,6 +106,10 @@ pub(crate) struct Setup {
     pub(crate) live: SharedLive,
     /// `api.listen`. With it `/api` is there alone, and 404 on sockets that are handed over.
     pub(crate) listener: Option<StdTcpListener>,
+    /// What that speaks; none: plain HTTP.
+    pub(crate) listener_tls: Option<Tls>,
+    /// Whose files are looked at: they may change.
+    pub(crate) tls: Option<Tls>,
     /// For `info`, as are the users and the number of workers.
     pub(crate) admission: Arc<Admission>,
     pub(crate) census: Arc<Census>,
@@ -190,6 +207,7 @@ pub(crate) fn start(setup: Setup) -> io::Result<Server> {
     let (gateway, handovers) = mpsc::channel(HANDOVERS_WAITING_MAX);
     let (stop, stops) = oneshot::channel();
     let page = setup.page.then(|| Page::new(listens_on));
+    let listener = listener.map(|listener| (listener, setup.listener_tls));
     let service = Service::new(&probes, served, listener, handovers, page);
     let on_hangup = setup.on_hangup;
     let thread = thread::Builder::new()
@@ -199,6 +217,7 @@ pub(crate) fn start(setup: Setup) -> io::Result<Server> {
                 tokio::select! {
                     () = answers => {}
                     () = asking.run() => {}
+                    () = tls::watch(setup.tls) => {}
                 }
             };
             run_or_end_process(runtime, service.run(answers, hangups, on_hangup, stops));

@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::any;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
@@ -23,8 +23,10 @@ use super::error::Refusal;
 use super::page::Page;
 use super::probes::{self, Door, Probes};
 use super::socket::Socket;
+use super::stream::Stream;
 use crate::access;
 use crate::limits::API_CONNECTIONS_MAX;
+use crate::tls::Tls;
 
 /// How long accepting pauses when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -47,6 +49,7 @@ struct Handovers {
 /// The API's own listener.
 struct Own {
     listener: TcpListener,
+    tls: Option<Tls>,
     served: Arc<Semaphore>,
     router: Router,
 }
@@ -55,14 +58,15 @@ impl Service {
     pub(super) fn new(
         probes: &Arc<Probes>,
         served: Arc<Semaphore>,
-        listener: Option<TcpListener>,
+        listener: Option<(TcpListener, Option<Tls>)>,
         waiting: mpsc::Receiver<Handover>,
         page: Option<Page>,
     ) -> Self {
         let has_api = listener.is_none();
         let page = page.map_or_else(Router::new, Page::router);
-        let own = listener.map(|listener| Own {
+        let own = listener.map(|(listener, tls)| Own {
             listener,
+            tls,
             served: Arc::new(Semaphore::new(API_CONNECTIONS_MAX)),
             router: router(probes, Door::Own),
         });
@@ -135,11 +139,12 @@ impl Handovers {
             let served = served.expect("there was room, and nobody else takes it");
             let Handover {
                 socket,
+                tls,
                 received,
                 place,
             } = handover;
             let peer = socket.peer_addr().ok();
-            let socket = match TcpStream::from_std(socket) {
+            let socket = match Stream::handed_over(socket, tls) {
                 Ok(socket) => Socket::new(socket, received.into()),
                 Err(error) => {
                     tracing::warn!("cannot poll a connection: {error}");
@@ -186,7 +191,13 @@ async fn accept_all(own: Option<&Own>, stopping: &watch::Sender<bool>) {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!("no TCP_NODELAY: {error}");
         }
-        let socket = Socket::new(socket, bytes::Bytes::new());
+        let socket = match Stream::accepted(socket, own.tls.as_ref()) {
+            Ok(stream) => Socket::new(stream, bytes::Bytes::new()),
+            Err(error) => {
+                tracing::warn!("TLS: {error}");
+                continue;
+            }
+        };
         let router = own.router.clone();
         let stopping = stopping.subscribe();
         tokio::spawn(async move {

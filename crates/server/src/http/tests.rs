@@ -35,6 +35,7 @@ fn hand_over(world: &World, server: &Server, received: &str) -> TcpStream {
     let (peer, socket) = pair();
     let handover = Handover {
         socket,
+        tls: None,
         received: received.into(),
         place: Place::take(&world.admission),
     };
@@ -245,6 +246,7 @@ fn a_socket_that_finds_no_room_comes_back() {
     for name in ["first", "second"] {
         let handover = Handover {
             socket: pair().1,
+            tls: None,
             received: name.into(),
             place: Place::take(&admission),
         };
@@ -259,6 +261,7 @@ fn a_socket_that_finds_no_room_comes_back() {
     server.stop(DRAIN);
     let handover = Handover {
         socket: pair().1,
+        tls: None,
         received: Vec::new(),
         place: Place::take(&world.admission),
     };

@@ -171,6 +171,7 @@ impl Reactor {
     /// Takes a connection in, from wherever it came.
     fn admit(&mut self, transport: Transport, peer: SocketAddr) -> io::Result<ConnId> {
         let admitted = self.admission.enter();
+        let transport = transport.secured(self.config.tls.as_ref())?;
         let conn = Conn::new(transport, admitted, peer, self.now, &self.config);
         let id = self.conns.insert(conn);
         let conn = self.conns.get_mut(id).expect("inserted a line above");

@@ -258,8 +258,9 @@ impl Reactor {
         let place = Place::of_admitted(&self.admission);
         let (transport, received) = conn.into_parts();
         let refused = match transport.into_socket(self.poll.registry()) {
-            Ok(socket) => push.hand_over(Handover {
+            Ok((socket, tls)) => push.hand_over(Handover {
                 socket,
+                tls,
                 received,
                 place,
             }),

@@ -1,0 +1,128 @@
+//! Files, sessions and their peers, all in this process: rcgen makes certificates, rustls is the client.
+//!
+//! Never: opens a socket.
+
+mod files;
+mod sessions;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::*;
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("fanfare-tls-{}-{number}", std::process::id());
+        let folder = Self(std::env::temp_dir().join(name));
+        fs::create_dir_all(&folder.0).unwrap();
+        folder
+    }
+
+    /// Whoever reads it meanwhile sees the old content or the new.
+    fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.0.join(name);
+        let new = self.0.join("new");
+        fs::write(&new, content).unwrap();
+        fs::rename(new, &path).unwrap();
+        path
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Who signs certificates.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    pem: String,
+}
+
+/// What it has signed.
+struct Signed {
+    certificate: String,
+    key: String,
+    der: CertificateDer<'static>,
+    key_der: Vec<u8>,
+}
+
+impl Signed {
+    fn private_key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::try_from(self.key_der.clone()).unwrap()
+    }
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let names = &mut params.distinguished_name;
+        names.push(DnType::CommonName, "an authority"); // what it signs has another name
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Self {
+            pem: certificate.pem(),
+            certificate: certificate.der().clone(),
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    /// A certificate for these hosts.
+    fn sign(&self, hosts: &[&str]) -> Signed {
+        let key = KeyPair::generate().unwrap();
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let params = CertificateParams::new(hosts).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Signed {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+            der: certificate.der().clone(),
+            key_der: key.serialize_der(),
+        }
+    }
+
+    fn roots(&self) -> Arc<RootCertStore> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        Arc::new(roots)
+    }
+}
+
+/// Settings with certificates in these files, and nothing else.
+fn settings(files: &[(&Path, &Path)]) -> TlsSettings {
+    let certificates = files.iter().map(|(certificate, key)| CertificateFiles {
+        certificate: certificate.to_path_buf(),
+        key: key.to_path_buf(),
+    });
+    TlsSettings {
+        certificates: certificates.collect(),
+        client_auth: ClientAuth::None,
+        client_ca: None,
+        min_version: MinVersion::Tls12,
+    }
+}
+
+/// Writes a certificate and its key.
+fn put(folder: &Folder, name: &str, signed: &Signed) -> (PathBuf, PathBuf) {
+    let certificate = folder.write(&format!("{name}.crt"), &signed.certificate);
+    let key = folder.write(&format!("{name}.key"), &signed.key);
+    (certificate, key)
+}
