@@ -16,6 +16,8 @@ use mio::{Interest, Registry, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
+use crate::notify;
+
 /// The process's signal handlers.
 pub(crate) struct Signals {
     requested: Arc<AtomicBool>,
@@ -91,6 +93,7 @@ impl Stop {
         let requested = self.requested.load(Ordering::SeqCst);
         if requested && self.pipe.is_some() {
             tracing::info!("stopping: closing every connection with 1001");
+            notify::stopping();
             for waker in &*self.others {
                 if let Err(error) = waker.wake() {
                     tracing::error!("cannot wake a worker: {error}");

@@ -15,18 +15,24 @@ use fanfare_hub::{ChannelOptions, RecoveryMode, SlowReader};
 use fanfare_protocol::limits as protocol;
 use serde::{Deserialize, Serialize};
 
+use super::listen::{Places, Tcp};
 use super::token::Token;
+use crate::limits::UNIX_SOCKET_MODE;
 use crate::logging::LogLevel;
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
-    pub(super) listen: String,
+    pub(super) listen: Places,
+    pub(super) unix_socket_mode: u32,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) proxy_protocol: Vec<String>,
     pub(super) workers: Option<NonZeroUsize>,
     pub(super) max_connections: Option<NonZeroUsize>,
     pub(super) echo: bool,
     pub(super) drain_timeout: f64,
     pub(super) log_level: LogLevel,
+    pub(super) tcp: Tcp,
     pub(super) websocket: WebSocket,
     pub(super) client: Client,
     pub(super) publication: Publication,
@@ -42,12 +48,16 @@ pub(super) struct File {
 impl Default for File {
     fn default() -> Self {
         Self {
-            listen: "127.0.0.1:8000".into(),
+            listen: Places::One("127.0.0.1:8000".into()),
+            unix_socket_mode: UNIX_SOCKET_MODE,
+            trusted_proxies: Vec::new(),
+            proxy_protocol: Vec::new(),
             workers: None,
             max_connections: None,
             echo: false,
             drain_timeout: 5.0,
             log_level: LogLevel::default(),
+            tcp: Tcp::default(),
             websocket: WebSocket::default(),
             client: Client::default(),
             publication: Publication::default(),

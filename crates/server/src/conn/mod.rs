@@ -10,6 +10,7 @@
 //!
 //! Never: reads another connection's bytes, waits, allocates while idle.
 
+mod entrance;
 mod handshake;
 mod read;
 mod session;
@@ -18,6 +19,7 @@ mod write;
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 
 use fanfare_codec::handshake::{RequestDecoder, Response, Status};
 use fanfare_codec::{CloseCode, CloseFrame, Encoder, Limits, MessageDecoder, ProtocolError, Role};
@@ -29,6 +31,7 @@ use crate::codes;
 use crate::config::Config;
 use crate::limits::HEAD_LIMITS;
 use crate::outbound::Outbound;
+use crate::peer::Entrance;
 use crate::push::{Candidate, Who};
 use crate::service::Service;
 use crate::slab::ConnId;
@@ -54,12 +57,15 @@ pub(crate) struct Conn {
     /// When the wheel will call [`on_deadline`](Self::on_deadline). Never, too, once it waits for silence alone
     /// and the wheel was armed for something else.
     armed_at: Time,
+    /// Whom it is for, if a proxy has said so.
+    client: Option<Box<IpAddr>>,
 }
 
 enum Phase {
     Handshake {
         decoder: RequestDecoder,
         admitted: Admitted,
+        entrance: Entrance,
         until: Time,
     },
     /// Other threads are asked whether the request is granted.
@@ -187,6 +193,7 @@ impl Conn {
     pub(crate) fn new(
         transport: Transport,
         admitted: Admitted,
+        entrance: Entrance,
         now: Time,
         config: &Config,
     ) -> Self {
@@ -195,6 +202,7 @@ impl Conn {
             phase: Phase::Handshake {
                 decoder: RequestDecoder::new(HEAD_LIMITS),
                 admitted,
+                entrance,
                 until: now + config.timeouts.handshake,
             },
             stop: Stop::Drained,
@@ -204,7 +212,13 @@ impl Conn {
             heard_at: now,
             took_at: now,
             armed_at: Time::NEVER,
+            client: None,
         }
+    }
+
+    /// Whom it is for, if a proxy has said so; else that is its peer.
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        self.client.as_deref().copied()
     }
 
     /// The transport, and what was received from it, of a connection to be handed over.

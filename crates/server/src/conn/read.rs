@@ -16,6 +16,9 @@ use crate::transport::Received;
 impl Conn {
     /// Reads until one of the reasons in [`Stop`]; the replies of each read leave in one `send`.
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Fate {
+        if let Some(fate) = self.enter(cx) {
+            return fate;
+        }
         for _ in 0..READS_PER_TURN_MAX {
             let held = self.held_frame_bytes();
             if held > 0 {

@@ -27,7 +27,7 @@ use super::{Mailbox, Setup};
 use crate::clock::Clock;
 use crate::config::{ApiAccess, Live, SharedLive};
 use crate::limits::HANDOVERS_SERVED_MAX;
-use crate::reactor::Admission;
+use crate::reactor::{Admission, Crew};
 
 /// The key of [`live`].
 pub(super) const KEY: &str = "a-key";
@@ -115,7 +115,12 @@ impl World {
         let (caller, answers) = Caller::new(mailbox, engine, self.origin, self.clock);
         tokio::spawn(answers);
         let served = Arc::new(Semaphore::new(HANDOVERS_SERVED_MAX));
-        let node = Node::new(3, Arc::clone(&self.admission), Arc::default(), served);
+        let node = Node::new(
+            Arc::new(Crew::asleep(3)),
+            Arc::clone(&self.admission),
+            Arc::default(),
+            served,
+        );
         let api = Api::new(caller, Arc::clone(&self.live), node, BODY_BYTES_MAX);
         router(Some(&Arc::new(api)), &self.stopping)
     }
@@ -130,7 +135,7 @@ impl World {
             live: Arc::clone(&self.live),
             listener: None,
             admission: Arc::clone(&self.admission),
-            workers: 3,
+            crew: Arc::new(Crew::asleep(3)),
             body_bytes_max: BODY_BYTES_MAX,
             page: false,
             hooks_in_flight_max: 4,

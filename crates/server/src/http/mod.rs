@@ -49,7 +49,7 @@ use crate::config::SharedLive;
 use crate::echo;
 use crate::limits::{HANDOVERS_SERVED_MAX, HANDOVERS_WAITING_MAX, LOOKUPS_AT_ONCE_MAX};
 use crate::push::Census;
-use crate::reactor::{Admission, Place};
+use crate::reactor::{Admission, Crew, Place};
 
 use api::{Api, Node};
 use caller::Caller;
@@ -63,7 +63,7 @@ pub(crate) use hooks::Hooks;
 /// A connection whose request is not the reactor's business.
 #[derive(Debug)]
 pub(crate) struct Handover {
-    /// In no poller any more; it does not block.
+    /// In no poller any more; it does not block. Of TCP, or of a Unix socket.
     pub(crate) socket: StdTcpStream,
     /// What was read from it: a whole request head, and what came with it.
     pub(crate) received: Vec<u8>,
@@ -90,10 +90,10 @@ pub(crate) struct Setup {
     pub(crate) live: SharedLive,
     /// `api.listen`. With it `/api` is there alone, and 404 on sockets that are handed over.
     pub(crate) listener: Option<StdTcpListener>,
-    /// For `info`, as are the users and the number of workers.
+    /// For `info`, as are the users and what each worker has.
     pub(crate) admission: Arc<Admission>,
+    pub(crate) crew: Arc<Crew>,
     pub(crate) census: Arc<Census>,
-    pub(crate) workers: usize,
     pub(crate) body_bytes_max: usize,
     /// Whether a page is at `/`.
     pub(crate) page: bool,
@@ -158,7 +158,7 @@ pub(crate) fn start(setup: Setup) -> io::Result<Server> {
     let served = Arc::new(Semaphore::new(HANDOVERS_SERVED_MAX));
     let (caller, answers) = Caller::new(setup.mailbox, setup.engine, setup.origin, setup.clock);
     let node = Node::new(
-        setup.workers,
+        setup.crew,
         setup.admission,
         setup.census,
         Arc::clone(&served),
