@@ -7,10 +7,13 @@
     reason = "a panic is a failed test and names its place"
 )]
 
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 
 use fanfare_tests::backend::{Answer, Backend};
-use fanfare_tests::client::{Client, upgrade};
+use fanfare_tests::client::{Client, PATIENCE, upgrade};
 use fanfare_tests::daemon::{Daemon, free_address};
 use serde_json::json;
 
@@ -20,26 +23,48 @@ struct World {
     backend: Backend,
     /// Where proxies speak the PROXY protocol.
     proxied: SocketAddr,
+    /// There, too.
+    socket: PathBuf,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.socket); // the daemon is killed
+    }
 }
 
 impl World {
     fn new(trusted: &str) -> Self {
         let backend = Backend::start(|_| Answer::Json(json!({"result": {"user": "ada"}})));
         let proxied = free_address().unwrap();
+        let name = format!("fanfare-proxies-{}-{}", std::process::id(), proxied.port());
+        let socket = std::env::temp_dir().join(name);
+        let place = format!("unix:{}", socket.display());
         let config = format!(
             "workers = 2\nlog_level = 'debug'\ntrusted_proxies = {trusted}\n\
-             proxy_protocol = [\"{proxied}\"]\n\
+             proxy_protocol = [\"{proxied}\", \"{place}\"]\n\
              [websocket]\nhandshake_timeout = 0.5\n\
              [default_namespace]\nallow_subscribe_for_client = true\n\
              [hooks]\nconnect = \"{}\"\n\
              headers = [\"X-Forwarded-For\", \"X-Real-IP\", \"Forwarded\", \"X-Other\"]\n",
             backend.url("/connect")
         );
-        let flags = ["--listen", &proxied.to_string()];
+        let flags = ["--listen", &proxied.to_string(), "--listen", &place];
         Self {
             daemon: Daemon::serve(&config, &flags).unwrap(),
             backend,
             proxied,
+            socket,
+        }
+    }
+
+    /// A connection to its socket file.
+    fn connect_unix(&self) -> Client {
+        let socket = UnixStream::connect(&self.socket).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Client {
+            socket: TcpStream::from(OwnedFd::from(socket)),
+            received: Vec::new(),
         }
     }
 
@@ -262,5 +287,34 @@ fn a_proxys_header_and_what_stands_in_front_of_it_are_believed_in_turn() {
     assert_eq!(
         world.origin_of(&mut client, &forwarded),
         origin("192.0.2.99")
+    );
+}
+
+#[test]
+fn through_a_socket_file_nothing_is_known_but_what_a_proxy_says() {
+    let forwarded = [("X-Forwarded-For", "192.0.2.99")];
+    let believed = World::new(r#"["unix", "10.0.0.0/8"]"#);
+    for (header, ip) in [
+        (v2_tcp4(), "192.0.2.7"),
+        (
+            b"PROXY TCP4 10.0.0.9 127.0.0.1 1 2\r\n".to_vec(),
+            "192.0.2.99",
+        ),
+        (v2(0, 0, b""), "192.0.2.99"),
+    ] {
+        let mut client = believed.connect_unix();
+        client.send(&header);
+        let told = believed.origin_of(&mut client, &forwarded);
+        assert_eq!(told, origin(ip), "{header:?}");
+    }
+    let mut nobodys = believed.connect_unix();
+    nobodys.send(&v2(0, 0, b""));
+    let unknown = [const { String::new() }; 3];
+    assert_eq!(believed.origin_of(&mut nobodys, &[]), unknown);
+    // Whoever is not believed is not known either.
+    let other = World::new(r#"["10.0.0.0/8"]"#);
+    assert_eq!(
+        other.origin_of(&mut other.connect_unix(), &forwarded),
+        unknown
     );
 }
