@@ -17,7 +17,7 @@ from typing import Any
 
 from measuring.servers import end_on_sigterm
 
-from . import curl, page, proxy, readme, subscribers
+from . import curl, fronts, page, proxy, readme, subscribers
 from .case import Run, expect
 from .clients import Client
 from .clients.npm_centrifuge import npm_centrifuge
@@ -109,6 +109,10 @@ async def everything(run: Run) -> None:
                 if at.has_api_port:
                     await cases(run, place, proxy.WITH_API_PORT, at, python)
                 await run.case(f"{prefix}the daemon ends well", partial(ends_well, at))
+    for name, front in [("HAProxy", fronts.behind_haproxy), ("nginx, unix", fronts.behind_nginx)]:
+        if any(run.wants(f"{name}: {words(body)}") for body in fronts.CASES):
+            async with front() as there:
+                await cases(run, name, fronts.CASES, there, python)
     if any(run.wants(name) for name in ["page: " + words(body) for body in page.CASES]):
         async with page.placed() as there:
             await cases(run, "page", page.CASES, there)

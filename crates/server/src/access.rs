@@ -3,7 +3,7 @@
 //!
 //! Never: a query, which may hold a token; memory for a connection that is not logged.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use fanfare_codec::CloseCode;
@@ -11,12 +11,15 @@ use fanfare_codec::handshake::Status;
 
 use crate::clock::Time;
 use crate::metrics::Initiator;
+use crate::peer::Peer;
 use crate::slab::ConnId;
 
 /// What is logged of one connection.
 #[derive(Debug)]
 pub(crate) struct Access {
-    peer: SocketAddr,
+    peer: Peer,
+    /// Whom a proxy has named.
+    client: Option<IpAddr>,
     accepted_at: Time,
     method: Box<str>,
     path: Box<str>,
@@ -26,9 +29,10 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    pub(crate) fn new(peer: SocketAddr, accepted_at: Time) -> Self {
+    pub(crate) fn new(peer: Peer, accepted_at: Time) -> Self {
         Self {
             peer,
+            client: None,
             accepted_at,
             method: "-".into(),
             path: "-".into(),
@@ -36,6 +40,11 @@ impl Access {
             sent_bytes: 0,
             end: None,
         }
+    }
+
+    /// A proxy has said whom it is for.
+    pub(crate) fn is_for(&mut self, client: IpAddr) {
+        self.client = Some(client);
     }
 
     /// It has sent a request.
@@ -54,7 +63,7 @@ impl Access {
         let duration = now.since(self.accepted_at);
         answered(
             &conn,
-            Some(self.peer),
+            Some((&self.peer, self.client)),
             (&self.method, &self.path),
             status.0,
             duration,
@@ -69,6 +78,7 @@ impl Access {
         tracing::info!(
             %conn,
             peer = %self.peer,
+            client = self.client.map(tracing::field::display),
             path = &*self.path,
             code = code.0,
             initiator = initiator.name(),
@@ -80,18 +90,21 @@ impl Access {
     }
 }
 
-/// Logs an answer; `conn`: what other lines call the connection; `request`: method and path.
+/// Logs an answer; `conn`: what other lines call the connection; `peer`: with whom a proxy has named; `request`:
+/// method and path.
 pub(crate) fn answered(
     conn: &dyn std::fmt::Display,
-    peer: Option<SocketAddr>,
+    peer: Option<(&dyn std::fmt::Display, Option<IpAddr>)>,
     request: (&str, &str),
     status: u16,
     duration: Duration,
 ) {
     let (method, path) = request;
-    let peer = peer.map(tracing::field::display);
+    let client = peer.and_then(|(_, client)| client);
+    let client = client.map(tracing::field::display);
+    let peer = peer.map(|(peer, _)| tracing::field::display(peer));
     let duration_ms = millis(duration);
-    tracing::info!(%conn, peer, method, path, status, duration_ms, "answered");
+    tracing::info!(%conn, peer, client, method, path, status, duration_ms, "answered");
 }
 
 fn millis(duration: Duration) -> u64 {

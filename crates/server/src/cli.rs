@@ -4,7 +4,6 @@
 //! Never: opens anything (but a host name in `--listen` is looked up).
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,10 +11,14 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use fanfare_codec::Limits;
+use figment::value::Value;
 
-use crate::config::{Config, Drain, Sources, Timeouts, parse};
+use crate::config::{Config, Drain, Listen, Sources, TcpSettings, Timeouts, parse};
+use crate::limits::UNIX_SOCKET_MODE;
+use crate::listener::ListenAddr;
 use crate::logging::LogLevel;
 use crate::mint::Token;
+use crate::peer::Trusted;
 use crate::tls::{CertificateFiles, ClientAuth, MinVersion, Tls, TlsFile, TlsSettings};
 
 /// A WebSocket push server.
@@ -86,9 +89,10 @@ pub(crate) struct Serve {
     #[arg(long)]
     dev: bool,
 
-    /// Where to listen; port 0 takes a free one and logs it [default: 127.0.0.1:8000].
-    #[arg(long, value_name = "ADDR", value_parser = parse::address)]
-    listen: Option<SocketAddr>,
+    /// Where to listen: HOST:PORT, unix:PATH, systemd or systemd:NAME; may be given several times. Port 0 takes a
+    /// free one and logs it [default: 127.0.0.1:8000].
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<ListenAddr>,
 
     /// Threads, each with its own listener and connections [default: one a core].
     #[arg(long, value_name = "N")]
@@ -99,6 +103,18 @@ pub(crate) struct Serve {
     max_connections: Option<NonZeroUsize>,
 }
 
+/// As `listen` is written: one place, or a list.
+fn places(places: &[ListenAddr]) -> Option<Value> {
+    match places {
+        [] => None,
+        [one] => Some(one.to_string().into()),
+        several => {
+            let several: Vec<String> = several.iter().map(ToString::to_string).collect();
+            Some(several.into())
+        }
+    }
+}
+
 impl Serve {
     /// `log_level`: the flag that all commands have.
     pub(crate) fn into_sources(
@@ -107,11 +123,7 @@ impl Serve {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Sources {
         Sources::new(self.config, environment, self.dev)
-            .flag(
-                "--listen",
-                "listen",
-                self.listen.map(|addr| addr.to_string()),
-            )
+            .flag("--listen", "listen", places(&self.listen))
             .flag("--workers", "workers", self.workers.map(NonZeroUsize::get))
             .flag(
                 "--max-connections",
@@ -124,9 +136,10 @@ impl Serve {
 
 #[derive(Debug, Args)]
 pub(crate) struct Echo {
-    /// Where to listen; port 0 takes a free one and logs it.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001", value_parser = parse::address)]
-    listen: SocketAddr,
+    /// Where to listen: HOST:PORT, unix:PATH, systemd or systemd:NAME; may be given several times. Port 0 takes a
+    /// free one and logs it.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001")]
+    listen: Vec<ListenAddr>,
 
     /// Threads, each with its own listener and connections [default: one a core].
     #[arg(long, value_name = "N")]
@@ -193,7 +206,10 @@ impl Echo {
     pub(crate) fn into_config(self) -> Result<Config, String> {
         let tls = self.tls()?;
         Ok(Config {
-            listen: self.listen,
+            listen: self.listen.into_iter().map(Listen::plain).collect(),
+            unix_socket_mode: UNIX_SOCKET_MODE,
+            tcp: TcpSettings::default_beside(self.send_timeout),
+            trusted: Trusted::default(),
             workers: self.workers.unwrap_or_else(parse::one_a_core),
             max_connections: self.max_connections.map(NonZeroUsize::get),
             message_limits: Limits::DEFAULT
@@ -337,7 +353,10 @@ mod tests {
             .into_sources(cli.log_level, [])
             .read()
             .expect("settings");
-        assert_eq!(config.daemon.listen.to_string(), "[::1]:1");
+        assert!(
+            config.to_string().starts_with("listens on [::1]:1;"),
+            "{config}"
+        );
         assert_eq!(config.daemon.workers.get(), 3);
         assert_eq!(config.daemon.max_connections, Some(4));
         assert_eq!(config.log_level, LogLevel::Off);

@@ -24,13 +24,14 @@ use crate::clock::Clock;
 use crate::config::{self, Config, ServeConfig, SharedLive, Sources};
 use crate::http;
 use crate::limits::{
-    DESCRIPTORS_AHEAD_MAX, HTTP_DESCRIPTORS, TOKEN_DESCRIPTORS, hook_descriptors,
+    DESCRIPTORS_AHEAD_MAX, HTTP_DESCRIPTORS, LISTENERS_MAX, TOKEN_DESCRIPTORS, hook_descriptors,
     reserved_descriptors,
 };
-use crate::listener::Listener;
+use crate::listener::{Bound, ListenAddr, Listener, Passed};
 use crate::metrics::Metrics;
+use crate::notify;
 use crate::push::{Census, ClientIds, Link, Push};
-use crate::reactor::{Admission, Parts, Reactor, WAKER};
+use crate::reactor::{Admission, Crew, Parts, Reactor, WAKER};
 use crate::returns::Returns;
 use crate::service::Service;
 use crate::shutdown::Signals;
@@ -41,6 +42,8 @@ use crate::tokens::Tokens;
 pub(crate) enum Failure {
     /// The operating system refused what the daemon needs.
     Refused { what: String, error: io::Error },
+    /// More listeners than a worker may have: systemd passes on too many descriptors.
+    TooManyListeners,
     /// A flag asks for more than the descriptor limit allows.
     TooManyConnections { wanted: usize, descriptors: u64 },
 }
@@ -48,7 +51,7 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Refused { .. } => ExitCode::FAILURE,
+            Self::Refused { .. } | Self::TooManyListeners => ExitCode::FAILURE,
             Self::TooManyConnections { .. } => ExitCode::from(2),
         }
     }
@@ -58,6 +61,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { what, error } => write!(f, "{what}: {error}"),
+            Self::TooManyListeners => {
+                write!(f, "cannot listen on more than {LISTENERS_MAX} sockets")
+            }
             Self::TooManyConnections {
                 wanted,
                 descriptors,
@@ -88,18 +94,19 @@ impl<T> During<T> for io::Result<T> {
 struct Ground {
     signals: Signals,
     capacity: usize,
-    addr: SocketAddr,
+    urls: Vec<String>,
     clock: Clock,
     admission: Arc<Admission>,
     metrics: Arc<Metrics>,
     /// Set once workers run.
     serving: Arc<AtomicBool>,
+    crew: Arc<Crew>,
     posts: Vec<Post>,
 }
 
 /// A worker's place, before it is taken.
 struct Post {
-    listener: Listener,
+    listeners: Vec<Listener>,
     poll: Poll,
     waker: Arc<Waker>,
 }
@@ -110,29 +117,42 @@ impl Ground {
     /// `descriptors` are those that are needed beside workers and their connections.
     fn prepare(config: &Config, descriptors: u64) -> Result<Self, Failure> {
         let signals = Signals::install().during(&"cannot handle signals")?;
-        let capacity = connection_capacity(config, descriptors)?;
+        let mut passed = Passed::from_env();
+        let capacity = connection_capacity(config, descriptors + passed.len() as u64)?;
         make_descriptor_table(config, capacity);
-        let (listeners, addr) = Listener::bind_many(config.listen, config.workers.get())
-            .during(&format_args!("cannot listen on {}", config.listen))?;
-        let post = |listener| {
+        let Bound { workers, urls } =
+            Bound::new(config, &mut passed).map_err(|(addr, error)| Failure::Refused {
+                what: format!("cannot listen on {addr}"),
+                error,
+            })?;
+        if workers
+            .iter()
+            .any(|listeners| listeners.len() > LISTENERS_MAX)
+        {
+            return Err(Failure::TooManyListeners);
+        }
+        let post = |listeners| {
             let poll = Poll::new().during(&"cannot make a poller")?;
             let waker = Waker::new(poll.registry(), WAKER).during(&"cannot make a waker")?;
             Ok(Post {
-                listener,
+                listeners,
                 poll,
                 waker: Arc::new(waker),
             })
         };
+        let posts: Vec<Post> = workers.into_iter().map(post).collect::<Result<_, _>>()?;
+        let wakers = posts.iter().map(|post| Arc::clone(&post.waker));
         let clock = Clock::start();
         Ok(Self {
             signals,
             capacity,
-            addr,
+            urls,
             clock,
             metrics: Arc::new(Metrics::new(config.workers.get(), clock)),
             serving: Arc::default(),
             admission: Arc::new(Admission::new(capacity)),
-            posts: listeners.into_iter().map(post).collect::<Result<_, _>>()?,
+            crew: Arc::new(Crew::new(wakers)),
+            posts,
         })
     }
 
@@ -146,13 +166,16 @@ impl Ground {
             admission,
             metrics,
             serving,
+            crew,
             ..
         } = self;
-        let parts = |number, listener, service, stop| Parts {
-            listener,
+        let parts = |listeners, service, stop, number| Parts {
+            listeners,
             config: config.clone(),
             clock,
             admission: Arc::clone(&admission),
+            crew: Arc::clone(&crew),
+            number,
             service,
             stop,
             metrics: metrics.worker(number),
@@ -165,7 +188,7 @@ impl Ground {
         let mut threads = Vec::new();
         for (number, (post, service)) in (1..).zip(posts) {
             let stop = signals.stop_of_thread();
-            let reactor = Reactor::new(post.poll, parts(number, post.listener, service, stop))
+            let reactor = Reactor::new(post.poll, parts(post.listeners, service, stop, number))
                 .during(&"cannot poll")?;
             wakers.push(post.waker);
             threads.push(spawn(number, reactor)?);
@@ -174,16 +197,17 @@ impl Ground {
         let stop = signals
             .stop_of_main(own.poll.registry(), WAKER, Arc::clone(&wakers))
             .during(&"cannot poll signals")?;
-        let reactor = Reactor::new(own.poll, parts(0, own.listener, own_service, stop))
+        let reactor = Reactor::new(own.poll, parts(own.listeners, own_service, stop, 0))
             .during(&"cannot poll")?;
         serving.store(true, Ordering::SeqCst);
-        tracing::info!(
-            workers = config.workers,
-            max_connections = self.capacity,
-            "listening on {}://{}",
-            if config.tls.is_some() { "wss" } else { "ws" },
-            self.addr
-        );
+        for url in self.urls {
+            tracing::info!(
+                workers = config.workers,
+                max_connections = self.capacity,
+                "listening on {url}"
+            );
+        }
+        notify::ready();
         let ends_at = reactor.run().during(&"cannot poll")?;
         for thread in threads {
             thread
@@ -245,6 +269,7 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
         let (running, live, tokens) = (serve.running, Arc::clone(&live), tokens.clone());
         let tls = config.tls.clone();
         Arc::new(move || {
+            notify::reloading();
             config::reload(&sources, &running, &live);
             match (&tls, &live.load().tls) {
                 (Some(tls), Some(loaded)) => tls.adopt(Arc::clone(loaded)),
@@ -254,6 +279,7 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
             if let Err(error) = tokens.reload(&live) {
                 tracing::error!("reload: cannot start a thread that verifies tokens: {error}");
             }
+            notify::ready();
         })
     };
     let on_hangup = Arc::clone(&reload);
@@ -267,10 +293,10 @@ pub(crate) fn serve(serve: ServeConfig, sources: Sources) -> Result<(), Failure>
         listener_tls: api_tls,
         tls: config.tls.clone(),
         admission: Arc::clone(&ground.admission),
+        crew: Arc::clone(&ground.crew),
         census: Arc::clone(&census),
         metrics: Arc::clone(&ground.metrics),
         access_log: config.access_log,
-        workers: config.workers.get(),
         body_bytes_max: serve.api_body_bytes_max,
         page: serve.page,
         hooks_in_flight_max: serve.hooks_in_flight_max,
@@ -359,7 +385,12 @@ fn connection_capacity(config: &Config, others: u64) -> Result<usize, Failure> {
         Ok(()) => maximum,
         Err(_) => current,
     };
-    let reserved = reserved_descriptors(config.workers) + others;
+    let listeners = config.listen.iter().map(|place| match place.addr {
+        ListenAddr::Tcp(_) => config.workers.get() as u64,
+        ListenAddr::Unix(_) => 1,
+        ListenAddr::Systemd { .. } => 0, // those were counted as they were passed on
+    });
+    let reserved = reserved_descriptors(config.workers, listeners.sum()) + others;
     let fitting = limit.map_or(usize::MAX, |limit| {
         usize::try_from(limit.saturating_sub(reserved)).unwrap_or(usize::MAX)
     });

@@ -50,8 +50,27 @@ pub(crate) const TLS_HANDSHAKE_BYTES_MAX: usize = (64 << 10) + TLS_RECORD_BYTES_
 /// Between two looks at the files of [tls].
 pub(crate) const TLS_WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Connections that wait in the kernel to be accepted (it caps this by `net.core.somaxconn`).
+/// Connections that wait in the kernel to be accepted (it caps this by `net.core.somaxconn`), unless that is set.
 pub(crate) const LISTEN_BACKLOG: i32 = 4096;
+
+/// Listeners of one worker: places to listen at, and descriptors that systemd passes on.
+pub(crate) const LISTENERS_MAX: usize = 8;
+
+/// Connections that another worker has accepted for one and that it has not taken in yet; past it the other keeps
+/// them.
+pub(crate) const NEWCOMERS_WAITING_MAX: usize = 1024;
+
+/// The mode of a socket file, unless that is set.
+pub(crate) const UNIX_SOCKET_MODE: u32 = 0o660;
+
+/// A Unix socket's path (`sun_path`, without its zero).
+pub(crate) const UNIX_PATH_BYTES_MAX: usize = 107;
+
+/// A PROXY header of version 1 (proxy-protocol.txt §2.1).
+pub(crate) const PROXY_V1_BYTES_MAX: usize = 107;
+
+/// A PROXY header of version 2 with all its extensions.
+pub(crate) const PROXY_V2_BYTES_MAX: usize = 4096;
 
 /// Publications of one tick, of all channels together, in bytes: past that they are told before more are
 /// taken from the inbox. A segment is at most that and one publication long.
@@ -81,10 +100,10 @@ pub(crate) const COMMANDS_BYTES_MAX: u64 = 64 << 10;
 /// A publication of history up to this length is copied for whoever asks for it; a longer one is shared.
 pub(crate) const HISTORY_COPY_BYTES_MAX: usize = 1 << 10;
 
-/// Descriptors that are not served connections: standard streams, the signals' pipe, a listener, a
+/// Descriptors that are not served connections: standard streams, the signals' pipe, `listeners`, a
 /// poller and its duplicate and a waker for each worker, and those that are told 503.
-pub(crate) const fn reserved_descriptors(workers: NonZeroUsize) -> u64 {
-    16 + 4 * workers.get() as u64 + REFUSED_CONNECTIONS_MAX as u64
+pub(crate) const fn reserved_descriptors(workers: NonZeroUsize, listeners: u64) -> u64 {
+    16 + 3 * workers.get() as u64 + listeners + REFUSED_CONNECTIONS_MAX as u64
 }
 
 /// Threads that serve connections: each asks the engine, and so does the API.

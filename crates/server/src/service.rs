@@ -3,6 +3,7 @@
 //!
 //! Never: touches a socket.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use fanfare_codec::Message;
@@ -24,6 +25,15 @@ pub(crate) enum Service {
     Push(Box<Push>),
 }
 
+/// A request, and whose it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'r> {
+    pub(crate) request: &'r Request<'r>,
+    pub(crate) admitted: Admitted,
+    /// None: nothing is known, as behind a Unix socket.
+    pub(crate) client: Option<IpAddr>,
+}
+
 /// What becomes of a connection with a request.
 #[derive(Debug)]
 pub(crate) enum Verdict {
@@ -43,16 +53,10 @@ pub(crate) enum Verdict {
 
 impl Service {
     /// Judges a request; may ask the engine for a subscription of `conn`.
-    pub(crate) fn judge(
-        &mut self,
-        request: &Request<'_>,
-        admitted: Admitted,
-        conn: ConnId,
-        now: Time,
-    ) -> Verdict {
+    pub(crate) fn judge(&mut self, asked: Asked<'_>, conn: ConnId, now: Time) -> Verdict {
         match self {
-            Self::Echo => echo::upgrade(request, admitted),
-            Self::Push(push) => push.judge(request, admitted, conn, now),
+            Self::Echo => echo::upgrade(asked.request, asked.admitted),
+            Self::Push(push) => push.judge(asked, conn, now),
         }
     }
 

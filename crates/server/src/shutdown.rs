@@ -17,6 +17,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 use crate::config::Drain;
+use crate::notify;
 
 /// The process's signal handlers.
 pub(crate) struct Signals {
@@ -99,6 +100,7 @@ impl Stop {
                 ..
             } = drain;
             tracing::info!(?delay, ?window, ?timeout, "stopping: not ready any more");
+            notify::stopping();
             for waker in &*self.others {
                 if let Err(error) = waker.wake() {
                     tracing::error!("cannot wake a worker: {error}");

@@ -1,18 +1,16 @@
 //! A connection's byte stream. In: bytes. Out: bytes, or `WouldBlock`.
 //!
-//! The seam for TLS: readers and writers know this type and no socket. The calls go to the kernel
-//! directly (rustix): libc's are cancellation points, which costs two atomic operations each in a
-//! process with threads.
+//! The seam for TLS: readers and writers know this type and no socket.
 //!
 //! Never: buffers, but for what a TLS session has sealed and its socket has not taken.
 
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, TcpStream as StdTcpStream};
+use std::net::TcpStream as StdTcpStream;
 use std::os::fd::AsFd;
 
-use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+
+use crate::stream::Stream;
 
 use crate::tls::{Direct, Tls, TlsSession};
 
@@ -26,7 +24,7 @@ pub(crate) struct Received {
 
 #[derive(Debug)]
 pub(crate) enum Transport {
-    Tcp(TcpStream),
+    Plain(Stream),
     Tls(Box<TlsStream>),
 }
 
@@ -36,7 +34,7 @@ const _: () = assert!(size_of::<Transport>() == 2 * size_of::<usize>());
 /// A session on its socket.
 #[derive(Debug)]
 pub(crate) struct TlsStream {
-    socket: TcpStream,
+    socket: Stream,
     session: TlsSession,
 }
 
@@ -48,7 +46,7 @@ impl Transport {
     /// Those of [`Tls::session`].
     pub(crate) fn secured(self, tls: Option<&Tls>) -> io::Result<Self> {
         match (self, tls) {
-            (Self::Tcp(socket), Some(tls)) => {
+            (Self::Plain(socket), Some(tls)) => {
                 let session = tls.session()?;
                 Ok(Self::Tls(Box::new(TlsStream { socket, session })))
             }
@@ -59,7 +57,7 @@ impl Transport {
     /// Both directions, once and for all: edges come when there is news, so interest never changes.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let socket = match self {
-            Self::Tcp(socket) => socket,
+            Self::Plain(socket) => socket,
             Self::Tls(stream) => &mut stream.socket,
         };
         registry.register(socket, token, Interest::READABLE | Interest::WRITABLE)
@@ -70,8 +68,8 @@ impl Transport {
     #[inline]
     pub(crate) fn recv(&mut self, buf: &mut [u8]) -> io::Result<Received> {
         match self {
-            Self::Tcp(socket) => {
-                let (len, _) = rustix::net::recv(&*socket, &mut *buf, RecvFlags::empty())?;
+            Self::Plain(socket) => {
+                let len = socket.recv(buf)?;
                 Ok(Received {
                     len,
                     drained: len < buf.len(),
@@ -81,12 +79,34 @@ impl Transport {
         }
     }
 
+    /// What has come on the socket, without taking it: in front of everything else, a TLS handshake too.
+    pub(crate) fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.socket().peek(buf)
+    }
+
+    /// Takes what [`peek`](Self::peek) has shown.
+    pub(crate) fn take_peeked(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.socket().recv(buf)
+    }
+
+    /// Whether what is sent leaves as it is.
+    pub(crate) const fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
+    const fn socket(&self) -> &Stream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => &stream.socket,
+        }
+    }
+
     /// Fewer bytes than given: the kernel's buffer is full, and an edge will tell when it is not. All of them may
     /// not have left yet either, see [`is_flushed`](Self::is_flushed).
     #[inline]
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(socket) => Ok(rustix::net::send(&*socket, bytes, SendFlags::NOSIGNAL)?),
+            Self::Plain(socket) => socket.send(bytes),
             Self::Tls(stream) => stream.send(bytes),
         }
     }
@@ -94,11 +114,7 @@ impl Transport {
     /// [`send`](Self::send) of several parts, in their order.
     pub(crate) fn send_parts(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Tcp(socket) => {
-                let mut control = SendAncillaryBuffer::new(&mut []);
-                let flags = SendFlags::NOSIGNAL;
-                Ok(rustix::net::sendmsg(&*socket, parts, &mut control, flags)?)
-            }
+            Self::Plain(socket) => socket.send_parts(parts),
             Self::Tls(stream) => stream.send_parts(parts),
         }
     }
@@ -107,7 +123,7 @@ impl Transport {
     #[inline]
     pub(crate) fn is_flushed(&self) -> bool {
         match self {
-            Self::Tcp(_) => true,
+            Self::Plain(_) => true,
             Self::Tls(stream) => stream.session.is_flushed(),
         }
     }
@@ -116,7 +132,7 @@ impl Transport {
     #[inline]
     pub(crate) fn flush(&mut self) -> io::Result<usize> {
         match self {
-            Self::Tcp(_) => Ok(0),
+            Self::Plain(_) => Ok(0),
             Self::Tls(stream) => stream.flush(),
         }
     }
@@ -127,7 +143,7 @@ impl Transport {
         registry: &Registry,
     ) -> io::Result<(StdTcpStream, Option<Box<TlsSession>>)> {
         let (mut socket, session) = match self {
-            Self::Tcp(socket) => (socket, None),
+            Self::Plain(socket) => (socket, None),
             Self::Tls(stream) => (stream.socket, Some(Box::new(stream.session))),
         };
         registry.deregister(&mut socket)?;
@@ -137,7 +153,7 @@ impl Transport {
     /// Sends FIN behind what was sent. `WouldBlock`: to be called again once that has left.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         match self {
-            Self::Tcp(socket) => socket.shutdown(Shutdown::Write),
+            Self::Plain(socket) => socket.finish(),
             Self::Tls(stream) => stream.finish(),
         }
     }

@@ -20,10 +20,11 @@ use super::file::{Api, File, Namespace, WebSocket};
 use super::live::{ApiAccess, Live};
 use super::reload::{Running, Settings};
 use super::{
-    Config, Exposure, HookSettings, OriginPolicy, ServeConfig, Timeouts, drain, hooks, parse, tls,
-    token,
+    Config, Exposure, HookSettings, Listen, OriginPolicy, ServeConfig, Timeouts, drain, hooks,
+    listen, parse, tls, token,
 };
 use crate::limits::{API_KEY_BYTES_MIN, HOOKS_IN_FLIGHT_MAX, WORKERS_MAX};
+use crate::listener::ListenAddr;
 use crate::tls::Tls;
 
 /// How long a channel's epoch outlives its last publication, unless that is said or its publications
@@ -36,12 +37,9 @@ const PING_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 /// `is_dev`: `--dev`, which opens everything to this machine, and to no other.
 pub(super) fn check(file: &File, is_dev: bool) -> Result<ServeConfig, Fault> {
     let daemon = daemon(file, is_dev)?;
-    let api_listen = api_listen(&file.api, daemon.listen)?;
-    if is_dev {
-        assert_loopback(["listen"].into(), daemon.listen)?;
-        if let Some(listen) = api_listen {
-            assert_loopback(["api", "listen"].into(), listen)?;
-        }
+    let api_listen = api_listen(&file.api, &daemon.listen)?;
+    if is_dev && let Some(listen) = api_listen {
+        assert_loopback(["api", "listen"].into(), listen)?;
     }
     let live = live(file, is_dev)?;
     let daemon = Config {
@@ -105,8 +103,13 @@ fn daemon(file: &File, is_dev: bool) -> Result<Config, Fault> {
         Some(workers) => workers,
         None => parse::one_a_core().min(WORKERS_MAX),
     };
+    let trusted = listen::trusted(file)?;
+    let timeouts = timeouts(file)?;
     Ok(Config {
-        listen: address(["listen"].into(), &file.listen)?,
+        listen: listen::places(file, &trusted, is_dev)?,
+        unix_socket_mode: listen::unix_socket_mode(file)?,
+        tcp: listen::tcp(&file.tcp, timeouts.send)?,
+        trusted,
         workers,
         max_connections: file.max_connections.map(|max| max.get()),
         message_limits: Limits::DEFAULT
@@ -114,7 +117,7 @@ fn daemon(file: &File, is_dev: bool) -> Result<Config, Fault> {
             .with_max_message_bytes(max_message_bytes.get())
             .with_max_fragments(file.websocket.max_fragments.get()),
         output_bytes_max: file.websocket.max_output_bytes.get(),
-        timeouts: timeouts(file)?,
+        timeouts,
         drain: drain::check(&file.drain, is_dev)?,
         access_log: file.access_log,
         tls: None,
@@ -138,19 +141,24 @@ fn timeouts(file: &File) -> Result<Timeouts, Fault> {
 }
 
 /// `main`: where everything else listens.
-fn api_listen(api: &Api, main: SocketAddr) -> Result<Option<SocketAddr>, Fault> {
+fn api_listen(api: &Api, main: &[Listen]) -> Result<Option<SocketAddr>, Fault> {
     let Some(text) = &api.listen else {
         return Ok(None);
     };
     let key: Key = ["api", "listen"].into();
     let listen = address(key.clone(), text)?;
-    let ips = [listen.ip().to_canonical(), main.ip().to_canonical()];
-    let meets = ips[0] == ips[1] || ips.iter().any(|ip| ip.is_unspecified());
-    if meets && listen.port() == main.port() && listen.port() != 0 {
-        return Err(Fault::new(
-            key,
-            format!("{listen} is taken by `listen`, {main}"),
-        ));
+    for place in main {
+        let ListenAddr::Tcp(main) = place.addr else {
+            continue;
+        };
+        let ips = [listen.ip().to_canonical(), main.ip().to_canonical()];
+        let meets = ips[0] == ips[1] || ips.iter().any(|ip| ip.is_unspecified());
+        if meets && listen.port() == main.port() && listen.port() != 0 {
+            return Err(Fault::new(
+                key,
+                format!("{listen} is taken by `listen`, {main}"),
+            ));
+        }
     }
     Ok(Some(listen))
 }
@@ -404,8 +412,8 @@ fn api_keys(api: &Api) -> Result<Vec<String>, Fault> {
 }
 
 /// Each entry of a list, with its key.
-pub(super) fn entries<'a>(
-    list: [&'a str; 2],
+pub(super) fn entries<'a, const N: usize>(
+    list: [&'a str; N],
     entries: &'a [String],
 ) -> impl Iterator<Item = (Key, &'a String)> {
     let key = Key::from(list);

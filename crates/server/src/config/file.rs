@@ -16,14 +16,19 @@ use fanfare_protocol::limits as protocol;
 use serde::{Deserialize, Serialize};
 
 use super::drain;
+use super::listen::{Places, Tcp};
 use super::tls::Tls;
 use super::token::Token;
+use crate::limits::UNIX_SOCKET_MODE;
 use crate::logging::{LogFormat, LogLevel};
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
-    pub(super) listen: String,
+    pub(super) listen: Places,
+    pub(super) unix_socket_mode: u32,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) proxy_protocol: Vec<String>,
     pub(super) workers: Option<NonZeroUsize>,
     pub(super) max_connections: Option<NonZeroUsize>,
     pub(super) echo: bool,
@@ -31,6 +36,7 @@ pub(super) struct File {
     pub(super) log_format: LogFormat,
     pub(super) access_log: bool,
     pub(super) drain: drain::Written,
+    pub(super) tcp: Tcp,
     pub(super) websocket: WebSocket,
     pub(super) client: Client,
     pub(super) tls: Tls,
@@ -48,7 +54,10 @@ pub(super) struct File {
 impl Default for File {
     fn default() -> Self {
         Self {
-            listen: "127.0.0.1:8000".into(),
+            listen: Places::One("127.0.0.1:8000".into()),
+            unix_socket_mode: UNIX_SOCKET_MODE,
+            trusted_proxies: Vec::new(),
+            proxy_protocol: Vec::new(),
             workers: None,
             max_connections: None,
             echo: false,
@@ -56,6 +65,7 @@ impl Default for File {
             log_format: LogFormat::default(),
             access_log: false,
             drain: drain::Written::default(),
+            tcp: Tcp::default(),
             websocket: WebSocket::default(),
             client: Client::default(),
             tls: Tls::default(),

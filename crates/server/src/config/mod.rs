@@ -8,6 +8,7 @@ mod error;
 mod exposure;
 mod file;
 mod hooks;
+mod listen;
 mod live;
 mod origin;
 pub(crate) mod parse;
@@ -29,6 +30,9 @@ use fanfare_hub::{InboxLimits, MemoryConfig};
 pub(crate) use drain::Drain;
 pub(crate) use exposure::Exposure;
 pub(crate) use hooks::HookSettings;
+#[cfg(test)]
+pub(crate) use listen::Keepalive;
+pub(crate) use listen::{Listen, TcpSettings};
 pub(crate) use live::{ApiAccess, Live, SharedLive};
 pub(crate) use origin::OriginPolicy;
 pub(crate) use reload::{Running, reload};
@@ -36,6 +40,7 @@ pub(crate) use sources::Sources;
 pub(crate) use token::{JwksUrl, Signing, TokenSettings, read_key_file, without_newline};
 
 use crate::logging::{LogFormat, LogLevel};
+use crate::peer::Trusted;
 use crate::tls::Tls;
 
 /// A config file in which every key is explained and has its default.
@@ -80,13 +85,14 @@ impl fmt::Display for ServeConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Config {
             listen, workers, ..
-        } = self.daemon;
-        let plural = if workers == NonZeroUsize::MIN {
+        } = &self.daemon;
+        let plural = if *workers == NonZeroUsize::MIN {
             ""
         } else {
             "s"
         };
-        write!(f, "listens on {listen}")?;
+        let places: Vec<String> = listen.iter().map(|place| place.addr.to_string()).collect();
+        write!(f, "listens on {}", places.join(", "))?;
         if self.daemon.tls.is_some() {
             f.write_str(" with TLS")?;
         }
@@ -99,7 +105,13 @@ impl fmt::Display for ServeConfig {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    pub(crate) listen: SocketAddr,
+    /// At least one place.
+    pub(crate) listen: Vec<Listen>,
+    /// Of socket files.
+    pub(crate) unix_socket_mode: u32,
+    pub(crate) tcp: TcpSettings,
+    /// Who is believed about whom a connection is for.
+    pub(crate) trusted: Trusted,
     pub(crate) workers: NonZeroUsize,
     /// `None`: what the descriptor limit allows.
     pub(crate) max_connections: Option<usize>,

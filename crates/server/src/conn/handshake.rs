@@ -11,14 +11,18 @@ use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why};
 use crate::clock::Time;
 use crate::limits::COMMANDS_BYTES_MAX;
 use crate::metrics::Kind;
-use crate::service::Verdict;
+use crate::peer::Shown;
+use crate::service::{Asked, Verdict};
 
 impl Conn {
     /// Takes the first `len` bytes of the receive buffer; gives how many of them follow the head of
     /// an accepted upgrade, moved to the buffer's front.
     pub(super) fn take_handshake(&mut self, len: usize, cx: &mut Context<'_>) -> usize {
         let Phase::Handshake {
-            decoder, admitted, ..
+            decoder,
+            admitted,
+            entrance,
+            ..
         } = &mut self.phase
         else {
             return len;
@@ -41,11 +45,22 @@ impl Conn {
             Ok(Some(request)) => {
                 // The query may hold a token.
                 let path = request.path();
-                tracing::debug!(conn = %cx.id, method = request.method(), path, "request");
-                if let Some(access) = &mut self.access {
+                if let Some(ip) = entrance.forwarded_for(request.headers(), &cx.config.trusted) {
+                    entrance.client = Some(ip);
+                    self.about.know(ip);
+                }
+                let client = entrance.client;
+                let shown = Shown(client);
+                tracing::debug!(conn = %cx.id, client = %shown, method = request.method(), path, "request");
+                if let Some(access) = self.about.access_mut() {
                     access.request(request.method(), path);
                 }
-                let verdict = match cx.service.judge(&request, *admitted, cx.id, cx.now) {
+                let asked = Asked {
+                    request: &request,
+                    admitted: *admitted,
+                    client,
+                };
+                let verdict = match cx.service.judge(asked, cx.id, cx.now) {
                     Verdict::Refuse(response) if request.method() == "HEAD" => {
                         Verdict::Refuse(response.without_body())
                     }

@@ -10,6 +10,8 @@
 //!
 //! Never: reads another connection's bytes, waits, allocates while idle.
 
+mod about;
+mod entrance;
 mod handshake;
 mod notes;
 mod read;
@@ -19,7 +21,7 @@ mod write;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use fanfare_codec::handshake::{RequestDecoder, Response, Status};
 use fanfare_codec::{CloseCode, CloseFrame, Encoder, Limits, MessageDecoder, ProtocolError, Role};
@@ -33,6 +35,7 @@ use crate::config::Config;
 use crate::limits::HEAD_LIMITS;
 use crate::metrics::{Initiator, Worker as Metrics};
 use crate::outbound::Outbound;
+use crate::peer::{Entrance, Peer};
 use crate::push::{Candidate, Who};
 use crate::service::Service;
 use crate::slab::ConnId;
@@ -41,6 +44,7 @@ use crate::transport::Transport;
 pub(crate) use notes::Notes;
 pub(crate) use write::Told;
 
+use about::About;
 use session::Seat;
 
 pub(crate) struct Conn {
@@ -59,7 +63,7 @@ pub(crate) struct Conn {
     /// When the wheel will call [`on_deadline`](Self::on_deadline). Never, too, once it waits for silence alone
     /// and the wheel was armed for something else.
     armed_at: Time,
-    access: Option<Box<Access>>,
+    about: About,
 }
 
 /// It is what an idle connection costs, with a node in the wheel and what the kernel keeps.
@@ -69,6 +73,7 @@ enum Phase {
     Handshake {
         decoder: RequestDecoder,
         admitted: Admitted,
+        entrance: Entrance,
         until: Time,
     },
     /// Other threads are asked whether the request is granted.
@@ -199,7 +204,8 @@ impl Conn {
     pub(crate) fn new(
         transport: Transport,
         admitted: Admitted,
-        peer: SocketAddr,
+        peer: Peer,
+        entrance: Entrance,
         now: Time,
         config: &Config,
     ) -> Self {
@@ -208,6 +214,7 @@ impl Conn {
             phase: Phase::Handshake {
                 decoder: RequestDecoder::new(HEAD_LIMITS),
                 admitted,
+                entrance,
                 until: now + config.timeouts.handshake,
             },
             stop: Stop::Drained,
@@ -217,8 +224,13 @@ impl Conn {
             heard_at: now,
             took_at: now,
             armed_at: Time::NEVER,
-            access: config.access_log.then(|| Box::new(Access::new(peer, now))),
+            about: About::new(config.access_log.then(|| Access::new(peer, now))),
         }
+    }
+
+    /// Whom it is for, if a proxy has said so; else that is its peer.
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        self.about.client()
     }
 
     /// The transport, and what was received from it, of a connection to be handed over.

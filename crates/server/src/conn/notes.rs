@@ -60,12 +60,12 @@ impl Conn {
 
     /// What is logged of it, if all are.
     pub(crate) fn access(&self) -> Option<&Access> {
-        self.access.as_deref()
+        self.about.access()
     }
 
     /// Why it is not open any more, for the log.
     pub(crate) fn note_end(&mut self, initiator: Initiator, code: CloseCode) {
-        if let Some(access) = &mut self.access {
+        if let Some(access) = self.about.access_mut() {
             access.end(initiator, code);
         }
     }
@@ -74,7 +74,7 @@ impl Conn {
     #[inline]
     pub(super) fn count_sent(&mut self, bytes: usize, metrics: &Metrics) {
         metrics.sent_bytes.add(bytes as u64);
-        if let Some(access) = &mut self.access {
+        if let Some(access) = self.about.access_mut() {
             access.sent_bytes += bytes as u64;
         }
     }

@@ -17,6 +17,9 @@ use crate::transport::Received;
 impl Conn {
     /// Reads until one of the reasons in [`Stop`]; the replies of each read leave in one `send`.
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Fate {
+        if let Some(fate) = self.enter(cx) {
+            return fate;
+        }
         for _ in 0..READS_PER_TURN_MAX {
             let held = self.held_frame_bytes();
             if held > 0 {
@@ -36,7 +39,7 @@ impl Conn {
                 Err(error) => return Fate::Gone(Why::Socket(error)),
             };
             cx.metrics.received_bytes.add(received.len as u64);
-            if let Some(access) = &mut self.access {
+            if let Some(access) = self.about.access_mut() {
                 access.received_bytes += received.len as u64;
             }
             self.heard_at = cx.now;

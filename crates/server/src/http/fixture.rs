@@ -29,7 +29,7 @@ use crate::clock::Clock;
 use crate::config::{ApiAccess, Live, SharedLive};
 use crate::limits::HANDOVERS_SERVED_MAX;
 use crate::metrics::Metrics;
-use crate::reactor::Admission;
+use crate::reactor::{Admission, Crew};
 
 /// The key of [`live`].
 pub(super) const KEY: &str = "a-key";
@@ -136,7 +136,12 @@ impl World {
         let engine = Arc::clone(&self.engine) as Arc<dyn Engine>;
         let (caller, answers) = Caller::new(mailbox, engine, self.origin, self.clock);
         let served = Arc::new(Semaphore::new(HANDOVERS_SERVED_MAX));
-        let node = Node::new(3, Arc::clone(&self.admission), Arc::default(), served);
+        let node = Node::new(
+            Arc::new(Crew::asleep(3)),
+            Arc::clone(&self.admission),
+            Arc::default(),
+            served,
+        );
         let live = Arc::clone(&self.live);
         let metrics = Arc::clone(&self.metrics);
         let api = Api::new(caller, live, node, metrics, BODY_BYTES_MAX);
@@ -163,7 +168,7 @@ impl World {
             listener_tls: None,
             tls: None,
             admission: Arc::clone(&self.admission),
-            workers: 3,
+            crew: Arc::new(Crew::asleep(3)),
             body_bytes_max: BODY_BYTES_MAX,
             page: false,
             hooks_in_flight_max: 4,

@@ -53,7 +53,7 @@ use crate::echo;
 use crate::limits::{HANDOVERS_SERVED_MAX, HANDOVERS_WAITING_MAX, LOOKUPS_AT_ONCE_MAX};
 use crate::metrics::Metrics;
 use crate::push::Census;
-use crate::reactor::{Admission, Place};
+use crate::reactor::{Admission, Crew, Place};
 use crate::tls::{self, Direct, Tls, TlsSession};
 
 use api::{Api, Node};
@@ -69,7 +69,7 @@ pub(crate) use hooks::Hooks;
 /// A connection whose request is not the reactor's business.
 #[derive(Debug)]
 pub(crate) struct Handover {
-    /// In no poller any more; it does not block.
+    /// In no poller any more; it does not block. Of TCP, or of a Unix socket.
     pub(crate) socket: StdTcpStream,
     /// The session on it, which goes on; none: it is plain.
     pub(crate) tls: Option<Box<TlsSession>>,
@@ -110,10 +110,10 @@ pub(crate) struct Setup {
     pub(crate) listener_tls: Option<Tls>,
     /// Whose files are looked at: they may change.
     pub(crate) tls: Option<Tls>,
-    /// For `info`, as are the users and the number of workers.
+    /// For `info`, as are the users and what each worker has.
     pub(crate) admission: Arc<Admission>,
+    pub(crate) crew: Arc<Crew>,
     pub(crate) census: Arc<Census>,
-    pub(crate) workers: usize,
     pub(crate) body_bytes_max: usize,
     /// Whether a page is at `/`.
     pub(crate) page: bool,
@@ -183,7 +183,7 @@ pub(crate) fn start(setup: Setup) -> io::Result<Server> {
     let served = Arc::new(Semaphore::new(HANDOVERS_SERVED_MAX));
     let (caller, answers) = Caller::new(setup.mailbox, setup.engine, setup.origin, setup.clock);
     let node = Node::new(
-        setup.workers,
+        setup.crew,
         setup.admission,
         setup.census,
         Arc::clone(&served),

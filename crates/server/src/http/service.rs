@@ -2,6 +2,7 @@
 //!
 //! Never: serves a connection itself; has more of them than the caps in `limits.rs`.
 
+use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -236,6 +237,7 @@ async fn count(State(probes): State<Arc<Probes>>, request: Request, next: Next) 
     let status = response.status().as_u16();
     probes.metrics.answers(status);
     let took = clock.read().since(began);
+    let peer = peer.as_ref().map(|peer| (peer as &dyn Display, None));
     access::answered(&"http", peer, (method.as_str(), &path), status, took);
     response
 }

@@ -7,7 +7,7 @@
 
 use std::fmt::Display;
 
-use fanfare_codec::handshake::{Request, Response, Status, Upgrade};
+use fanfare_codec::handshake::{Response, Status, Upgrade};
 use fanfare_hub::Channel;
 use fanfare_protocol::{Encoding, PingKind, Rules, Session};
 use percent_encoding::percent_decode_str;
@@ -22,7 +22,7 @@ use crate::config::Live;
 use crate::conn::Admitted;
 use crate::echo;
 use crate::http::hooks::ClientHeaders;
-use crate::service::Verdict;
+use crate::service::{Asked, Verdict};
 use crate::slab::ConnId;
 
 /// Where raw subscribers connect; their channel's name follows.
@@ -53,13 +53,12 @@ pub(crate) struct Start {
 
 impl Push {
     /// Judges a request.
-    pub(crate) fn judge(
-        &mut self,
-        request: &Request<'_>,
-        admitted: Admitted,
-        conn: ConnId,
-        now: Time,
-    ) -> Verdict {
+    pub(crate) fn judge(&mut self, asked: Asked<'_>, conn: ConnId, now: Time) -> Verdict {
+        let Asked {
+            request,
+            admitted,
+            client,
+        } = asked;
         let Some(endpoint) = self.endpoint(request.path()) else {
             return if request.wants_websocket() {
                 refuse(Status::NOT_FOUND, &"no such endpoint")
@@ -79,16 +78,17 @@ impl Push {
             return refuse(Status::FORBIDDEN, &"pages of this origin may not connect");
         }
         let query = request.query().unwrap_or_default();
+        let headers = ClientHeaders::of_upgrade(&live.hooks, upgrade.headers(), client);
         match endpoint {
             Endpoint::Echo => Verdict::Echo(accept(&live, &upgrade, None)),
             Endpoint::Session => {
                 let wire = Wire::of(query, &upgrade);
                 let response = accept(&live, &upgrade, wire.subprotocol());
-                let start = self.start(&live, wire, &upgrade, conn, now);
+                let start = self.start(&live, wire, (&upgrade, headers), conn, now);
                 Verdict::Session(Box::new((response, start)))
             }
             Endpoint::Raw { channel } => {
-                let request = (query, &upgrade, accept(&live, &upgrade, None));
+                let request = (query, &upgrade, headers);
                 self.receive_raw(&live, channel, request, conn, now)
                     .unwrap_or_else(Verdict::Refuse)
             }
@@ -111,7 +111,7 @@ impl Push {
         &self,
         live: &Live,
         wire: Wire,
-        upgrade: &Upgrade<'_>,
+        (upgrade, headers): (&Upgrade<'_>, ClientHeaders),
         conn: ConnId,
         now: Time,
     ) -> Start {
@@ -128,7 +128,7 @@ impl Push {
             deadline: clock.of_hub(session.deadline()),
             session,
             encoding: wire.encoding,
-            headers: ClientHeaders::of_upgrade(&live.hooks, upgrade.headers()),
+            headers,
             frame_pings: wire.pings == PingKind::WebSocket,
         }
     }
@@ -138,11 +138,11 @@ impl Push {
         &mut self,
         live: &Live,
         channel: &str,
-        request: (&str, &Upgrade<'_>, Response),
+        request: (&str, &Upgrade<'_>, ClientHeaders),
         conn: ConnId,
         now: Time,
     ) -> Result<Verdict, Response> {
-        let (query, upgrade, response) = request;
+        let (query, upgrade, headers) = request;
         let bad = |why: &dyn Display| Response::refusal(Status::BAD_REQUEST, why);
         if !is_encoded_whole(channel) {
             return Err(bad(
@@ -162,7 +162,7 @@ impl Push {
             // A cookie of that name may be somebody else's as long as no tokens are expected.
             (None, false) => None,
         };
-        let headers = ClientHeaders::of_upgrade(&live.hooks, upgrade.headers());
+        let response = accept(live, upgrade, None);
         let candidate = Candidate::new(response, channel, wishes, headers);
         Ok(self.receive(live, candidate, token, conn, now))
     }

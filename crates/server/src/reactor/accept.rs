@@ -1,9 +1,9 @@
-//! How connections come in. In: a listener's edges. Out: connections in the slab, as many as may be.
+//! How connections come in. In: listeners' edges, what another worker has accepted. Out: connections in the slab, as
+//! many as may be; some for other workers.
 //!
 //! Never: reads from a connection.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use crate::clock::Time;
 use crate::conn::{Admitted, Conn};
 use crate::limits::{ACCEPTS_PER_TURN_MAX, REFUSED_CONNECTIONS_MAX};
 use crate::listener::{Accepted, Listener};
+use crate::peer::{Entrance, Peer};
 use crate::slab::ConnId;
 use crate::transport::Transport;
 
@@ -83,10 +84,18 @@ impl Drop for Place {
     }
 }
 
-/// The listener, and why it is not being accepted from.
+/// A connection that was accepted and is in no slab yet; it counts as open.
+#[derive(Debug)]
+pub(super) struct Newcomer {
+    pub(super) transport: Transport,
+    pub(super) peer: Peer,
+    pub(super) entrance: Entrance,
+    pub(super) admitted: Admitted,
+}
+
+/// A listener, and why it is not being accepted from.
 pub(super) struct Accepting {
-    /// `None` once the daemon stops.
-    pub(super) listener: Option<Listener>,
+    listener: Listener,
     pub(super) state: AcceptState,
     warned_at: Option<Time>,
 }
@@ -104,7 +113,7 @@ pub(super) enum AcceptState {
 impl Accepting {
     pub(super) const fn new(listener: Listener) -> Self {
         Self {
-            listener: Some(listener),
+            listener,
             state: AcceptState::WaitsForEdge,
             warned_at: None,
         }
@@ -121,64 +130,121 @@ impl Accepting {
 impl Reactor {
     /// A place is free: whoever waits for one may come.
     pub(super) fn resume_accepting(&mut self) {
-        if let AcceptState::PausedUntil(_) = self.accepting.state {
-            self.accepting.state = AcceptState::Ready;
+        for accepting in &mut self.accepting {
+            if let AcceptState::PausedUntil(_) = accepting.state {
+                accepting.state = AcceptState::Ready;
+            }
         }
     }
 
     pub(super) fn accept(&mut self) {
-        match self.accepting.state {
+        for n in 0..self.accepting.len() {
+            self.accept_from(n);
+        }
+        if self.newcomers_wait {
+            self.take_in();
+        }
+    }
+
+    /// Accepts from the listener with this number.
+    fn accept_from(&mut self, n: usize) {
+        match self.accepting[n].state {
             AcceptState::Ready => {}
             AcceptState::PausedUntil(at) if at <= self.now => {}
             AcceptState::PausedUntil(_) | AcceptState::WaitsForEdge => return,
         }
         for _ in 0..ACCEPTS_PER_TURN_MAX {
-            let Some(listener) = &self.accepting.listener else {
-                self.accepting.state = AcceptState::WaitsForEdge;
-                return;
-            };
             if self.admission.is_overrun() {
                 let max = self.admission.max;
-                self.pause_accepting(&format_args!("{max} connections are open"));
+                self.pause_accepting(n, &format_args!("{max} connections are open"));
                 return;
             }
+            let listener = &self.accepting[n].listener;
             match listener.accept() {
                 Accepted::Connection(transport, peer) => {
-                    let id = self.admit(transport, peer);
-                    match id {
-                        Ok(id) => tracing::debug!(conn = %id, %peer, "accepted"),
-                        Err(error) => {
-                            self.admission.leave();
-                            self.pause_accepting(&error);
-                            return;
-                        }
+                    let newcomer = Newcomer {
+                        transport,
+                        peer,
+                        entrance: Entrance::new(peer, listener.is_proxied, &self.config.trusted),
+                        admitted: self.admission.enter(),
+                    };
+                    let own = if listener.is_shared {
+                        self.crew.hand_out(self.number, newcomer)
+                    } else {
+                        self.crew.enter(self.number);
+                        Some(newcomer)
+                    };
+                    if let Some(Err(error)) = own.map(|newcomer| self.admit(newcomer)) {
+                        self.pause_accepting(n, &error);
+                        return;
                     }
                 }
                 Accepted::Lost => {}
                 Accepted::Nobody => {
-                    self.accepting.state = AcceptState::WaitsForEdge;
+                    self.accepting[n].state = AcceptState::WaitsForEdge;
                     return;
                 }
                 Accepted::Exhausted(error) => {
-                    self.pause_accepting(&error);
+                    self.pause_accepting(n, &error);
                     return;
                 }
             }
         }
-        self.accepting.state = AcceptState::Ready;
+        self.accepting[n].state = AcceptState::Ready;
     }
 
-    /// Takes a connection in, from wherever it came.
-    fn admit(&mut self, transport: Transport, peer: SocketAddr) -> io::Result<ConnId> {
-        let admitted = self.admission.enter();
+    /// Takes in what another worker has accepted for this one.
+    fn take_in(&mut self) {
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
+            let Some((newcomer, are_left)) = self.crew.take(self.number) else {
+                self.newcomers_wait = false;
+                return;
+            };
+            if let Err(error) = self.admit(newcomer) {
+                tracing::warn!("a connection is lost: {error}");
+            }
+            self.newcomers_wait = are_left;
+            if !are_left {
+                return;
+            }
+        }
+    }
+
+    /// Nobody comes in any more; who waits to be taken in is turned away.
+    pub(super) fn stop_accepting(&mut self) {
+        self.accepting.clear();
+        for _ in 0..self.crew.close(self.number) {
+            self.admission.leave();
+        }
+        self.newcomers_wait = false;
+    }
+
+    /// Takes a connection in, from wherever it came. If that fails it is gone.
+    fn admit(&mut self, newcomer: Newcomer) -> io::Result<ConnId> {
+        let taken_in = self.insert(newcomer);
+        if taken_in.is_err() {
+            self.admission.leave();
+            self.crew.leave(self.number);
+        }
+        taken_in
+    }
+
+    fn insert(&mut self, newcomer: Newcomer) -> io::Result<ConnId> {
+        let Newcomer {
+            transport,
+            peer,
+            entrance,
+            admitted,
+        } = newcomer;
         let transport = transport.secured(self.config.tls.as_ref())?;
-        let conn = Conn::new(transport, admitted, peer, self.now, &self.config);
+        let conn = Conn::new(transport, admitted, peer, entrance, self.now, &self.config);
         let id = self.conns.insert(conn);
         let conn = self.conns.get_mut(id).expect("inserted a line above");
         if let Err(error) = conn.register(self.poll.registry(), id.into()) {
             self.conns.remove(id);
             return Err(error);
         }
+        tracing::debug!(conn = %id, %peer, "accepted");
         if let Some(at) = conn.nearer_deadline(&self.config) {
             self.wheel.arm(id.slot(), at);
         }
@@ -186,8 +252,8 @@ impl Reactor {
         Ok(id)
     }
 
-    fn pause_accepting(&mut self, why: &dyn std::fmt::Display) {
-        let accepting = &mut self.accepting;
+    fn pause_accepting(&mut self, n: usize, why: &dyn std::fmt::Display) {
+        let accepting = &mut self.accepting[n];
         accepting.state = AcceptState::PausedUntil(self.now + ACCEPT_PAUSE);
         if accepting
             .warned_at

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use super::Reactor;
-use super::accept::AcceptState;
+use super::accept::{AcceptState, Accepting};
 use crate::clock::Time;
 use crate::config::Drain;
 use crate::conn::Conn;
@@ -107,7 +107,7 @@ impl Reactor {
             if !window.is_zero() {
                 self.accept_rest();
             }
-            self.accepting.listener = None;
+            self.stop_accepting();
             let due = spread(self.conns.ids().collect(), self.now, window);
             self.draining = Draining::Closing { due, ends_at };
         }
@@ -118,9 +118,11 @@ impl Reactor {
 
     /// Takes in those whom the kernel has connected already: it would reset them with the listener.
     fn accept_rest(&mut self) {
-        self.accepting.on_edge();
+        self.accepting.iter_mut().for_each(Accepting::on_edge);
+        self.newcomers_wait = true;
         for _ in 0..LISTEN_BACKLOG.unsigned_abs() as usize / ACCEPTS_PER_TURN_MAX {
-            if self.accepting.state != AcceptState::Ready {
+            let is_ready = |accepting: &Accepting| accepting.state == AcceptState::Ready;
+            if !self.newcomers_wait && !self.accepting.iter().any(is_ready) {
                 break;
             }
             self.accept();

@@ -7,6 +7,7 @@
 //! Never: touches a payload; blocks anywhere but in `poll`; holds a connection of another worker.
 
 mod accept;
+mod crew;
 mod deliver;
 mod drain;
 mod refusals;
@@ -22,7 +23,7 @@ use crate::clock::{Clock, Moment, Time};
 use crate::config::Config;
 use crate::conn::{Conn, Context, Fate, Notes, Readiness, Why};
 use crate::http::Handover;
-use crate::limits::{EVENTS_PER_POLL, RECEIVE_BUFFER_BYTES};
+use crate::limits::{EVENTS_PER_POLL, LISTENERS_MAX, RECEIVE_BUFFER_BYTES};
 use crate::listener::Listener;
 use crate::metrics;
 use crate::push::CHECK_INTERVAL;
@@ -32,6 +33,7 @@ use crate::slab::{ConnId, Slab};
 use crate::timers::Wheel;
 
 pub(crate) use accept::{Admission, Place};
+pub(crate) use crew::Crew;
 
 use accept::{AcceptState, Accepting};
 use deliver::Deliveries;
@@ -39,15 +41,29 @@ use drain::Draining;
 use refusals::Refusals;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
-const LISTENER: Token = Token(usize::MAX - 1);
+/// Of the first listener; those of the others follow downwards.
+const LISTENER: usize = usize::MAX - 1;
+/// Of the last listener that there may be.
+const LISTENER_LAST: usize = LISTENER - (LISTENERS_MAX - 1);
+
+const _: () = assert!(
+    LISTENERS_MAX < (u32::MAX - Slab::<Conn>::SLOTS_MAX) as usize,
+    "no connection's token is a listener's"
+);
 
 pub(crate) struct Reactor {
     poll: Poll,
     clock: Clock,
     now: Time,
     config: Config,
-    accepting: Accepting,
+    /// None once the daemon stops.
+    accepting: Vec<Accepting>,
+    /// Others may have accepted for this worker.
+    newcomers_wait: bool,
     admission: Arc<Admission>,
+    crew: Arc<Crew>,
+    /// Of all workers, this one.
+    number: usize,
     service: Service,
     stop: Stop,
     draining: Draining,
@@ -64,10 +80,14 @@ pub(crate) struct Reactor {
 
 /// What a reactor is made of, beside its poller.
 pub(crate) struct Parts {
-    pub(crate) listener: Listener,
+    /// At most [`LISTENERS_MAX`].
+    pub(crate) listeners: Vec<Listener>,
     pub(crate) config: Config,
     pub(crate) clock: Clock,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) crew: Arc<Crew>,
+    /// Of all workers, this one.
+    pub(crate) number: usize,
     pub(crate) service: Service,
     pub(crate) stop: Stop,
     /// What it counts into; nobody else does.
@@ -78,8 +98,11 @@ pub(crate) struct Parts {
 
 impl Reactor {
     pub(crate) fn new(poll: Poll, parts: Parts) -> io::Result<Self> {
-        let mut listener = parts.listener;
-        listener.register(poll.registry(), LISTENER)?;
+        let mut accepting = Vec::new();
+        for (n, mut listener) in parts.listeners.into_iter().enumerate() {
+            listener.register(poll.registry(), Token(LISTENER - n))?;
+            accepting.push(Accepting::new(listener));
+        }
         let now = parts.clock.read();
         // An echo has neither: what is due and never done would keep the worker awake.
         let (upkeep_at, check_at) = match &parts.service {
@@ -91,8 +114,11 @@ impl Reactor {
             poll,
             clock: parts.clock,
             config: parts.config,
-            accepting: Accepting::new(listener),
+            accepting,
+            newcomers_wait: false,
             admission: parts.admission,
+            crew: parts.crew,
+            number: parts.number,
             service: parts.service,
             stop: parts.stop,
             draining: Draining::No,
@@ -124,8 +150,15 @@ impl Reactor {
             }
             for event in &events {
                 match event.token() {
-                    WAKER => self.stop_if_requested(),
-                    LISTENER => self.accepting.on_edge(),
+                    WAKER => {
+                        self.newcomers_wait = true;
+                        self.stop_if_requested();
+                    }
+                    Token(listener @ LISTENER_LAST..=LISTENER) => {
+                        if let Some(accepting) = self.accepting.get_mut(LISTENER - listener) {
+                            accepting.on_edge();
+                        }
+                    }
                     token => {
                         let readiness = Readiness {
                             readable: event.is_readable(),
@@ -172,14 +205,19 @@ impl Reactor {
 
     /// Waits for news, or for the next deadline; not at all if a turn is due.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let is_due = !self.ready.is_empty() || self.deliveries.are_left;
-        if is_due || self.accepting.state == AcceptState::Ready {
+        let is_due = !self.ready.is_empty() || self.deliveries.are_left || self.newcomers_wait;
+        let mut accept = Time::NEVER;
+        let mut may_accept = false;
+        for accepting in &self.accepting {
+            match accepting.state {
+                AcceptState::PausedUntil(at) => accept = accept.min(at),
+                AcceptState::Ready => may_accept = true,
+                AcceptState::WaitsForEdge => {}
+            }
+        }
+        if is_due || may_accept {
             return self.poll.poll(events, Some(Duration::ZERO));
         }
-        let accept = match self.accepting.state {
-            AcceptState::PausedUntil(at) => at,
-            AcceptState::Ready | AcceptState::WaitsForEdge => Time::NEVER,
-        };
         let end = self.draining.next();
         let upkeep = self.deliveries.upkeep_at.unwrap_or(Time::NEVER);
         let next = self
@@ -232,7 +270,13 @@ impl Reactor {
     }
 
     fn remove(&mut self, id: ConnId, why: &Why) {
-        tracing::debug!(conn = %id, "closed: {why}");
+        if let Some(conn) = self.conns.get_mut(id)
+            && let Some(client) = conn.client()
+        {
+            tracing::debug!(conn = %id, %client, "closed: {why}");
+        } else {
+            tracing::debug!(conn = %id, "closed: {why}");
+        }
         self.wheel.disarm(id.slot());
         // Closing the descriptor takes it out of the poller.
         if let Some(mut conn) = self.conns.remove(id) {
@@ -245,6 +289,7 @@ impl Reactor {
             }
         }
         self.admission.leave();
+        self.crew.leave(self.number);
         self.resume_accepting();
     }
 
@@ -255,6 +300,7 @@ impl Reactor {
         };
         self.wheel.disarm(id.slot());
         self.metrics.leaves(conn.load());
+        self.crew.leave(self.number);
         let place = Place::of_admitted(&self.admission);
         let (transport, received) = conn.into_parts();
         let refused = match transport.into_socket(self.poll.registry()) {

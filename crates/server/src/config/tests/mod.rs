@@ -4,6 +4,7 @@
 
 mod default_file;
 mod hooks;
+mod listen;
 mod refusals;
 mod tokens;
 
@@ -78,6 +79,11 @@ fn options(config: &ServeConfig, channel: &str) -> ChannelOptions {
     ChannelOptions::clone(options.expect("the namespace is there"))
 }
 
+fn listens_on(config: &ServeConfig) -> Vec<String> {
+    let places = config.daemon.listen.iter();
+    places.map(|place| place.addr.to_string()).collect()
+}
+
 fn knows(config: &ServeConfig, channel: &str) -> bool {
     let channel = Channel::parse(channel).unwrap();
     config.live.namespaces.resolve(&channel).is_ok()
@@ -86,7 +92,7 @@ fn knows(config: &ServeConfig, channel: &str) -> bool {
 #[test]
 fn nothing_is_open_that_nothing_opens() {
     let config = from_environment(&[]).unwrap();
-    assert_eq!(config.daemon.listen.to_string(), "127.0.0.1:8000");
+    assert_eq!(listens_on(&config), ["127.0.0.1:8000"]);
     assert_eq!(config.daemon.output_bytes_max, 1 << 20);
     assert_eq!(config.live.publication_bytes_max, 1 << 20);
     assert_eq!(config.api_body_bytes_max, 8 << 20);
@@ -137,7 +143,7 @@ fn a_variable_is_a_key_and_its_value_is_toml_or_a_string() {
         ("FANFARE_DEFAULT_NAMESPACE", "{ slow_reader = 'conflate' }"),
     ])
     .unwrap();
-    assert_eq!(config.daemon.listen.port(), 1234);
+    assert_eq!(listens_on(&config), ["127.0.0.1:1234"]);
     assert!(config.echo);
     assert_eq!(config.daemon.drain.timeout, Duration::from_millis(77_500));
     assert_eq!(config.daemon.timeouts.ping_interval, None);

@@ -63,7 +63,10 @@ fn a_wrong_type_is_named_with_where_it_stands() {
             "FILE: workers: want a whole number of at least 1, not \"two\"",
         ),
         ("echo = 1", "FILE: echo: want true or false, not 1"),
-        ("listen = 8000", "FILE: listen: want a string, not 8000"),
+        (
+            "listen = 8000",
+            "FILE: listen: want a string, or a list of strings, not 8000",
+        ),
         ("api = 'x'", "FILE: api: want a table"),
         (
             "websocket.subprotocols = 'x'",

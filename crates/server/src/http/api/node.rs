@@ -14,7 +14,7 @@ use super::{ApiError, Call, Success};
 use crate::clock::Clock;
 use crate::limits::HANDOVERS_SERVED_MAX;
 use crate::push::Census;
-use crate::reactor::Admission;
+use crate::reactor::{Admission, Crew};
 
 /// `channels`: those that have subscribers.
 #[derive(Debug, Deserialize)]
@@ -54,7 +54,8 @@ impl Info {
                 uid: node.uid.clone(),
                 name: node.name.clone(),
                 version: env!("CARGO_PKG_VERSION"),
-                num_workers: node.workers,
+                num_workers: node.crew.loads().len(),
+                clients_by_worker: node.crew.loads(),
                 num_clients: node.clients(),
                 num_users: node.census.len(),
                 num_channels: sums.channels,
@@ -70,7 +71,7 @@ impl Info {
 pub(in super::super) struct Node {
     uid: String,
     name: String,
-    workers: usize,
+    crew: Arc<Crew>,
     admission: Arc<Admission>,
     census: Arc<Census>,
     /// Of [`HANDOVERS_SERVED_MAX`], those that are free.
@@ -79,7 +80,7 @@ pub(in super::super) struct Node {
 
 impl Node {
     pub(in super::super) fn new(
-        workers: usize,
+        crew: Arc<Crew>,
         admission: Arc<Admission>,
         census: Arc<Census>,
         handovers: Arc<Semaphore>,
@@ -89,7 +90,7 @@ impl Node {
             // Another one in each process, which is all that it is for.
             uid: format!("{:016x}", RandomState::new().hash_one(())),
             name: host.nodename().to_string_lossy().into_owned(),
-            workers,
+            crew,
             admission,
             census,
             handovers,
@@ -147,6 +148,7 @@ struct NodeInfo {
     name: String,
     version: &'static str,
     num_workers: usize,
+    clients_by_worker: Vec<usize>,
     num_clients: usize,
     num_users: usize,
     num_channels: u64,

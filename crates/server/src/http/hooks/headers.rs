@@ -1,10 +1,14 @@
 //! A client's headers that go with what the backend is asked about it. In: those of its upgrade, and of its
-//! connect command. Out: the ones that the config lists.
+//! connect command; its address. Out: the ones that the config lists.
+//!
+//! Headers that say where a request came from are the server's own here: whoever wrote them into the upgrade was
+//! believed or was not, and what came of it is the client's address.
 //!
 //! Never: lets a client's command set what its upgrade has set; prints a value.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use fanfare_codec::handshake::Headers;
@@ -14,15 +18,37 @@ use hyper::header::{HeaderName, HeaderValue};
 use crate::config::HookSettings;
 use crate::limits::EMULATED_HEADERS_BYTES_MAX;
 
+/// Headers that say where a request came from.
+const ORIGINS: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
+
+/// One of [`ORIGINS`] (RFC 7239 §4, §6).
+fn value_of(name: &HeaderName, client: IpAddr) -> Option<HeaderValue> {
+    let value = match (name.as_str(), client) {
+        ("forwarded", IpAddr::V4(ip)) => format!("for={ip}"),
+        ("forwarded", IpAddr::V6(ip)) => format!("for=\"[{ip}]\""),
+        (_, ip) => ip.to_string(),
+    };
+    HeaderValue::from_str(&value).ok()
+}
+
 /// A client's headers for the backend. Without one it costs nothing; a clone shares them.
 #[derive(Clone, Default)]
 pub(crate) struct ClientHeaders(Option<Arc<[(HeaderName, HeaderValue)]>>);
 
 impl ClientHeaders {
-    /// Those of an upgrade that the config lists now.
-    pub(crate) fn of_upgrade(settings: &HookSettings, headers: &Headers<'_>) -> Self {
+    /// Those of an upgrade that the config lists now. `client`: where it comes from, if that is known.
+    pub(crate) fn of_upgrade(
+        settings: &HookSettings,
+        headers: &Headers<'_>,
+        client: Option<IpAddr>,
+    ) -> Self {
         let mut kept = Vec::new();
         for name in &settings.headers {
+            if ORIGINS.contains(&name.as_str()) {
+                let value = client.and_then(|client| value_of(name, client));
+                kept.extend(value.map(|value| (name.clone(), value)));
+                continue;
+            }
             let values = headers.all(name.as_str());
             let values = values.filter_map(|value| HeaderValue::from_bytes(value).ok());
             kept.extend(values.map(|value| (name.clone(), value)));

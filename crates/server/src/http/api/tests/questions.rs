@@ -149,6 +149,7 @@ async fn info_tells_of_this_node() {
     assert_eq!(node["num_subs"], 2);
     assert_eq!(node["uptime"], 0);
     assert_eq!(node["num_workers"], 3);
+    assert_eq!(node["clients_by_worker"], serde_json::json!([0, 0, 0]));
 }
 
 #[tokio::test]

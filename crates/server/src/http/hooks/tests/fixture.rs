@@ -198,7 +198,7 @@ impl Worker {
         let head = format!("GET / HTTP/1.1\r\nHost: x\r\n{lines}\r\n");
         let mut decoder = RequestDecoder::new(HeadLimits::DEFAULT);
         let request = decoder.decode(head.as_bytes()).unwrap().unwrap();
-        ClientHeaders::of_upgrade(&self.settings, request.headers())
+        ClientHeaders::of_upgrade(&self.settings, request.headers(), None)
     }
 
     pub(super) fn ask(&self, number: u32, call: HookCall) -> Result<(), Busy> {
