@@ -47,7 +47,7 @@ pub(crate) const TLS_READ_BYTES_MIN: usize = 4 << 10;
 /// Records that wait for the rest of a handshake's message: a client's certificates, of 64 KiB at most.
 pub(crate) const TLS_HANDSHAKE_BYTES_MAX: usize = (64 << 10) + TLS_RECORD_BYTES_MAX;
 
-/// Between two looks at the files of [tls].
+/// Between two looks at the files of `[tls]`.
 pub(crate) const TLS_WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Connections that wait in the kernel to be accepted (it caps this by `net.core.somaxconn`), unless that is set.

@@ -62,6 +62,8 @@ struct Signed {
     key: String,
     der: CertificateDer<'static>,
     key_der: Vec<u8>,
+    /// How often a client shows it.
+    copies: usize,
 }
 
 impl Signed {
@@ -96,6 +98,7 @@ impl Authority {
             key: key.serialize_pem(),
             der: certificate.der().clone(),
             key_der: key.serialize_der(),
+            copies: 1,
         }
     }
 

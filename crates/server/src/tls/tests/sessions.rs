@@ -75,7 +75,10 @@ fn client_config(
     match certificate {
         None => builder.with_no_client_auth(),
         Some(signed) => builder
-            .with_client_auth_cert(vec![signed.der.clone()], signed.private_key())
+            .with_client_auth_cert(
+                vec![signed.der.clone(); signed.copies],
+                signed.private_key(),
+            )
             .unwrap(),
     }
 }
@@ -452,4 +455,53 @@ fn an_old_version_is_not_spoken_where_a_newer_is_asked_for() {
     assert!(pair(&tls, old, "a.test").exchange().is_err());
     let new = client_config(&authority, &[&TLS13], None);
     assert!(pair(&tls, new, "a.test").exchange().is_ok());
+}
+
+#[test]
+fn keys_may_change_under_way() {
+    let authority = Authority::new();
+    let (_folder, tls) = one_certificate(&authority);
+    let mut pair = pair(&tls, client_config(&authority, &[&TLS13], None), "a.test");
+    pair.exchange().unwrap();
+    for n in 0..20_u8 {
+        // It asks for new keys of the server's, too.
+        pair.client.refresh_traffic_keys().unwrap();
+        pair.client.writer().write_all(&[n]).unwrap();
+        pair.exchange().unwrap();
+        assert_eq!(pair.heard, [n]);
+        pair.heard.clear();
+        pair.server.send(&[n], &mut pair.wire).unwrap();
+        pair.exchange().unwrap();
+        assert_eq!(pair.read(), [n]);
+    }
+    assert_eq!(pair.kept(), Kept::default());
+}
+
+#[test]
+fn a_handshake_may_be_longer_than_a_record_and_not_without_end() {
+    let (folder, authority) = (Folder::new(), Authority::new());
+    let (certificate, key) = put(&folder, "a", &authority.sign(&["a.test"]));
+    let loaded = TlsSettings {
+        client_auth: ClientAuth::Required,
+        client_ca: Some(folder.write("ca", &authority.pem)),
+        ..settings(&[(&certificate, &key)])
+    };
+    let tls = Tls::new(loaded.load().unwrap());
+    let serves = |copies, piece| {
+        let hosts: Vec<String> = (0..2000).map(|n| format!("host-{n:04}.test")).collect();
+        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+        let client = Signed {
+            copies,
+            ..authority.sign(&hosts)
+        };
+        let config = client_config(&authority, &[&TLS13], Some(&client));
+        let mut pair = pair(&tls, config, "a.test");
+        pair.wire.piece = piece;
+        let _ = pair.exchange();
+        pair.server.send(b"hello", &mut pair.wire).is_ok()
+    };
+    assert!(serves(1, usize::MAX), "34 KB of names");
+    assert!(serves(1, 100), "in pieces");
+    assert!(!serves(4, usize::MAX), "four times as much");
+    assert!(!serves(4, 100), "in pieces");
 }
