@@ -47,10 +47,11 @@ impl Bound {
     }
 
     fn add(&mut self, config: &Config, listen: &Listen, passed: &mut Passed) -> io::Result<()> {
+        let scheme = if config.tls.is_some() { "wss" } else { "ws" };
         match &listen.addr {
             ListenAddr::Tcp(addr) => {
                 let (sockets, addr) = bind_many(*addr, self.workers.len(), config.tcp)?;
-                self.urls.push(format!("ws://{addr}"));
+                self.urls.push(format!("{scheme}://{addr}"));
                 for (worker, socket) in self.workers.iter_mut().zip(sockets) {
                     let socket = Listening::Tcp(TcpListener::from_std(socket));
                     worker.push(Listener::new(socket, listen, false));
@@ -65,7 +66,7 @@ impl Bound {
             }
             ListenAddr::Systemd { name } => {
                 for socket in passed.take(name.as_deref())? {
-                    let (socket, url) = adopt(socket, config.tcp)?;
+                    let (socket, url) = adopt(socket, scheme, config.tcp)?;
                     self.urls.push(format!("{url} ({})", listen.addr));
                     self.share(Listener::new(socket, listen, true));
                 }
@@ -82,10 +83,14 @@ impl Bound {
     }
 }
 
-fn adopt(socket: PassedSocket, settings: TcpSettings) -> io::Result<(Listening, String)> {
+fn adopt(
+    socket: PassedSocket,
+    scheme: &str,
+    settings: TcpSettings,
+) -> io::Result<(Listening, String)> {
     Ok(match socket {
         PassedSocket::Tcp(socket) => {
-            let url = format!("ws://{}", socket.local_addr()?);
+            let url = format!("{scheme}://{}", socket.local_addr()?);
             set(&SockRef::from(&socket), settings)?;
             (Listening::Tcp(TcpListener::from_std(socket)), url)
         }
