@@ -184,12 +184,13 @@ pub struct Secured {
 }
 
 impl Secured {
-    /// With this config, listening.
+    /// With this config, listening; `{api}` and `{listen}` in it become addresses.
     #[track_caller]
     #[must_use]
     pub fn serve(config: &str) -> Self {
         let (addr, api) = (free_address().unwrap(), free_address().unwrap());
-        let config = ConfigFile::new(&config.replace("{api}", &api.to_string())).unwrap();
+        let config = config.replace("{api}", &api.to_string());
+        let config = ConfigFile::new(&config.replace("{listen}", &addr.to_string())).unwrap();
         let mut command = fanfare();
         command.arg("serve").arg("--config").arg(config.path());
         command.args(["--listen", &addr.to_string()]);

@@ -88,6 +88,24 @@ fn messages_of_every_size_come_back_in_both_versions() {
 }
 
 #[test]
+fn a_proxys_header_comes_in_front_of_the_session() {
+    let ground = Ground::new();
+    let head = "echo = true\ntrusted_proxies = [\"127.0.0.1\"]\nproxy_protocol = [\"{listen}\"]\n";
+    let server = ground.serve(head, "");
+    let config = ground.client();
+    let mut socket = TcpStream::connect(server.addr()).unwrap();
+    for piece in ["PROXY TCP4 192.0.2.7 ", "192.0.2.1 4711 443\r\n"] {
+        socket.write_all(piece.as_bytes()).unwrap();
+        thread::sleep(Duration::from_millis(20)); // a segment each
+    }
+    let client = TlsClient::over(socket, &config, HOST).unwrap();
+    let mut client = client.upgraded("/echo");
+    client.say(&Frame::text("behind it"));
+    client.expect(b"behind it");
+    assert!(TlsClient::connect(server.addr(), &config, HOST).is_err());
+}
+
+#[test]
 fn records_and_frames_may_be_cut_anywhere_and_each_other() {
     let ground = Ground::new();
     let daemon = ground.echo(&["--workers", "1"]);
