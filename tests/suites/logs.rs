@@ -84,6 +84,29 @@ fn logs_are_objects_and_the_access_log_tells_of_every_answer_and_every_end() {
 }
 
 #[test]
+fn whom_a_proxy_names_is_in_the_access_log_whatever_was_asked() {
+    let push = start("log_format = \"json\"\naccess_log = true\ntrusted_proxies = [\"127.0.0.1\"]");
+    let named = [("X-Forwarded-For", "192.0.2.7")];
+    let health = Http::connect(push.addr()).request("GET /health", &named, b"");
+    assert_eq!(health.status(), 200);
+    assert_eq!(push.refusal("/raw/closed:a", &named).status(), 403);
+    let _ = Http::connect(push.addr()).request("GET /ready", &[], b"");
+    for (path, client) in [
+        ("/health", json!("192.0.2.7")),
+        ("/raw/closed:a", json!("192.0.2.7")),
+        ("/ready", Value::Null),
+    ] {
+        let fits = |line: &str| {
+            serde_json::from_str(line)
+                .is_ok_and(|line: Value| line["message"] == "answered" && line["path"] == path)
+        };
+        let line = push.daemon().log().wait_for(path, 0, fits);
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["client"], client, "{line}");
+    }
+}
+
+#[test]
 fn refusals_are_logged_but_not_each_of_them() {
     let push = start("");
     for _ in 0..50 {

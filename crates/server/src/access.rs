@@ -63,7 +63,8 @@ impl Access {
         let duration = now.since(self.accepted_at);
         answered(
             &conn,
-            Some((&self.peer, self.client)),
+            Some(&self.peer),
+            self.client,
             (&self.method, &self.path),
             status.0,
             duration,
@@ -90,19 +91,19 @@ impl Access {
     }
 }
 
-/// Logs an answer; `conn`: what other lines call the connection; `peer`: with whom a proxy has named; `request`:
-/// method and path.
+/// Logs an answer; `conn`: what other lines call the connection; `client`: whom a proxy has named;
+/// `request`: method and path.
 pub(crate) fn answered(
     conn: &dyn std::fmt::Display,
-    peer: Option<(&dyn std::fmt::Display, Option<IpAddr>)>,
+    peer: Option<&impl std::fmt::Display>,
+    client: Option<IpAddr>,
     request: (&str, &str),
     status: u16,
     duration: Duration,
 ) {
     let (method, path) = request;
-    let client = peer.and_then(|(_, client)| client);
     let client = client.map(tracing::field::display);
-    let peer = peer.map(|(peer, _)| tracing::field::display(peer));
+    let peer = peer.map(tracing::field::display);
     let duration_ms = millis(duration);
     tracing::info!(%conn, peer, client, method, path, status, duration_ms, "answered");
 }

@@ -32,13 +32,13 @@ impl Conn {
         let received = if head_before == 0 {
             &cx.receive_buffer[..len]
         } else {
-            self.spill.extend_from_slice(&cx.receive_buffer[..len]);
+            self.spill = [&*self.spill, &cx.receive_buffer[..len]].concat().into();
             &self.spill
         };
         let (verdict, head_len) = match decoder.decode(received) {
             Ok(None) => {
                 if head_before == 0 {
-                    self.spill = received.to_vec();
+                    self.spill = received.into();
                 }
                 return 0;
             }
@@ -88,7 +88,7 @@ impl Conn {
                 self.phase = Phase::open(Endpoint::Echo, cx.config.message_limits);
                 cx.notes.opened = Some(Kind::Echo);
                 cx.notes.answered = Some(Status::SWITCHING_PROTOCOLS);
-                self.spill = Vec::new();
+                self.spill = Box::default();
                 cx.receive_buffer.copy_within(follows_at..len, 0);
                 len - follows_at
             }
@@ -101,25 +101,25 @@ impl Conn {
                 self.phase = Phase::open(Endpoint::Session(seat), limits);
                 cx.notes.opened = Some(Kind::Session);
                 cx.notes.answered = Some(Status::SWITCHING_PROTOCOLS);
-                self.spill = Vec::new();
+                self.spill = Box::default();
                 cx.receive_buffer.copy_within(follows_at..len, 0);
                 len - follows_at
             }
             Verdict::Wait(candidate) => {
                 self.phase = Phase::Waiting { candidate, until };
-                self.spill = cx.receive_buffer[follows_at..len].to_vec();
+                self.spill = cx.receive_buffer[follows_at..len].into();
                 self.stop = Stop::Pending;
                 0
             }
             Verdict::Subscribe(granted) => {
                 self.phase = Phase::Subscribing { granted, until };
-                self.spill = cx.receive_buffer[follows_at..len].to_vec();
+                self.spill = cx.receive_buffer[follows_at..len].into();
                 self.stop = Stop::Pending;
                 0
             }
             Verdict::HandOver => {
                 if head_before == 0 {
-                    self.spill = received.to_vec();
+                    self.spill = received.into();
                 }
                 self.stop = Stop::HandedOver;
                 0

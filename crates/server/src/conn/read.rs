@@ -249,13 +249,10 @@ pub(super) fn code_of(close: Option<CloseFrame<'_>>) -> CloseCode {
 
 /// Replaces what `spill` holds; it holds no memory when that is nothing.
 #[inline]
-pub(super) fn keep(spill: &mut Vec<u8>, rest: &[u8]) {
-    if rest.is_empty() {
-        if spill.capacity() > 0 {
-            *spill = Vec::new();
-        }
+pub(super) fn keep(spill: &mut Box<[u8]>, rest: &[u8]) {
+    if spill.len() == rest.len() {
+        spill.copy_from_slice(rest);
     } else {
-        spill.clear();
-        spill.extend_from_slice(rest);
+        *spill = rest.into();
     }
 }

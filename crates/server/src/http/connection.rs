@@ -2,7 +2,7 @@
 //!
 //! Never: upgrades it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 
 use axum::Router;
@@ -17,9 +17,14 @@ use tokio::sync::watch;
 
 use crate::limits::{HEAD_TIME_MAX, HTTP_BUFFER_BYTES};
 
-/// Who asks, if the kernel still knows.
+/// Who asks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) Option<SocketAddr>);
+pub(super) struct Peer {
+    /// If the kernel still knows.
+    pub(super) addr: Option<SocketAddr>,
+    /// Whom a proxy has named.
+    pub(super) client: Option<IpAddr>,
+}
 
 /// How many requests a connection may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +41,13 @@ pub(super) enum Requests {
 pub(super) async fn serve(
     socket: impl AsyncRead + AsyncWrite + Unpin,
     router: Router,
-    peer: Option<SocketAddr>,
+    peer: Peer,
     requests: Requests,
     mut stopping: watch::Receiver<bool>,
 ) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(peer);
         router.call(request)
     });
     let connection = http1::Builder::new()

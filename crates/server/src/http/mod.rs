@@ -32,7 +32,7 @@ mod socket;
 mod stream;
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener as StdTcpListener, TcpStream as StdTcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener, TcpStream as StdTcpStream};
 use std::os::fd::AsFd;
 use std::process;
 use std::sync::Arc;
@@ -74,7 +74,9 @@ pub(crate) struct Handover {
     /// The session on it, which goes on; none: it is plain.
     pub(crate) tls: Option<Box<TlsSession>>,
     /// What was read from it: a whole request head, and what came with it.
-    pub(crate) received: Vec<u8>,
+    pub(crate) received: Box<[u8]>,
+    /// Whom it is for, if a proxy has said so.
+    pub(crate) client: Option<IpAddr>,
     /// Counts it as open until it is dropped.
     pub(crate) place: Place,
 }

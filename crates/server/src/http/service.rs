@@ -2,7 +2,6 @@
 //!
 //! Never: serves a connection itself; has more of them than the caps in `limits.rs`.
 
-use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,9 +141,11 @@ impl Handovers {
                 socket,
                 tls,
                 received,
+                client,
                 place,
             } = handover;
-            let peer = socket.peer_addr().ok();
+            let addr = socket.peer_addr().ok();
+            let peer = Peer { addr, client };
             let socket = match Stream::handed_over(socket, tls) {
                 Ok(socket) => Socket::new(socket, received.into()),
                 Err(error) => {
@@ -174,7 +175,8 @@ async fn accept_all(own: Option<&Own>, stopping: &watch::Sender<bool>) {
         let (socket, peer) = match own.listener.accept().await {
             Ok((socket, peer)) => {
                 tracing::debug!(%peer, "accepted for the API");
-                (socket, peer)
+                let (addr, client) = (Some(peer), None);
+                (socket, Peer { addr, client })
             }
             // Its peer has gone already.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
@@ -202,7 +204,7 @@ async fn accept_all(own: Option<&Own>, stopping: &watch::Sender<bool>) {
         let router = own.router.clone();
         let stopping = stopping.subscribe();
         tokio::spawn(async move {
-            connection::serve(socket, router, Some(peer), Requests::Any, stopping).await;
+            connection::serve(socket, router, peer, Requests::Any, stopping).await;
             drop(served);
         });
     }
@@ -231,13 +233,15 @@ async fn count(State(probes): State<Arc<Probes>>, request: Request, next: Next) 
         return response;
     };
     let began = clock.read();
-    let peer = request.extensions().get().and_then(|Peer(peer)| *peer);
+    let peer: Option<Peer> = request.extensions().get().copied();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = next.run(request).await;
     let status = response.status().as_u16();
     probes.metrics.answers(status);
     let took = clock.read().since(began);
-    let peer = peer.as_ref().map(|peer| (peer as &dyn Display, None));
-    access::answered(&"http", peer, (method.as_str(), &path), status, took);
+    let addr = peer.as_ref().and_then(|peer| peer.addr.as_ref());
+    let client = peer.and_then(|peer| peer.client);
+    let request = (method.as_str(), &*path);
+    access::answered(&"http", addr, client, request, status, took);
     response
 }

@@ -36,7 +36,8 @@ fn hand_over(world: &World, server: &Server, received: &str) -> TcpStream {
     let handover = Handover {
         socket,
         tls: None,
-        received: received.into(),
+        received: received.as_bytes().into(),
+        client: None,
         place: Place::take(&world.admission),
     };
     server.gateway().hand_over(handover).unwrap();
@@ -247,14 +248,15 @@ fn a_socket_that_finds_no_room_comes_back() {
         let handover = Handover {
             socket: pair().1,
             tls: None,
-            received: name.into(),
+            received: name.as_bytes().into(),
+            client: None,
             place: Place::take(&admission),
         };
         refused.extend(gateway.hand_over(handover).err());
     }
     assert_eq!(refused.len(), 1);
-    assert_eq!(refused[0].received, b"second");
-    assert_eq!(waiting.try_recv().unwrap().received, b"first");
+    assert_eq!(*refused[0].received, *b"second");
+    assert_eq!(*waiting.try_recv().unwrap().received, *b"first");
 
     let (world, server) = started();
     let gateway = server.gateway();
@@ -262,7 +264,8 @@ fn a_socket_that_finds_no_room_comes_back() {
     let handover = Handover {
         socket: pair().1,
         tls: None,
-        received: Vec::new(),
+        received: Box::default(),
+        client: None,
         place: Place::take(&world.admission),
     };
     assert!(gateway.hand_over(handover).is_err(), "the thread has ended");

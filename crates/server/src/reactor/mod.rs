@@ -302,12 +302,14 @@ impl Reactor {
         self.metrics.leaves(conn.load());
         self.crew.leave(self.number);
         let place = Place::of_admitted(&self.admission);
+        let client = conn.client();
         let (transport, received) = conn.into_parts();
         let refused = match transport.into_socket(self.poll.registry()) {
             Ok((socket, tls)) => push.hand_over(Handover {
                 socket,
                 tls,
                 received,
+                client,
                 place,
             }),
             Err(error) => {

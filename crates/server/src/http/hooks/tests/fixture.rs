@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
-use super::super::super::connection::{self, Requests};
+use super::super::super::connection::{self, Peer, Requests};
 use super::super::*;
 use crate::config::Sources;
 use crate::returns::{Return, Returns};
@@ -84,13 +84,15 @@ impl TestBackend {
         tokio::task::spawn_local(async move {
             let stopping = watch::Sender::new(false);
             loop {
-                let (socket, _) = listener.accept().await.unwrap();
+                let (socket, addr) = listener.accept().await.unwrap();
+                let (addr, client) = (Some(addr), None);
+                let peer = Peer { addr, client };
                 count.fetch_add(1, Ordering::Relaxed);
                 let (router, stops) = (router.clone(), stopping.subscribe());
                 let secure = Arc::clone(&secure);
                 tokio::task::spawn_local(async move {
                     if let Some(socket) = secure(socket).await {
-                        connection::serve(socket, router, None, Requests::Any, stops).await;
+                        connection::serve(socket, router, peer, Requests::Any, stops).await;
                     }
                 });
             }
