@@ -16,6 +16,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
+/// What most tests sign with.
+pub const SECRET: &str = "a-secret-of-at-least-32-random-bytes";
+
+/// A server's `[token]` that takes it.
+pub const TOKENS: &str = "[token]\nalgorithm = \"HS256\"\n\
+                          hmac_key = \"a-secret-of-at-least-32-random-bytes\"\n";
+
 /// What signs.
 #[derive(Debug)]
 pub enum Key {

@@ -16,6 +16,7 @@ pub mod client;
 pub mod clock;
 pub mod daemon;
 pub mod drivers;
+pub mod folder;
 pub mod http;
 pub mod hub;
 pub mod jwt;

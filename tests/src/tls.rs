@@ -3,12 +3,9 @@
 //!
 //! Never: trusts another authority; takes a cut connection for one that was closed.
 
-use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::crypto::aws_lc_rs;
@@ -19,54 +16,11 @@ use rustls::{
 
 use crate::client::{PATIENCE, upgrade};
 use crate::daemon::{ConfigFile, Daemon, fanfare, free_address};
+use crate::folder::Folder;
 use crate::wire::{self, Frame, Head, Received, Sender};
 
 /// The host that [`Authority::sign`]ed certificates of these tests are mostly for.
 pub const HOST: &str = "a.test";
-
-/// A folder that goes with the test.
-#[derive(Debug)]
-pub struct Folder(PathBuf);
-
-impl Folder {
-    /// An empty one.
-    #[must_use]
-    pub fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("fanfare-tests-tls-{}-{number}", std::process::id());
-        let folder = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&folder.0).unwrap();
-        folder
-    }
-
-    /// Where a file of it is.
-    #[must_use]
-    pub fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
-    }
-
-    /// Writes a file; whoever reads it meanwhile sees the old content or the new.
-    #[must_use]
-    pub fn write(&self, name: &str, content: &str) -> String {
-        let (path, new) = (self.path(name), self.path("new"));
-        fs::write(&new, content).unwrap();
-        fs::rename(new, Path::new(&path)).unwrap();
-        path
-    }
-}
-
-impl Default for Folder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Who signs certificates.
 #[derive(Debug)]

@@ -12,41 +12,17 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use fanfare_tests::api::Api;
 use fanfare_tests::binaries;
 use fanfare_tests::client::{Client, PATIENCE, upgrade};
 use fanfare_tests::daemon::{ConfigFile, Daemon, fanfare, free_address, output_of};
+use fanfare_tests::folder::Folder;
 use fanfare_tests::push::{KEY, KEYS, eventually};
 use rustix::process::Signal;
 use serde_json::json;
-
-/// A folder that is removed when dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("fanfare-listeners-{}-{number}", std::process::id());
-        let folder = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&folder.0).unwrap();
-        folder
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn unix(path: &Path) -> String {
     format!("unix:{}", path.display())
@@ -88,7 +64,7 @@ fn free_v6() -> Option<SocketAddr> {
 #[test]
 fn v4_v6_and_a_socket_file_are_served_at_once() {
     let folder = Folder::new();
-    let path = folder.path("s");
+    let path = folder.file("s");
     let file = unix(&path);
     let v6 = free_v6();
     let v6_text = v6.map(|addr| addr.to_string());
@@ -139,7 +115,7 @@ fn every_address_of_both_families_can_be_listed() {
 fn a_socket_file_has_the_mode_that_is_set() {
     let folder = Folder::new();
     for (setting, mode) in [("", 0o660), ("unix_socket_mode = 0o606", 0o606)] {
-        let path = folder.path("s");
+        let path = folder.file("s");
         let config = format!("echo = true\n{setting}");
         let _daemon = Daemon::serve(&config, &["--listen", &unix(&path)]).unwrap();
         let permissions = fs::metadata(&path).unwrap().permissions();
@@ -150,7 +126,7 @@ fn a_socket_file_has_the_mode_that_is_set() {
 #[test]
 fn a_stale_socket_file_is_replaced_and_a_busy_one_is_not() {
     let folder = Folder::new();
-    let path = folder.path("s");
+    let path = folder.file("s");
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.exists(), "nobody removes it but a daemon");
     let daemon = Daemon::serve("echo = true", &["--listen", &unix(&path)]).unwrap();
@@ -166,7 +142,7 @@ fn a_stale_socket_file_is_replaced_and_a_busy_one_is_not() {
     let _daemon = Daemon::serve("echo = true", &["--listen", &unix(&path)]).unwrap();
     expect_serves(connect_unix(&path));
 
-    let precious = folder.path("precious");
+    let precious = folder.file("precious");
     fs::write(&precious, "precious").unwrap();
     let mut over_a_file = fanfare();
     over_a_file.args(["echo", "--listen", &unix(&precious)]);
@@ -225,7 +201,7 @@ fn descriptors_of_systemd_are_served_beside_others() {
         "echo = true\nworkers = 2\nlisten = ['systemd', 'systemd:local', '127.0.0.1:0']",
     )
     .unwrap();
-    let (addr, path) = (free_address().unwrap(), folder.path("s"));
+    let (addr, path) = (free_address().unwrap(), folder.file("s"));
     let config = config.path().to_str().unwrap();
     let command = activated(addr, &path, &["serve", "--config", config]);
     let daemon = Daemon::run(command, addr).unwrap();
@@ -260,7 +236,7 @@ fn descriptors_of_systemd_are_served_beside_others() {
 #[test]
 fn a_descriptor_is_served_by_its_name_alone() {
     let folder = Folder::new();
-    let (addr, path) = (free_address().unwrap(), folder.path("s"));
+    let (addr, path) = (free_address().unwrap(), folder.file("s"));
     let args = [
         "serve",
         "--dev",
@@ -274,7 +250,7 @@ fn a_descriptor_is_served_by_its_name_alone() {
     assert!(stderr.contains("--dev"), "{stderr}");
     assert_eq!(refused.status.code(), Some(2), "{stderr}");
 
-    let path = folder.path("t");
+    let path = folder.file("t");
     let args = ["serve", "--listen", "systemd:web"];
     let daemon = Daemon::run(activated(addr, &path, &args), addr).unwrap();
     let lines = daemon.log().lines();
@@ -289,11 +265,11 @@ fn descriptors_that_are_not_there_are_missed() {
     let mut none = fanfare();
     none.args(["echo", "--listen", "systemd"]);
     expect_refused(none, "cannot listen on systemd", "LISTEN_FDS");
-    let (addr, path) = (free_address().unwrap(), folder.path("s"));
+    let (addr, path) = (free_address().unwrap(), folder.file("s"));
     let other = activated(addr, &path, &["echo", "--listen", "systemd:other"]);
     expect_refused(other, "cannot listen on systemd:other", "LISTEN_FDNAMES");
     // They were meant for another process.
-    let mut others = activated(addr, &folder.path("t"), &["echo", "--listen", "systemd"]);
+    let mut others = activated(addr, &folder.file("t"), &["echo", "--listen", "systemd"]);
     others.env("PASS_ON", "1");
     expect_refused(others, "cannot listen on systemd", "LISTEN_PID");
 }
@@ -310,7 +286,7 @@ fn next(socket: &UnixDatagram) -> Vec<String> {
 #[test]
 fn systemd_is_told_of_every_step() {
     let folder = Folder::new();
-    let path = folder.path("notify");
+    let path = folder.file("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let environment = [("NOTIFY_SOCKET", path.to_str().unwrap())];
@@ -337,7 +313,7 @@ fn systemd_is_told_of_every_step() {
 fn workers_behind_one_socket_have_as_many_connections_each() {
     const COUNT: usize = 1000;
     let folder = Folder::new();
-    let path = folder.path("s");
+    let path = folder.file("s");
     let config = format!("echo = true\nworkers = 2\n[api]\nlisten = \"{{api}}\"\n{KEYS}");
     let daemon = Daemon::serve(&config, &["--listen", &unix(&path)]).unwrap();
     let mut clients: Vec<Client> = Vec::new();

@@ -9,12 +9,11 @@
 
 use fanfare_tests::client::Client;
 use fanfare_tests::clock::unix_seconds;
-use fanfare_tests::jwt::{Key, unsigned};
+use fanfare_tests::jwt::{Key, SECRET, unsigned};
 use fanfare_tests::push::Push;
 use fanfare_tests::session::{Came, Session, WIRES, Wire, expect_error};
 use serde_json::{Value, json};
 
-const SECRET: &str = "a-secret-of-at-least-32-random-bytes";
 const BY_ID: &str = "the-secret-that-is-known-by-its-key-id";
 const OTHER: &str = "a-secret-that-the-server-does-not-have";
 

@@ -9,12 +9,10 @@
 use fanfare_tests::backend::{Answer, Asked, Backend};
 use fanfare_tests::client::Client;
 use fanfare_tests::clock::unix_seconds;
-use fanfare_tests::jwt::Key;
+use fanfare_tests::jwt::{Key, SECRET};
 use fanfare_tests::push::{Push, eventually};
 use fanfare_tests::session::{Came, Session, WIRES, Wire, expect_error};
 use serde_json::{Value, json};
-
-const SECRET: &str = "a-secret-of-at-least-32-random-bytes";
 
 /// A server that asks `backend` about everything; namespace `asked` has hooks.
 fn start(backend: &Backend) -> Push {

@@ -11,15 +11,11 @@ use std::time::Duration;
 
 use fanfare_tests::client::Client;
 use fanfare_tests::clock::{self, unix_seconds};
-use fanfare_tests::jwt::Key;
+use fanfare_tests::jwt::{Key, SECRET, TOKENS};
 use fanfare_tests::push::Push;
 use fanfare_tests::session::{Came, OPEN, PATH, Session, WIRES, Wire, expect_error};
 use fanfare_tests::wire::Frame;
 use serde_json::{Value, json};
-
-const SECRET: &str = "a-secret-of-at-least-32-random-bytes";
-const TOKENS: &str = "[token]\nalgorithm = \"HS256\"\n\
-                      hmac_key = \"a-secret-of-at-least-32-random-bytes\"\n";
 
 /// `client` goes into `[client]`.
 fn start(client: &str) -> Push {

@@ -13,14 +13,10 @@ use std::time::Duration;
 use fanfare_tests::backend::{Answer, Backend};
 use fanfare_tests::client::Client;
 use fanfare_tests::clock::unix_seconds;
-use fanfare_tests::jwt::Key;
+use fanfare_tests::jwt::{Key, SECRET, TOKENS};
 use fanfare_tests::push::{Push, eventually};
 use fanfare_tests::session::{Came, PATH, Session, WIRES, Wire, expect_error};
 use serde_json::{Value, json};
-
-const SECRET: &str = "a-secret-of-at-least-32-random-bytes";
-const TOKENS: &str = "[token]\nalgorithm = \"HS256\"\n\
-                      hmac_key = \"a-secret-of-at-least-32-random-bytes\"\n";
 
 #[test]
 fn a_pong_behind_commands_that_wait_is_not_missed() {

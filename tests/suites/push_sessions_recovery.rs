@@ -10,12 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use fanfare_tests::api::Api;
-use fanfare_tests::jwt::Key;
+use fanfare_tests::jwt::{Key, SECRET};
 use fanfare_tests::push::{Push, eventually};
 use fanfare_tests::session::{Came, OPEN, Session, WIRES};
 use serde_json::{Value, json};
-
-const SECRET: &str = "a-secret-of-at-least-32-random-bytes";
 
 fn start() -> Push {
     Push::start("workers = 2", OPEN)

@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use fanfare_tests::daemon::{ConfigFile, fanfare, output_of};
+use fanfare_tests::folder::Folder;
 use fanfare_tests::http::request;
 use fanfare_tests::push::eventually;
-use fanfare_tests::tls::{Authority, Folder, HOST, Secured, Signed, TlsClient, certificates, put};
+use fanfare_tests::tls::{Authority, HOST, Secured, Signed, TlsClient, certificates, put};
 use rustix::process::Signal;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, SupportedProtocolVersion};

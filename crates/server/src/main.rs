@@ -12,6 +12,8 @@ mod config;
 mod conn;
 mod daemon;
 mod echo;
+#[cfg(test)]
+mod folder;
 mod http;
 mod limits;
 mod listener;

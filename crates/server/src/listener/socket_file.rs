@@ -89,37 +89,13 @@ fn remove_stale(path: &Path, addr: &SockAddr) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
     use super::*;
-
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new() -> Self {
-            static NUMBER: AtomicU32 = AtomicU32::new(0);
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let name = format!("fanfare-socket-{}-{number}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-
-        fn socket(&self) -> PathBuf {
-            self.0.join("s")
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::folder::Folder;
 
     #[test]
     fn a_file_has_its_mode_and_goes_with_its_socket() {
         let folder = Folder::new();
-        let path = folder.socket();
+        let path = folder.path().join("s");
         let (socket, file) = listen(&path, 0o640, 16).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
@@ -130,7 +106,7 @@ mod tests {
     #[test]
     fn a_file_that_nobody_answers_on_is_replaced_and_no_other() {
         let folder = Folder::new();
-        let path = folder.socket();
+        let path = folder.path().join("s");
         let (socket, file) = listen(&path, 0o600, 16).unwrap();
         let busy = listen(&path, 0o600, 16).unwrap_err();
         assert_eq!(busy.kind(), io::ErrorKind::AddrInUse);
