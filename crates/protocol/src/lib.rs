@@ -7,6 +7,7 @@
 //! | a frame's bytes | [`Reply`] and [`Push`], written in an [`Encoding`]; [`append_ping`] |
 //! | what a client published, to keep | [`data::payload`] |
 //! | who a client is | `token::Verifier` |
+//! | how much it may have a second | [`Allowance`] |
 //! | what to do about all of that | [`Session`], which asks its [`Host`] |
 //!
 //! Time is an argument, and nothing here knows a socket, so a session replays from a seed.
@@ -16,6 +17,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod allowance;
 mod codes;
 mod command;
 mod commands;
@@ -31,6 +33,7 @@ mod samples;
 mod session;
 pub mod token;
 
+pub use allowance::Allowance;
 pub use codes::{ClientError, Disconnect, Unsubscribed};
 pub use command::{
     Command, Connect, History, Method, Position, Publish, Refresh, Rpc, SubRefresh, Subscribe,

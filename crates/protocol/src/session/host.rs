@@ -2,6 +2,7 @@
 //!
 //! Never: blocks: what takes time is answered later, by its [`Number`].
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,7 +88,7 @@ pub struct ClientSettings {
     /// From a token's end to the disconnect.
     pub expiry_grace: Duration,
     /// Commands a second; none: as many as it likes.
-    pub commands_per_second_max: Option<u32>,
+    pub commands_per_second_max: Option<NonZeroU32>,
     /// The largest payload of a publication.
     pub publication_bytes_max: usize,
 }

@@ -5,17 +5,14 @@
 use fanfare_hub::Time;
 
 use super::Rules;
+use crate::allowance::Allowance;
 use crate::codes::Disconnect;
 use crate::limits::{ERRORS_MAX, ERRORS_TIME};
-
-const SECOND_US: u64 = 1_000_000;
 
 /// What a session has asked of late.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
-    /// When its allowance is whole again, in microseconds since the Unix epoch: the "theoretical arrival time" of
-    /// the generic cell rate algorithm (ITU-T I.371), a bucket of tokens in one number.
-    whole_at_us: u64,
+    commands: Allowance,
     errors_since: Time,
     errors: u32,
 }
@@ -27,13 +24,7 @@ impl Rates {
             return true;
         };
         let now_us = rules.now.as_millis().saturating_mul(1000);
-        let cost_us = SECOND_US / u64::from(commands_max.max(1));
-        let whole_at_us = self.whole_at_us.max(now_us).saturating_add(cost_us);
-        let is_within = whole_at_us - now_us <= SECOND_US;
-        if is_within {
-            self.whole_at_us = whole_at_us;
-        }
-        is_within
+        self.commands.take(commands_max, now_us)
     }
 
     /// One more command has failed.

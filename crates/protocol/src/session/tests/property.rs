@@ -4,6 +4,7 @@
 //! Never: lets a client break a rule of the protocol: whatever it is closed for is something else's fault.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use fanfare_hub::{Action, Channel, ChannelOptions, EngineError, InboxLimits, Since};
@@ -63,7 +64,7 @@ fn settings_of(rng: &mut fastrand::Rng) -> Settings {
     client.has_rpc_hook = rng.bool();
     client.personal_namespace = rng.bool().then(|| "force".into());
     client.pong_timeout = rng.bool().then_some(Duration::from_secs(8));
-    client.commands_per_second_max = (rng.u8(..4) == 0).then_some(8);
+    client.commands_per_second_max = NonZeroU32::new(8).filter(|_| rng.u8(..4) == 0);
     settings
 }
 

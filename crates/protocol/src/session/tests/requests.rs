@@ -2,6 +2,8 @@
 //!
 //! Never: subscribes for its own sake.
 
+use std::num::NonZeroU32;
+
 use bytes::Bytes;
 use fanfare_hub::EngineError;
 
@@ -425,7 +427,7 @@ fn so_many_commands_wait_and_no_more() {
 
 #[test]
 fn who_asks_too_fast_is_told_so() {
-    let mut world = World::with(|s| s.client.commands_per_second_max = Some(10));
+    let mut world = World::with(|s| s.client.commands_per_second_max = NonZeroU32::new(10));
     let conn = world.connected();
     let error = |world: &mut World| {
         world.command(conn, 2, presence("open:a"));
@@ -445,7 +447,7 @@ fn who_asks_too_fast_is_told_so() {
 
 #[test]
 fn a_command_that_is_not_taken_costs_nothing() {
-    let mut world = World::with(|s| s.client.commands_per_second_max = Some(3));
+    let mut world = World::with(|s| s.client.commands_per_second_max = NonZeroU32::new(3));
     let conn = world.connected();
     world.command(conn, 2, subscribe("hist:a"));
     for _ in 0..10 {
@@ -482,7 +484,7 @@ fn who_fails_too_often_is_closed() {
 fn who_asks_too_fast_is_not_closed_for_it() {
     let mut world = World::with(|s| {
         s.client.ping_interval = None;
-        s.client.commands_per_second_max = Some(1);
+        s.client.commands_per_second_max = NonZeroU32::new(1);
     });
     let conn = world.connected();
     for _ in 0..ERRORS_MAX * 2 {
