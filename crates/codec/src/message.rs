@@ -124,6 +124,19 @@ impl MessageDecoder {
         self.frames.is_between_messages()
     }
 
+    /// Frames so far of the message in progress, or, once, of the one that was delivered before; zero if that was one
+    /// frame.
+    ///
+    /// For whoever limits how many a peer may send a second; how many a message may have is in [`Limits`].
+    #[inline]
+    pub const fn fragments(&mut self) -> u32 {
+        let fragments = self.fragments;
+        if self.is_between_messages() {
+            self.fragments = 0; // the next message begins with none
+        }
+        if fragments > 1 { fragments } else { 0 }
+    }
+
     /// The next message in `input`, which moves past what was used; `None` when more bytes are
     /// needed.
     ///
