@@ -24,6 +24,7 @@ pub mod log;
 pub mod push;
 pub mod read;
 pub mod report;
+pub mod samples;
 pub mod session;
 pub mod texts;
 pub mod tls;

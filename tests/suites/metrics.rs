@@ -8,15 +8,16 @@
 )]
 #![allow(clippy::print_stdout, reason = "the suite prints what it has measured")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use fanfare_tests::client::Client;
 use fanfare_tests::clock;
-use fanfare_tests::http::{Http, Response};
+use fanfare_tests::http::Http;
 use fanfare_tests::push::{KEY, Push, eventually};
+use fanfare_tests::samples::{Samples, expect_moved, scrape};
 use fanfare_tests::session::{Session, Wire};
 use fanfare_tests::wire::Frame;
 use serde_json::json;
@@ -25,55 +26,6 @@ use serde_json::json;
 fn start(head: &str, tail: &str) -> Push {
     let tail = format!("[client]\nallow_anonymous = true\n{tail}");
     Push::start(&format!("workers = 1\necho = true\n{head}"), &tail)
-}
-
-fn scrape(push: &Push) -> Response {
-    let response = Http::connect(push.daemon().api()).request("GET /metrics", &[], b"");
-    assert_eq!(response.status(), 200, "{}", response.text());
-    response
-}
-
-/// Samples, by name and labels as they are written.
-#[derive(Debug)]
-struct Samples(BTreeMap<String, f64>);
-
-impl Samples {
-    fn of(push: &Push) -> Self {
-        let text = scrape(push).text();
-        let samples = text.lines().filter(|line| !line.starts_with('#'));
-        let samples = samples.map(|line| {
-            let (name, value) = line.rsplit_once(' ').unwrap();
-            (name.to_owned(), value.parse().unwrap())
-        });
-        Self(samples.collect())
-    }
-
-    /// 0 if there is no such sample.
-    fn get(&self, sample: &str) -> f64 {
-        self.0.get(sample).copied().unwrap_or_default()
-    }
-}
-
-/// Waits until these samples have moved by so much since `before`: a worker counts when its turn ends.
-#[track_caller]
-fn expect_moved(push: &Push, before: &Samples, moves: &[(&str, f64)]) {
-    let mut last = String::new();
-    let deadline = clock::now() + Duration::from_secs(10);
-    while clock::now() < deadline {
-        let now = Samples::of(push);
-        let wrong: Vec<String> = moves
-            .iter()
-            .map(|(sample, by)| (sample, by, now.get(sample) - before.get(sample)))
-            .filter(|(_, by, moved)| (*by - moved).abs() > 1e-9)
-            .map(|(sample, by, moved)| format!("{sample} moved by {moved}, not {by}"))
-            .collect();
-        if wrong.is_empty() {
-            return;
-        }
-        last = wrong.join("\n");
-        std::thread::sleep(Duration::from_millis(20)); // sums of the engine are kept for a while
-    }
-    panic!("{last}");
 }
 
 #[test]

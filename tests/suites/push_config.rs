@@ -491,3 +491,43 @@ fn the_first_ping_does_not_wait_for_what_the_handshake_was_given() {
         client.say(&Frame::pong(""));
     }
 }
+
+#[test]
+fn limits_that_make_no_sense_are_named() {
+    for (config, words) in [
+        (
+            "[websocket]\nmax_handshake_bytes = 1023",
+            ["websocket.max_handshake_bytes", "from 1024 to 1048576"],
+        ),
+        (
+            "[websocket]\nmax_handshake_bytes = 1048577",
+            ["websocket.max_handshake_bytes", "from 1024 to 1048576"],
+        ),
+        (
+            "max_new_connections_per_second = 1000001",
+            ["max_new_connections_per_second", "at most 1000000"],
+        ),
+        (
+            "[websocket]\nmax_messages_per_second = 1000001",
+            ["websocket.max_messages_per_second", "at most 1000000"],
+        ),
+        (
+            "[websocket]\nmax_fragments_per_second = 1000001",
+            ["websocket.max_fragments_per_second", "at most 1000000"],
+        ),
+        (
+            "max_connections_per_address = 0",
+            ["max_connections_per_address", "0"],
+        ),
+        (
+            "[websocket]\nmin_handshake_bytes_per_second = -1",
+            ["websocket.min_handshake_bytes_per_second", "-1"],
+        ),
+        (
+            "[websocket]\nmax_output_bytes_in_all = 0",
+            ["websocket.max_output_bytes_in_all", "0"],
+        ),
+    ] {
+        expect_refused(file(config), &words);
+    }
+}

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use fanfare_codec::Limits;
 use figment::value::Value;
 
-use crate::config::{Config, Drain, Listen, Sources, TcpSettings, Timeouts, parse};
+use crate::config::{Bounds, Config, Drain, Listen, Sources, TcpSettings, Timeouts, parse};
 use crate::limits::UNIX_SOCKET_MODE;
 use crate::listener::ListenAddr;
 use crate::logging::LogLevel;
@@ -217,6 +217,7 @@ impl Echo {
                 .with_max_message_bytes(self.max_message_bytes)
                 .with_max_fragments(self.max_fragments),
             output_bytes_max: self.max_output_bytes,
+            bounds: Bounds::NONE,
             timeouts: Timeouts {
                 handshake: self.handshake_timeout,
                 ping_interval: (!self.ping_interval.is_zero()).then_some(self.ping_interval),

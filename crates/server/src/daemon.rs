@@ -20,6 +20,7 @@ use mio::{Poll, Waker};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::config::{self, Config, ServeConfig, SharedLive, Sources};
 use crate::http;
@@ -31,7 +32,7 @@ use crate::listener::{Bound, ListenAddr, Listener, Passed};
 use crate::metrics::Metrics;
 use crate::notify;
 use crate::push::{Census, ClientIds, Link, Push};
-use crate::reactor::{Admission, Crew, Parts, Reactor, WAKER};
+use crate::reactor::{Crew, Parts, Reactor, WAKER};
 use crate::returns::Returns;
 use crate::service::Service;
 use crate::shutdown::Signals;
@@ -150,7 +151,11 @@ impl Ground {
             clock,
             metrics: Arc::new(Metrics::new(config.workers.get(), clock)),
             serving: Arc::default(),
-            admission: Arc::new(Admission::new(capacity)),
+            admission: Arc::new(Admission::new(
+                capacity,
+                config.bounds.per_address_max,
+                config.bounds.arrivals_per_second_max,
+            )),
             crew: Arc::new(Crew::new(wakers)),
             posts,
         })
@@ -178,7 +183,7 @@ impl Ground {
             number,
             service,
             stop,
-            metrics: metrics.worker(number),
+            metrics: Arc::clone(&metrics),
             keeps_engine: number == 0,
         };
         let mut posts = self.posts.into_iter().zip(services);

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use fanfare_codec::handshake::{Request, Response, Status};
 use fanfare_codec::{CloseFrame, Encoder, Message, MessageDecoder};
 
-use crate::conn::Admitted;
+use crate::admission::Admitted;
 use crate::service::Verdict;
 
 /// Answers the messages at the front of `input` where they lie, as many as can be; gives the answers,
@@ -49,7 +49,7 @@ pub(crate) fn upgrade(request: &Request<'_>, admitted: Admitted) -> Verdict {
     }
     match (request.upgrade(), admitted) {
         (Ok(upgrade), Admitted::Served) => Verdict::Echo(Response::switching_protocols(&upgrade)),
-        (Ok(_), Admitted::Refused) => Verdict::Refuse(unavailable(&"too many connections")),
+        (Ok(_), Admitted::Refused(exceeded)) => Verdict::Refuse(unavailable(&exceeded.why())),
         (Err(error), _) => Verdict::Refuse(Response::from(&error)),
     }
 }

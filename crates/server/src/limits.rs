@@ -2,15 +2,25 @@
 //!
 //! Never: a limit that nothing enforces.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use fanfare_codec::UNCONSUMED_BYTES_MAX;
-use fanfare_codec::handshake::HeadLimits;
 use fanfare_protocol::hook::HookKind;
 
-/// An upgrade request's head.
-pub(crate) const HEAD_LIMITS: HeadLimits = HeadLimits::DEFAULT;
+/// The longest head of an upgrade request, as a setting: at least this.
+pub(crate) const HANDSHAKE_BYTES_MIN: usize = 1 << 10;
+/// And at most this.
+pub(crate) const HANDSHAKE_BYTES_MAX: usize = 1 << 20;
+
+/// From a connection's beginning to when its request's head must have come at `min_handshake_bytes_per_second`.
+pub(crate) const HANDSHAKE_GRACE: Duration = Duration::from_secs(5);
+
+/// What may be so often a second, as a setting: one each microsecond.
+pub(crate) const RATE_MAX: NonZeroU32 = NonZeroU32::new(1_000_000).expect("it is not zero");
+
+/// Connections that are told 503 at once, one after the other, while there is no descriptor for more.
+pub(crate) const TURNED_AWAY_PER_TURN_MAX: usize = 64;
 
 /// One `recv`: a batch of frames that stays in a first-level cache.
 pub(crate) const READ_BYTES: usize = 16 << 10;

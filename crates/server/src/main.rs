@@ -5,6 +5,7 @@
 //! Never: serves a connection itself.
 
 mod access;
+mod admission;
 mod cli;
 mod clock;
 mod codes;
@@ -12,6 +13,7 @@ mod config;
 mod conn;
 mod daemon;
 mod echo;
+mod exceeded;
 #[cfg(test)]
 mod folder;
 mod http;

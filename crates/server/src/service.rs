@@ -10,8 +10,8 @@ use fanfare_codec::Message;
 use fanfare_codec::handshake::{Request, Response};
 use fanfare_hub::{ChannelId, ClientInfo};
 
+use crate::admission::Admitted;
 use crate::clock::Time;
-use crate::conn::Admitted;
 use crate::echo;
 use crate::push::{Candidate, NotPublished, Push, Start, Who};
 use crate::returns::Finding;

@@ -20,8 +20,8 @@ use super::file::{Api, File, Namespace, WebSocket};
 use super::live::{ApiAccess, Live};
 use super::reload::{Running, Settings};
 use super::{
-    Config, Exposure, HookSettings, Listen, OriginPolicy, ServeConfig, Timeouts, drain, hooks,
-    listen, parse, tls, token,
+    Config, Exposure, HookSettings, Listen, OriginPolicy, ServeConfig, Timeouts, bounds, drain,
+    hooks, listen, parse, tls, token,
 };
 use crate::limits::{API_KEY_BYTES_MIN, HOOKS_IN_FLIGHT_MAX, WORKERS_MAX};
 use crate::listener::ListenAddr;
@@ -117,6 +117,7 @@ fn daemon(file: &File, is_dev: bool) -> Result<Config, Fault> {
             .with_max_message_bytes(max_message_bytes.get())
             .with_max_fragments(file.websocket.max_fragments.get()),
         output_bytes_max: file.websocket.max_output_bytes.get(),
+        bounds: bounds::check(file)?,
         timeouts,
         drain: drain::check(&file.drain, is_dev)?,
         access_log: file.access_log,
@@ -257,7 +258,7 @@ fn client(
         pong_timeout: Some(pong_timeout),
         connect_timeout: seconds(key("connect_timeout"), client.connect_timeout)?,
         expiry_grace: seconds_or_zero(key("expiry_grace"), client.expiry_grace)?,
-        commands_per_second_max: client.max_commands_per_second.map(|max| max.get()),
+        commands_per_second_max: client.max_commands_per_second,
         publication_bytes_max: file.publication.max_bytes.get(),
     })
 }

@@ -10,6 +10,7 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use fanfare_codec::Limits;
+use fanfare_codec::handshake::HeadLimits;
 use fanfare_hub::limits as hub;
 use fanfare_hub::{ChannelOptions, RecoveryMode, SlowReader};
 use fanfare_protocol::limits as protocol;
@@ -31,6 +32,8 @@ pub(super) struct File {
     pub(super) proxy_protocol: Vec<String>,
     pub(super) workers: Option<NonZeroUsize>,
     pub(super) max_connections: Option<NonZeroUsize>,
+    pub(super) max_connections_per_address: Option<NonZeroU32>,
+    pub(super) max_new_connections_per_second: Option<NonZeroU32>,
     pub(super) echo: bool,
     pub(super) log_level: LogLevel,
     pub(super) log_format: LogFormat,
@@ -60,6 +63,8 @@ impl Default for File {
             proxy_protocol: Vec::new(),
             workers: None,
             max_connections: None,
+            max_connections_per_address: None,
+            max_new_connections_per_second: None,
             echo: false,
             log_level: LogLevel::default(),
             log_format: LogFormat::default(),
@@ -91,7 +96,12 @@ pub(super) struct WebSocket {
     pub(super) max_message_bytes: NonZeroU64,
     pub(super) max_frame_bytes: Option<NonZeroU64>,
     pub(super) max_fragments: NonZeroU32,
+    pub(super) max_messages_per_second: Option<NonZeroU32>,
+    pub(super) max_fragments_per_second: u32,
     pub(super) max_output_bytes: NonZeroUsize,
+    pub(super) max_output_bytes_in_all: NonZeroUsize,
+    pub(super) max_handshake_bytes: usize,
+    pub(super) min_handshake_bytes_per_second: u32,
     pub(super) handshake_timeout: f64,
     pub(super) ping_interval: f64,
     pub(super) pong_timeout: f64,
@@ -108,7 +118,12 @@ impl Default for WebSocket {
             max_message_bytes: const { NonZeroU64::new(Limits::DEFAULT.max_message_bytes).unwrap() },
             max_frame_bytes: None,
             max_fragments: const { NonZeroU32::new(Limits::DEFAULT.max_fragments).unwrap() },
+            max_messages_per_second: None,
+            max_fragments_per_second: 10_000,
             max_output_bytes: const { NonZeroUsize::new(1 << 20).unwrap() },
+            max_output_bytes_in_all: const { NonZeroUsize::new(1 << 30).unwrap() },
+            max_handshake_bytes: HeadLimits::DEFAULT.max_head_bytes,
+            min_handshake_bytes_per_second: 100,
             handshake_timeout: 10.0,
             ping_interval: 25.0,
             pong_timeout: 8.0,

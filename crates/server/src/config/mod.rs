@@ -2,6 +2,7 @@
 //!
 //! Never: changes while the daemon runs; what a reload may change is in [`Live`].
 
+mod bounds;
 mod check;
 mod drain;
 mod error;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use fanfare_codec::Limits;
 use fanfare_hub::{InboxLimits, MemoryConfig};
 
+pub(crate) use bounds::Bounds;
 pub(crate) use drain::Drain;
 pub(crate) use exposure::Exposure;
 pub(crate) use hooks::HookSettings;
@@ -40,6 +42,7 @@ pub(crate) use sources::Sources;
 pub(crate) use token::{JwksUrl, Signing, TokenSettings, read_key_file, without_newline};
 
 use crate::logging::{LogFormat, LogLevel};
+use crate::metrics::Metrics;
 use crate::peer::Trusted;
 use crate::tls::Tls;
 
@@ -119,12 +122,28 @@ pub(crate) struct Config {
     /// Unsent bytes of one connection past which it is not read; for a subscriber, too, memory that what waits
     /// for it keeps, past which it is slow.
     pub(crate) output_bytes_max: usize,
+    pub(crate) bounds: Bounds,
     pub(crate) timeouts: Timeouts,
     pub(crate) drain: Drain,
     /// Whether each answer and each close is logged.
     pub(crate) access_log: bool,
     /// What `listen` speaks; none: plain HTTP and WebSockets.
     pub(crate) tls: Option<Tls>,
+}
+
+impl Config {
+    /// What may wait for one connection at the moment: never more than what is left for all. Queues that share a
+    /// memory so leave room for those that are short, and need to know nothing of each other (Choudhury and Hahne,
+    /// "Dynamic queue length thresholds for shared-memory packet switches", 1998).
+    pub(crate) fn output_bytes_max_now(&self, metrics: &Metrics) -> usize {
+        match self.bounds.output_bytes_in_all_max {
+            usize::MAX => self.output_bytes_max,
+            in_all => {
+                let waits = usize::try_from(metrics.output_bytes()).unwrap_or(usize::MAX);
+                self.output_bytes_max.min(in_all.saturating_sub(waits))
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,5 @@
-//! What is known of few connections. In: whom a proxy names, what the access log wants. Out: the same.
+//! What is known of few connections. In: whom a proxy names, what the access log wants, what limits count. Out: the
+//! same.
 //!
 //! In one box, and none for a connection of which nothing of this is known: an idle one pays for a pointer.
 //!
@@ -6,7 +7,9 @@
 
 use std::net::IpAddr;
 
+use super::pace::Pace;
 use crate::access::Access;
+use crate::admission::Share;
 
 #[derive(Debug, Default)]
 pub(super) struct About(Option<Box<Known>>);
@@ -15,18 +18,23 @@ pub(super) struct About(Option<Box<Known>>);
 struct Known {
     /// Whom it is for, if a proxy has said so.
     client: Option<IpAddr>,
-    access: Option<Access>,
+    access: Option<Box<Access>>,
+    /// Of the places that its address has, if they are counted.
+    share: Option<Share>,
+    /// How fast it sends, if it does and may not at will.
+    pace: Option<Pace>,
 }
 
 impl About {
-    pub(super) fn new(access: Option<Access>) -> Self {
-        let client = None;
-        Self(access.map(|access| {
-            Box::new(Known {
-                client,
-                access: Some(access),
-            })
-        }))
+    pub(super) fn new(access: Option<Access>, share: Option<Share>) -> Self {
+        if access.is_none() && share.is_none() {
+            return Self::default();
+        }
+        Self(Some(Box::new(Known {
+            access: access.map(Box::new),
+            share,
+            ..Known::default()
+        })))
     }
 
     /// A proxy has said whom it is for.
@@ -38,16 +46,35 @@ impl About {
         }
     }
 
+    /// It takes one of the places that its address has.
+    pub(super) fn hold(&mut self, share: Share) {
+        self.0.get_or_insert_default().share = Some(share);
+    }
+
+    /// The place of its address, which it does not hold any more.
+    pub(super) fn take_share(&mut self) -> Option<Share> {
+        self.0.as_mut()?.share.take()
+    }
+
+    #[inline]
+    pub(super) fn pace(&self) -> Option<Pace> {
+        self.0.as_ref()?.pace
+    }
+
+    pub(super) fn set_pace(&mut self, pace: Pace) {
+        self.0.get_or_insert_default().pace = Some(pace);
+    }
+
     pub(super) fn client(&self) -> Option<IpAddr> {
         self.0.as_ref()?.client
     }
 
     pub(super) fn access(&self) -> Option<&Access> {
-        self.0.as_ref()?.access.as_ref()
+        self.0.as_ref()?.access.as_deref()
     }
 
     #[inline]
     pub(super) fn access_mut(&mut self) -> Option<&mut Access> {
-        self.0.as_mut()?.access.as_mut()
+        self.0.as_mut()?.access.as_deref_mut()
     }
 }

@@ -9,6 +9,7 @@ use std::io;
 
 use fanfare_codec::handshake::{Response, Status};
 
+use super::handshake::claim;
 use super::{Conn, Context, Fate, Phase, Stop, Why};
 use crate::limits::PROXY_V2_BYTES_MAX;
 use crate::peer::{Shown, decode_proxy_header};
@@ -24,7 +25,10 @@ impl Conn {
     }
 
     fn take_header(&mut self, cx: &mut Context<'_>) -> Option<Fate> {
-        let Phase::Handshake { entrance, .. } = &mut self.phase else {
+        let Phase::Handshake {
+            entrance, admitted, ..
+        } = &mut self.phase
+        else {
             return None;
         };
         let seen = loop {
@@ -68,7 +72,11 @@ impl Conn {
         }
         *entrance = entrance.behind(&header, &cx.config.trusted);
         if let Some(source) = header.source {
-            self.about.know(source.ip().to_canonical());
+            let ip = source.ip().to_canonical();
+            self.about.know(ip);
+            if !entrance.is_trusted {
+                *admitted = claim(*admitted, &mut self.about, ip, cx);
+            }
             tracing::debug!(conn = %cx.id, client = %source, "proxied");
         }
         None

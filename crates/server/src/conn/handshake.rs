@@ -3,13 +3,20 @@
 //!
 //! Never: keeps a head longer than its limit, or longer than its deadline.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use fanfare_codec::handshake::{Response, Status};
 
+use super::about::About;
 use super::session::Seat;
 use super::subscriber::limits_of;
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why};
+use crate::admission::Admitted;
 use crate::clock::Time;
-use crate::limits::COMMANDS_BYTES_MAX;
+use crate::config::Config;
+use crate::exceeded::Exceeded;
+use crate::limits::{COMMANDS_BYTES_MAX, HANDSHAKE_GRACE};
 use crate::metrics::Kind;
 use crate::peer::Shown;
 use crate::service::{Asked, Verdict};
@@ -48,6 +55,7 @@ impl Conn {
                 if let Some(ip) = entrance.forwarded_for(request.headers(), &cx.config.trusted) {
                     entrance.client = Some(ip);
                     self.about.know(ip);
+                    *admitted = claim(*admitted, &mut self.about, ip, cx);
                 }
                 let client = entrance.client;
                 let shown = Shown(client);
@@ -70,6 +78,9 @@ impl Conn {
             }
             Err(error) => {
                 tracing::debug!(conn = %cx.id, "no request: {error}");
+                if error.status() == Status::HEADERS_TOO_LARGE {
+                    cx.metrics.exceeds(Exceeded::HandshakeBytes);
+                }
                 (Verdict::Refuse(Response::from(&error)), 0)
             }
         };
@@ -127,14 +138,61 @@ impl Conn {
         }
     }
 
+    /// When the head that began to be waited for at `since` is too late: it must come as fast as the config wants it,
+    /// once there was some time for it, and in no more time than there is for all of it.
+    pub(super) fn handshake_deadline(&self, since: Time, config: &Config) -> Time {
+        let last = since + config.timeouts.handshake;
+        match config.bounds.handshake_rate_min {
+            Some(bytes_per_second) if self.transport.is_plain() => {
+                let bytes = self.spill.len() as u64;
+                let millis = bytes * 1000 / u64::from(bytes_per_second.get());
+                last.min(since + HANDSHAKE_GRACE + Duration::from_millis(millis))
+            }
+            _ => last,
+        }
+    }
+
     /// 408 for half a request; a peer that said nothing at all is told nothing.
     pub(super) fn time_out_handshake(&mut self, cx: &mut Context<'_>) -> Fate {
+        let Phase::Handshake { since, .. } = self.phase else {
+            return Fate::Wait;
+        };
         if self.spill.is_empty() {
             return Fate::Gone(Why::Silent);
         }
+        let exceeded = if cx.now < since + cx.config.timeouts.handshake {
+            Exceeded::HandshakeRate
+        } else {
+            Exceeded::HandshakeTime
+        };
+        cx.metrics.exceeds(exceeded);
         cx.notes.answered = Some(Status::REQUEST_TIMEOUT);
-        Response::refusal(Status::REQUEST_TIMEOUT, &"the request took too long").encode(cx.replies);
+        Response::refusal(Status::REQUEST_TIMEOUT, &exceeded.why()).encode(cx.replies);
         self.linger(cx);
         self.flush(cx)
+    }
+}
+
+/// Whether a connection may upgrade of which it is known only now that it is for `ip`.
+pub(super) fn claim(
+    admitted: Admitted,
+    about: &mut About,
+    ip: IpAddr,
+    cx: &Context<'_>,
+) -> Admitted {
+    if admitted != Admitted::Served {
+        return admitted;
+    }
+    match cx.admission.claim(Some(ip)) {
+        Ok(share) => {
+            if let Some(share) = share {
+                about.hold(share);
+            }
+            Admitted::Served
+        }
+        Err(exceeded) => {
+            cx.metrics.exceeds(exceeded);
+            Admitted::Refused(exceeded)
+        }
     }
 }

@@ -14,6 +14,7 @@ mod about;
 mod entrance;
 mod handshake;
 mod notes;
+mod pace;
 mod read;
 mod session;
 mod subscriber;
@@ -29,11 +30,11 @@ use fanfare_hub::ClientInfo;
 use mio::{Registry, Token};
 
 use crate::access::Access;
+use crate::admission::{Admission, Admitted, Share};
 use crate::clock::Time;
 use crate::codes;
 use crate::config::Config;
-use crate::limits::HEAD_LIMITS;
-use crate::metrics::{Initiator, Worker as Metrics};
+use crate::metrics::{Initiator, Metrics as AllMetrics, Worker as Metrics};
 use crate::outbound::Outbound;
 use crate::peer::{Entrance, Peer};
 use crate::push::{Candidate, Who};
@@ -75,7 +76,7 @@ enum Phase {
         decoder: RequestDecoder,
         admitted: Admitted,
         entrance: Entrance,
-        until: Time,
+        since: Time,
     },
     /// Other threads are asked whether the request is granted.
     Waiting {
@@ -133,12 +134,15 @@ enum Stop {
     Finished,
 }
 
-/// Whether a new connection may upgrade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Admitted {
-    Served,
-    /// Past the cap: answered 503.
-    Refused,
+/// A connection that was accepted and is in no slab yet; it counts as open.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    pub(crate) transport: Transport,
+    pub(crate) peer: Peer,
+    pub(crate) entrance: Entrance,
+    pub(crate) admitted: Admitted,
+    /// Of the places that its address has, if they are counted and it is known.
+    pub(crate) share: Option<Share>,
 }
 
 /// What the poller reported.
@@ -157,11 +161,21 @@ pub(crate) struct Context<'w> {
     pub(crate) service: &'w mut Service,
     pub(crate) config: &'w Config,
     pub(crate) metrics: &'w Metrics,
+    pub(crate) admission: &'w Admission,
+    /// Of all workers.
+    pub(crate) all_metrics: &'w AllMetrics,
     /// Whose turn it is.
     pub(crate) id: ConnId,
     pub(crate) now: Time,
     /// What of the turn is counted, and logged.
     pub(crate) notes: Notes,
+}
+
+impl Context<'_> {
+    /// What may wait for one connection at the moment.
+    pub(crate) fn output_bytes_max(&self) -> usize {
+        self.config.output_bytes_max_now(self.all_metrics)
+    }
 }
 
 /// What becomes of a connection after a turn.
@@ -184,6 +198,8 @@ pub(crate) enum Why {
     PeerLeft,
     Silent,
     DoesNotRead,
+    /// Nor is there room to keep for it what it does not read.
+    NoRoom,
     Stopping,
     Socket(io::Error),
 }
@@ -195,6 +211,7 @@ impl fmt::Display for Why {
             Self::PeerLeft => f.write_str("the peer left without a close"),
             Self::Silent => f.write_str("the peer did not answer in time"),
             Self::DoesNotRead => f.write_str("the peer took nothing for too long"),
+            Self::NoRoom => f.write_str("the peer does not read, and nothing more may wait"),
             Self::Stopping => f.write_str("not upgraded yet, and the daemon stops"),
             Self::Socket(error) => error.fmt(f),
         }
@@ -202,21 +219,22 @@ impl fmt::Display for Why {
 }
 
 impl Conn {
-    pub(crate) fn new(
-        transport: Transport,
-        admitted: Admitted,
-        peer: Peer,
-        entrance: Entrance,
-        now: Time,
-        config: &Config,
-    ) -> Self {
+    pub(crate) fn new(newcomer: Newcomer, now: Time, config: &Config) -> Self {
+        let Newcomer {
+            transport,
+            peer,
+            entrance,
+            admitted,
+            share,
+        } = newcomer;
+        let access = config.access_log.then(|| Access::new(peer, now));
         Self {
             transport,
             phase: Phase::Handshake {
-                decoder: RequestDecoder::new(HEAD_LIMITS),
+                decoder: RequestDecoder::new(config.bounds.head),
                 admitted,
                 entrance,
-                until: now + config.timeouts.handshake,
+                since: now,
             },
             stop: Stop::Drained,
             peer_closed: false,
@@ -225,7 +243,7 @@ impl Conn {
             heard_at: now,
             took_at: now,
             armed_at: Time::NEVER,
-            about: About::new(config.access_log.then(|| Access::new(peer, now))),
+            about: About::new(access, share),
         }
     }
 
@@ -234,9 +252,10 @@ impl Conn {
         self.about.client()
     }
 
-    /// The transport, and what was received from it, of a connection to be handed over.
-    pub(crate) fn into_parts(self) -> (Transport, Box<[u8]>) {
-        (self.transport, self.spill)
+    /// The transport, and what was received from it, of a connection to be handed over, and what it holds.
+    pub(crate) fn into_parts(mut self) -> (Transport, Box<[u8]>, Option<Share>) {
+        let share = self.about.take_share();
+        (self.transport, self.spill, share)
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
@@ -296,9 +315,8 @@ impl Conn {
     fn deadline(&self, config: &Config) -> Time {
         let timeouts = &config.timeouts;
         match &self.phase {
-            Phase::Handshake { until, .. }
-            | Phase::Waiting { until, .. }
-            | Phase::Subscribing { until, .. } => *until,
+            Phase::Handshake { since, .. } => self.handshake_deadline(*since, config),
+            Phase::Waiting { until, .. } | Phase::Subscribing { until, .. } => *until,
             // A peer that has yet to take our replies is not asked for anything else.
             Phase::Open { endpoint, .. } if self.is_waiting() => {
                 (self.took_at + timeouts.send).min(endpoint.deadline())

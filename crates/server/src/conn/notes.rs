@@ -7,6 +7,7 @@ use fanfare_codec::handshake::Status;
 
 use super::{Conn, Endpoint, Phase, Why};
 use crate::access::Access;
+use crate::exceeded::Exceeded;
 use crate::metrics::{Initiator, Kind, Load, Slowness, Worker as Metrics};
 
 /// What of a turn others want to know.
@@ -34,6 +35,7 @@ impl Conn {
             },
             queued: self.outbound.len(),
             pinned: self.outbound.pinned_bytes(),
+            own: self.outbound.own_bytes(),
         }
     }
 
@@ -42,15 +44,20 @@ impl Conn {
         let load = self.load();
         metrics.leaves(load);
         let initiator = match why {
-            Why::Silent | Why::DoesNotRead | Why::Stopping => Initiator::Server,
+            Why::Silent | Why::DoesNotRead | Why::NoRoom | Why::Stopping => Initiator::Server,
             Why::Closed | Why::PeerLeft | Why::Socket(_) => Initiator::Client,
         };
         match load.kind {
             Kind::Closing => {} // its end was counted when it was said
             Kind::Handshake => metrics.leaves_unanswered(),
             Kind::Raw | Kind::Session | Kind::Echo => {
-                if let Why::DoesNotRead = why {
-                    metrics.is_slow(Slowness::Timeout);
+                match why {
+                    Why::DoesNotRead => metrics.is_slow(Slowness::Timeout),
+                    Why::NoRoom => {
+                        metrics.is_slow(Slowness::Output);
+                        metrics.exceeds(Exceeded::OutputInAll);
+                    }
+                    _ => {}
                 }
                 metrics.ends(initiator, CloseCode::ABNORMAL);
                 self.note_end(initiator, CloseCode::ABNORMAL);

@@ -5,11 +5,13 @@
 
 use std::io;
 
-use fanfare_codec::{CloseCode, CloseFrame, Message};
+use fanfare_codec::{CloseCode, CloseFrame, Message, MessageDecoder};
 
+use super::pace::Room;
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why, say_close};
 use crate::clock::Time;
 use crate::echo;
+use crate::exceeded::Exceeded;
 use crate::limits::{READ_BYTES, READS_PER_TURN_MAX};
 use crate::metrics::Initiator;
 use crate::transport::Received;
@@ -53,9 +55,7 @@ impl Conn {
                 Stop::Crowded => return Fate::Again,
                 _ => {}
             }
-            if matches!(self.phase, Phase::Open { .. })
-                && self.outbound.len() > cx.config.output_bytes_max
-            {
+            if self.has_too_much_queued(cx) && matches!(self.phase, Phase::Open { .. }) {
                 self.stop = Stop::OutputFull;
                 return Fate::Wait;
             }
@@ -133,11 +133,22 @@ impl Conn {
         else {
             return 0;
         };
-        if pinged_at.take().is_some() {
+        let was_asked = pinged_at.take().is_some();
+        if was_asked {
             self.armed_at = Time::NEVER; // any byte is a sign of life
         }
+        let bounds = &cx.config.bounds;
+        let pace = self.about.pace();
+        let mut room = Room::new(pace, decoder.fragments(), was_asked, bounds, cx.now);
+        // Messages that are counted are looked at one by one.
+        let answer_in_place = |decoder: &mut MessageDecoder, input: &mut _| {
+            if bounds.messages_per_second_max.is_some() {
+                return &[][..];
+            }
+            echo::answer_in_place(decoder, input)
+        };
         let mut input = &mut cx.receive_buffer[..len];
-        let mut in_place = echo::answer_in_place(decoder, &mut input);
+        let mut in_place = answer_in_place(decoder, &mut input);
         loop {
             let message = match decoder.next_message(&mut input) {
                 Ok(Some(message)) => Ok(message),
@@ -145,23 +156,38 @@ impl Conn {
                 Err(error) => Err(error),
             };
             cx.replies.extend_from_slice(in_place);
-            match message {
+            let paced = match message {
                 Ok(message) => {
+                    let paced = room.add(Some(&message));
                     echo::answer(message, cx.replies);
                     if let Message::Close(close) = message {
                         cx.notes.ended = Some((Initiator::Client, code_of(close)));
                         self.linger(cx);
                         return 0;
                     }
+                    paced.and_then(|()| room.add_fragments(decoder))
                 }
                 Err(error) => {
                     self.fail(error, cx);
                     return 0;
                 }
+            };
+            if let Err(exceeded) = paced {
+                self.end_flood(exceeded, cx);
+                return 0;
             }
-            in_place = echo::answer_in_place(decoder, &mut input);
+            in_place = answer_in_place(decoder, &mut input);
         }
         keep(&mut self.spill, input);
+        let paced = room.add_fragments(decoder);
+        if let Some(pace) = room.settle(pace, bounds, cx.now) {
+            self.about.set_pace(pace);
+        }
+        if let Err(exceeded) = paced {
+            cx.replies.extend_from_slice(in_place);
+            self.end_flood(exceeded, cx);
+            return 0;
+        }
         if cx.replies.is_empty() {
             return in_place.len();
         }
@@ -179,14 +205,26 @@ impl Conn {
         else {
             return;
         };
-        if pinged_at.take().is_some() {
+        let was_asked = pinged_at.take().is_some();
+        if was_asked {
             self.armed_at = Time::NEVER; // any byte is a sign of life
         }
+        let bounds = &cx.config.bounds;
+        let pace = self.about.pace();
+        let mut room = Room::new(pace, decoder.fragments(), was_asked, bounds, cx.now);
         let mut input = &mut cx.receive_buffer[..len];
         loop {
-            match decoder.next_message(&mut input) {
-                Ok(None) => break,
-                Ok(Some(message @ (Message::Text(_) | Message::Binary(_)))) => {
+            let message = match decoder.next_message(&mut input) {
+                Ok(message) => message,
+                Err(error) => return self.fail(error, cx),
+            };
+            if let Err(exceeded) = room.add(message.as_ref()) {
+                return self.end_flood(exceeded, cx);
+            }
+            let is_last = message.is_none();
+            match message {
+                None => {}
+                Some(message @ (Message::Text(_) | Message::Binary(_))) => {
                     cx.metrics.received_messages.add(1);
                     let info = who.as_ref().map(|who| &who.info);
                     if let Err(refusal) = cx.service.publish(cx.id, info, message, cx.now) {
@@ -195,20 +233,35 @@ impl Conn {
                     }
                     if cx.service.is_crowded() {
                         self.stop = Stop::Crowded;
-                        break;
                     }
                 }
-                Ok(Some(message)) => {
+                Some(message) => {
                     echo::answer(message, cx.replies);
                     if let Message::Close(close) = message {
                         cx.notes.ended = Some((Initiator::Client, code_of(close)));
                         return self.linger(cx);
                     }
                 }
-                Err(error) => return self.fail(error, cx),
+            }
+            if let Err(exceeded) = room.add_fragments(decoder) {
+                return self.end_flood(exceeded, cx);
+            }
+            if is_last || self.stop == Stop::Crowded {
+                break;
             }
         }
         keep(&mut self.spill, input);
+        if let Some(pace) = room.settle(pace, bounds, cx.now) {
+            self.about.set_pace(pace);
+        }
+    }
+
+    /// It sends faster than it may.
+    #[cold]
+    fn end_flood(&mut self, exceeded: Exceeded, cx: &mut Context<'_>) {
+        cx.metrics.exceeds(exceeded);
+        say_close(CloseCode::POLICY_VIOLATION, exceeded.why(), cx);
+        self.linger(cx);
     }
 
     /// Drops messages until the peer's close; pings are answered until then (RFC 6455 §5.5.2).

@@ -9,6 +9,7 @@ use fanfare_codec::{CloseCode, Message};
 use fanfare_hub::{Action, ClientInfo, EngineError, Response, Subscribed};
 use fanfare_protocol::{Commands, Disconnect, Encoding, Rules, Session, Taken};
 
+use super::pace::Room;
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, read};
 use crate::clock::Time;
 use crate::echo;
@@ -224,9 +225,13 @@ impl Conn {
         else {
             return;
         };
-        if pinged_at.take().is_some() {
+        let was_asked = pinged_at.take().is_some();
+        if was_asked {
             self.armed_at = Time::NEVER; // any byte is a sign of life
         }
+        let bounds = &cx.config.bounds;
+        let pace = self.about.pace();
+        let mut room = Room::new(pace, decoder.fragments(), was_asked, bounds, cx.now);
         let mut turn = Turn {
             service: cx.service,
             replies: cx.replies,
@@ -236,26 +241,44 @@ impl Conn {
         let mut input = &mut cx.receive_buffer[..len];
         let mut next = seat.take_backlog(&mut turn);
         while let Next::Go = next {
-            next = match decoder.next_message(&mut input) {
-                Ok(None) => break,
-                Ok(Some(Message::Text(text))) => {
-                    cx.metrics.received_messages.add(1);
-                    seat.take_message(Encoding::Json, text.as_bytes(), &mut turn)
-                }
-                Ok(Some(Message::Binary(bytes))) => {
-                    cx.metrics.received_messages.add(1);
-                    seat.take_message(Encoding::Protobuf, bytes, &mut turn)
-                }
-                Ok(Some(message)) => {
-                    echo::answer(message, turn.replies);
-                    if let Message::Close(close) = message {
-                        cx.notes.ended = Some((Initiator::Client, read::code_of(close)));
-                        return self.linger(cx);
-                    }
-                    Next::Go
-                }
+            let message = match decoder.next_message(&mut input) {
+                Ok(message) => message,
                 Err(error) => return self.fail(error, cx),
             };
+            let is_last = message.is_none();
+            let mut paced = room.add(message.as_ref());
+            if paced.is_ok() {
+                next = match message {
+                    None => Next::Go,
+                    Some(Message::Text(text)) => {
+                        cx.metrics.received_messages.add(1);
+                        seat.take_message(Encoding::Json, text.as_bytes(), &mut turn)
+                    }
+                    Some(Message::Binary(bytes)) => {
+                        cx.metrics.received_messages.add(1);
+                        seat.take_message(Encoding::Protobuf, bytes, &mut turn)
+                    }
+                    Some(message) => {
+                        echo::answer(message, turn.replies);
+                        if let Message::Close(close) = message {
+                            cx.notes.ended = Some((Initiator::Client, read::code_of(close)));
+                            return self.linger(cx);
+                        }
+                        Next::Go
+                    }
+                };
+                paced = room.add_fragments(decoder);
+            }
+            if let Err(exceeded) = paced {
+                cx.metrics.exceeds(exceeded);
+                next = Next::Close(Disconnect::TOO_MANY_REQUESTS);
+            }
+            if is_last {
+                break;
+            }
+        }
+        if let Some(pace) = room.settle(pace, bounds, cx.now) {
+            self.about.set_pace(pace);
         }
         let rest = input.len();
         match next {
@@ -340,7 +363,7 @@ impl Conn {
         cx: &mut Context<'_>,
         act: impl FnOnce(&mut Session, &Rules<'_>, &mut Desk<'_>) -> Result<(), Disconnect>,
     ) -> Fate {
-        let queued = self.outbound.len();
+        let has_asked_too_much = self.has_queued_more_than(REPLIES_OVER_BYTES_MAX, cx);
         let Phase::Open {
             endpoint: Endpoint::Session(seat),
             ..
@@ -348,7 +371,7 @@ impl Conn {
         else {
             return Fate::Wait; // it is closing: nothing more is said
         };
-        if queued > cx.config.output_bytes_max + REPLIES_OVER_BYTES_MAX {
+        if has_asked_too_much {
             return self.on_too_slow(cx); // it asks, and does not read what it is answered
         }
         let mut turn = Turn {
@@ -382,7 +405,7 @@ impl Conn {
         }
         match self.stop {
             // It is not asked for more while it does not take what there is.
-            Stop::Pending if self.outbound.len() > cx.config.output_bytes_max => {
+            Stop::Pending if self.has_too_much_queued(cx) => {
                 self.stop = Stop::OutputFull;
                 Fate::Wait
             }

@@ -11,6 +11,7 @@ use super::{Conn, Context, Endpoint, Fate, Phase, Stop, say_close};
 use crate::clock::Time;
 use crate::codes;
 use crate::echo;
+use crate::exceeded::Exceeded;
 use crate::metrics::{Kind, Slowness};
 use crate::push::Welcome;
 use crate::returns::Finding;
@@ -132,6 +133,12 @@ impl Conn {
     /// More waits than may: what has begun to leave is ended, and a close is the last that is said.
     pub(crate) fn on_too_slow(&mut self, cx: &mut Context<'_>) -> Fate {
         cx.metrics.is_slow(Slowness::Output);
+        let is_all_s = cx.output_bytes_max() < cx.config.output_bytes_max;
+        cx.metrics.exceeds(if is_all_s {
+            Exceeded::OutputInAll
+        } else {
+            Exceeded::Output
+        });
         self.outbound.cut_short();
         say_close(codes::SLOW, "slow: too much waits to be read", cx);
         self.linger(cx);

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why};
 use crate::clock::Time;
-use crate::config::Config;
 use crate::limits::{REPLY_BUFFER_BYTES_KEPT, SLICES_PER_SEND_MAX};
 use crate::metrics::Worker as Metrics;
 use crate::outbound::{Excess, Fit, Outbound, Part};
@@ -62,6 +61,19 @@ impl Conn {
         !self.outbound.is_empty() || !self.transport.is_flushed()
     }
 
+    /// Whether so much waits that its peer is to take some before it is heard again.
+    #[inline]
+    pub(super) fn has_too_much_queued(&self, cx: &Context<'_>) -> bool {
+        self.has_queued_more_than(0, cx)
+    }
+
+    /// The same, and `beside` bytes.
+    #[inline]
+    pub(super) fn has_queued_more_than(&self, beside: usize, cx: &Context<'_>) -> bool {
+        !self.outbound.is_empty()
+            && self.outbound.len() > cx.output_bytes_max().saturating_add(beside)
+    }
+
     /// Sends what the kernel takes of `replies`, unless others are queued in front of them; how much.
     #[inline]
     fn offer(&mut self, replies: &[u8], now: Time) -> io::Result<usize> {
@@ -73,12 +85,13 @@ impl Conn {
     }
 
     /// Tells a subscriber publications. They leave at once unless others are queued in front of them; what
-    /// the kernel does not take is kept by reference.
+    /// the kernel does not take is kept by reference. `cap`: what may wait for one connection at the moment; if that
+    /// is nothing, nobody begins to.
     #[inline]
     pub(crate) fn tell(
         &mut self,
         share: Share<'_>,
-        config: &Config,
+        cap: usize,
         metrics: &Metrics,
         now: Time,
     ) -> Told {
@@ -89,7 +102,6 @@ impl Conn {
             excess,
             has_company,
         } = share;
-        let cap = config.output_bytes_max;
         match &mut self.phase {
             Phase::Open {
                 endpoint: Endpoint::Raw(_),
@@ -115,6 +127,7 @@ impl Conn {
             }
             _ => return Told::All,
         }
+        let has_company = has_company && cap > 0; // else nothing may be gathered
         let was_empty = !self.is_waiting();
         if was_empty {
             self.took_at = now;
@@ -141,20 +154,22 @@ impl Conn {
             range,
             channel,
         };
+        if cap == 0 && self.outbound.is_empty() {
+            return Told::Gone(Why::NoRoom); // it would begin to wait, perhaps in the middle of a frame
+        }
         match self.outbound.push_shared(part.clone(), excess, cap) {
             Fit::Fits if was_empty && has_company => Told::WithOthers,
             Fit::Fits => Told::Later,
-            Fit::Over if has_company => self.tell_at_once(part, config, metrics, now),
+            Fit::Over if has_company => self.tell_at_once(part, cap, metrics, now),
             Fit::Over => Told::TooSlow,
         }
     }
 
     /// What waits may be of this tick alone, and nothing that the peer is slow to take: it is sent first.
-    fn tell_at_once(&mut self, part: Part, config: &Config, metrics: &Metrics, now: Time) -> Told {
+    fn tell_at_once(&mut self, part: Part, cap: usize, metrics: &Metrics, now: Time) -> Told {
         if let Err(error) = self.send_all_queued(metrics, now) {
             return Told::Gone(Why::Socket(error));
         }
-        let cap = config.output_bytes_max;
         match self.outbound.push_shared(part, Excess::Report, cap) {
             Fit::Fits => Told::WithOthers,
             Fit::Over => Told::TooSlow,

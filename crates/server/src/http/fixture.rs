@@ -25,11 +25,12 @@ use super::caller::Caller;
 use super::probes::{Door, Probes};
 use super::service::router;
 use super::{Mailbox, Setup};
+use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::config::{ApiAccess, Live, SharedLive};
 use crate::limits::HANDOVERS_SERVED_MAX;
 use crate::metrics::Metrics;
-use crate::reactor::{Admission, Crew};
+use crate::reactor::Crew;
 
 /// The key of [`live`].
 pub(super) const KEY: &str = "a-key";
@@ -102,7 +103,7 @@ impl World {
             origin,
             clock: Clock::start(),
             live: Arc::new(ArcSwap::from_pointee(live)),
-            admission: Arc::new(Admission::new(100)),
+            admission: Arc::new(Admission::of_any(100)),
             metrics: Arc::new(Metrics::new(1, Clock::start())),
             serving: Arc::new(AtomicBool::new(true)),
             stopping: Arc::default(),

@@ -47,13 +47,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::admission::{Admission, Place};
 use crate::clock::Clock;
 use crate::config::SharedLive;
 use crate::echo;
 use crate::limits::{HANDOVERS_SERVED_MAX, HANDOVERS_WAITING_MAX, LOOKUPS_AT_ONCE_MAX};
 use crate::metrics::Metrics;
 use crate::push::Census;
-use crate::reactor::{Admission, Crew, Place};
+use crate::reactor::Crew;
 use crate::tls::{self, Direct, Tls, TlsSession};
 
 use api::{Api, Node};

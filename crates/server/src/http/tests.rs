@@ -240,7 +240,7 @@ fn the_listener_of_the_api_keeps_connections() {
 
 #[test]
 fn a_socket_that_finds_no_room_comes_back() {
-    let admission = Arc::new(Admission::new(9));
+    let admission = Arc::new(Admission::of_any(9));
     let (sender, mut waiting) = mpsc::channel(1);
     let gateway = Gateway(sender);
     let mut refused = Vec::new();

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fanfare_hub::EngineInfo;
 
 use crate::clock::Clock;
+use crate::exceeded::Exceeded;
 
 pub(crate) use count::Count;
 pub(crate) use worker::{Initiator, Kind, Load, Recovered, Slowness, Worker};
@@ -51,6 +52,11 @@ impl Metrics {
     /// The numbers of worker `number`, for it alone to write.
     pub(crate) fn worker(&self, number: usize) -> Arc<Worker> {
         Arc::clone(&self.workers[number])
+    }
+
+    /// Memory of all that waits for clients to read it; what several wait for is there once.
+    pub(crate) fn output_bytes(&self) -> u64 {
+        self.sum(Worker::output_bytes)
     }
 
     /// The HTTP thread has answered a request.
@@ -140,6 +146,14 @@ impl Metrics {
                 }
             }
         }
+        let mut exceeded = out.counter(
+            "fanfare_limits_exceeded_total",
+            "How often somebody met a limit, by the key of the config that sets it; descriptors: there were none left.",
+        );
+        for limit in Exceeded::ALL {
+            let labels = [("limit", limit.key())];
+            exceeded.add(&labels, self.sum(|worker| worker.exceeded(limit)));
+        }
         let mut slow = out.counter(
             "fanfare_slow_closes_total",
             "Clients that were cut off because they read too slowly: too much waited, or nothing was taken.",
@@ -190,6 +204,11 @@ impl Metrics {
             "Memory that they keep: what several wait for counts for each.",
         )
         .add(&[], self.sum(Worker::pinned_bytes));
+        out.gauge(
+            "fanfare_output_memory_bytes",
+            "The same, with what several wait for once: max_output_bytes_in_all is its limit.",
+        )
+        .add(&[], self.output_bytes());
         let mut published = out.counter(
             "fanfare_publications_total",
             "Publications, by who published: of the API what was accepted, of clients what they asked for.",

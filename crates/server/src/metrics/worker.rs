@@ -6,6 +6,7 @@ use fanfare_codec::CloseCode;
 use fanfare_codec::handshake::Status;
 
 use super::count::{Count, Histogram};
+use crate::exceeded::Exceeded;
 
 /// What a connection is at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub(crate) struct Load {
     pub(crate) queued: usize,
     /// Memory that they keep.
     pub(crate) pinned: usize,
+    /// Of that, what nobody else keeps.
+    pub(crate) own: usize,
 }
 
 /// Who has ended a connection.
@@ -134,6 +137,11 @@ pub(crate) struct Worker {
     pub(crate) turns: Histogram,
     queued_bytes: Count,
     pinned_bytes: Count,
+    own_bytes: Count,
+    /// Memory of segments that are being told, or wait.
+    pub(crate) segment_bytes: Count,
+    exceeded: [Count; Exceeded::ALL.len()],
+    exceeded_in_all: Count,
     pub(crate) accepted: Count,
     connections: [Count; Kind::ALL.len()],
     opened: [Count; Kind::ALL.len()],
@@ -169,6 +177,8 @@ impl Worker {
             .add((after.queued as u64).wrapping_sub(before.queued as u64));
         self.pinned_bytes
             .add((after.pinned as u64).wrapping_sub(before.pinned as u64));
+        self.own_bytes
+            .add((after.own as u64).wrapping_sub(before.own as u64));
     }
 
     /// A connection is this worker's no more.
@@ -176,6 +186,24 @@ impl Worker {
         self.connections[load.kind as usize].sub(1);
         self.queued_bytes.sub(load.queued as u64);
         self.pinned_bytes.sub(load.pinned as u64);
+        self.own_bytes.sub(load.own as u64);
+    }
+
+    /// Somebody has met a limit.
+    #[cold]
+    pub(crate) fn exceeds(&self, exceeded: Exceeded) {
+        self.exceeded[exceeded as usize].add(1);
+        self.exceeded_in_all.add(1);
+    }
+
+    /// How often that has happened.
+    pub(crate) fn exceeded(&self, exceeded: Exceeded) -> u64 {
+        self.exceeded[exceeded as usize].get()
+    }
+
+    /// How often anything of that kind has.
+    pub(crate) fn exceeded_in_all(&self) -> u64 {
+        self.exceeded_in_all.get()
     }
 
     /// An upgrade was granted.
@@ -230,6 +258,11 @@ impl Worker {
         self.pinned_bytes.get()
     }
 
+    /// Memory of all that waits, what several wait for once.
+    pub(super) fn output_bytes(&self) -> u64 {
+        self.own_bytes.get().wrapping_add(self.segment_bytes.get())
+    }
+
     pub(super) fn recoveries(&self, recovered: Recovered) -> u64 {
         self.recoveries[recovered as usize].get()
     }
@@ -260,6 +293,7 @@ mod tests {
             kind,
             queued,
             pinned,
+            own: pinned / 10,
         }
     }
 
@@ -274,8 +308,10 @@ mod tests {
         let less = load(Kind::Closing, 2, 60);
         worker.changes(after, less);
         assert_eq!((worker.queued_bytes(), worker.pinned_bytes()), (2, 60));
+        assert_eq!(worker.output_bytes(), 6);
         worker.leaves(less);
         assert_eq!((worker.queued_bytes(), worker.pinned_bytes()), (0, 0));
+        assert_eq!(worker.output_bytes(), 0);
         assert!(
             Kind::ALL
                 .iter()

@@ -31,6 +31,8 @@ struct Queue {
     unsent: usize,
     /// Memory that the chunks keep.
     pinned: usize,
+    /// Of that, what nobody else keeps.
+    own: usize,
     /// How much of that may be over the cap: the history that a subscriber asked for. It is in front of
     /// everything else, so what leaves is its first.
     allowance: usize,
@@ -86,6 +88,16 @@ impl Chunk {
             Self::Own { bytes, .. } => bytes.len(),
             Self::Payload { head, payload, .. } => head.len() + payload.len(),
             Self::Shared(part) => part.segment.memory_bytes(),
+        };
+        bytes + size_of::<Self>()
+    }
+
+    /// Of that, what nobody else keeps: neither history nor another connection.
+    fn own(&self) -> usize {
+        let bytes = match self {
+            Self::Own { bytes, .. } => bytes.len(),
+            Self::Payload { head, .. } => head.len(),
+            Self::Shared(_) => 0,
         };
         bytes + size_of::<Self>()
     }
@@ -166,6 +178,11 @@ impl Outbound {
         self.0.as_ref().map_or(0, |queue| queue.pinned)
     }
 
+    /// Of that, what nobody else keeps.
+    pub(crate) fn own_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |queue| queue.own)
+    }
+
     /// What is to be sent next: how many of `slices` say so, from the first.
     pub(crate) fn unsent<'q>(&'q self, slices: &mut [IoSlice<'q>; SLICES_PER_SEND_MAX]) -> usize {
         let mut used = 0;
@@ -189,6 +206,7 @@ impl Outbound {
             last.extend_from_slice(bytes);
             queue.unsent += bytes.len();
             queue.pinned += bytes.len();
+            queue.own += bytes.len();
         } else {
             queue.push(Chunk::Own {
                 bytes: bytes.to_vec(),
@@ -287,6 +305,7 @@ impl Queue {
     fn push(&mut self, chunk: Chunk) {
         self.unsent += chunk.unsent();
         self.pinned += chunk.pinned();
+        self.own += chunk.own();
         if self.chunks.len() == self.chunks.capacity() {
             self.chunks.reserve_exact(self.chunks.len().max(1));
         }
@@ -300,11 +319,13 @@ impl Queue {
             if sent < len {
                 chunk.advance(sent);
                 let freed = reclaim(chunk);
+                self.own -= freed;
                 self.free(freed);
                 return;
             }
             sent -= len;
             let freed = chunk.pinned();
+            self.own -= chunk.own();
             self.free(freed);
             self.chunks.pop_front();
         }
@@ -329,13 +350,14 @@ impl Queue {
 
     fn drop_where(&mut self, mut drops: impl FnMut(usize, &Chunk) -> bool) {
         let mut index = 0;
-        let (unsent, pinned) = (&mut self.unsent, &mut self.pinned);
+        let (unsent, pinned, own) = (&mut self.unsent, &mut self.pinned, &mut self.own);
         self.chunks.retain(|chunk| {
             let goes = drops(index, chunk);
             index += 1;
             if goes {
                 *unsent -= chunk.unsent();
                 *pinned -= chunk.pinned();
+                *own -= chunk.own();
             }
             !goes
         });

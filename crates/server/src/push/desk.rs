@@ -9,13 +9,15 @@ use fanfare_hub::{Busy, Channel, ClientInfo, Request, Ticket};
 use fanfare_protocol::hook::HookCall;
 use fanfare_protocol::token::TokenKind;
 use fanfare_protocol::{
-    Encoding, Host, NotSubscribed, Number, Push as News, Reply, Standing, Terms, Wish, append_ping,
+    ClientError, Encoding, Host, NotSubscribed, Number, Push as News, Reply, Standing, Terms, Wish,
+    append_ping,
 };
 
 use super::segment::{Cohort, append_frame, opcode};
 use super::{Push, REQUEST, token};
 use crate::clock::Time;
 use crate::config::Live;
+use crate::exceeded::Exceeded;
 use crate::http::hooks::ClientHeaders;
 use crate::returns::{Finding, Return, ReturnAddress};
 use crate::slab::ConnId;
@@ -156,6 +158,10 @@ impl Host for Desk<'_> {
     }
 
     fn reply(&mut self, reply: &Reply<'_>) {
+        if matches!(&reply.outcome, Err(error) if error.code == ClientError::TOO_MANY_REQUESTS.code)
+        {
+            self.push.link.metrics.exceeds(Exceeded::Commands);
+        }
         self.send(|out, encoding| reply.append_to(out, encoding));
     }
 

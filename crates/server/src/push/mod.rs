@@ -37,6 +37,7 @@ use mio::Token;
 
 use crate::clock::{Clock, Moment, Time};
 use crate::config::{Live, SharedLive};
+use crate::exceeded::Exceeded;
 use crate::http::{Gateway, Handover, Hooks};
 use crate::limits::{PUBLISHED_BYTES_PER_TICK_MAX, PUBLISHES_PER_TICK_MAX};
 use crate::metrics;
@@ -330,6 +331,9 @@ impl Push {
     fn enter(&mut self, conn: ConnId, info: &ClientInfo) -> bool {
         let max = self.link.live.load().connections_per_user_max;
         let may = self.link.census.enter(&info.user, max);
+        if !may {
+            self.link.metrics.exceeds(Exceeded::ConnectionsPerUser);
+        }
         if may {
             self.users.insert(&info.user, conn);
         }

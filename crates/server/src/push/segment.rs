@@ -11,6 +11,7 @@ use fanfare_hub::{ClientInfo, Publication};
 use fanfare_protocol::{Encoding, Push};
 
 use super::raw;
+use crate::metrics::Worker;
 
 /// Something that a channel's subscribers are told.
 #[derive(Clone, Debug)]
@@ -64,6 +65,16 @@ pub(crate) struct Segment {
     bytes: Vec<u8>,
     /// Where the frame of each item begins; where the next one does, if there is none of it.
     starts: Vec<u32>,
+    /// Who counts its memory as long as it is there.
+    counted_by: Option<Arc<Worker>>,
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if let Some(metrics) = &self.counted_by {
+            metrics.segment_bytes.sub(self.memory_bytes() as u64);
+        }
+    }
 }
 
 /// What one item takes at most beside its payload, in any cohort but for tags and infos: an estimate.
@@ -78,6 +89,7 @@ impl Segment {
         let mut segment = Self {
             bytes: Vec::with_capacity(payloads.sum::<usize>() + items.len() * channel.len()),
             starts: Vec::with_capacity(items.len()),
+            counted_by: None,
         };
         let mut object = Vec::new();
         for item in items {
@@ -116,6 +128,13 @@ impl Segment {
         }
         segment.bytes.shrink_to_fit();
         segment
+    }
+
+    /// The same, counted in the memory of what waits.
+    pub(super) fn counted_by(mut self, metrics: &Arc<Worker>) -> Self {
+        metrics.segment_bytes.add(self.memory_bytes() as u64);
+        self.counted_by = Some(Arc::clone(metrics));
+        self
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

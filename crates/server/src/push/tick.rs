@@ -106,7 +106,8 @@ impl Push {
                 };
                 let cohort = subscriber.data().cohort;
                 let segment = segments[cohort.index()].get_or_insert_with(|| {
-                    Arc::new(Segment::encode(name.as_str(), &items, cohort))
+                    let segment = Segment::encode(name.as_str(), &items, cohort);
+                    Arc::new(segment.counted_by(&self.link.metrics))
                 });
                 let range = segment.from(first);
                 if range.is_empty() {

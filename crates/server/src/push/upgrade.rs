@@ -17,9 +17,9 @@ use super::admit::Candidate;
 use super::credentials::credentials;
 use super::raw::Wishes;
 use super::wire::Wire;
+use crate::admission::Admitted;
 use crate::clock::Time;
 use crate::config::Live;
-use crate::conn::Admitted;
 use crate::echo;
 use crate::http::hooks::ClientHeaders;
 use crate::service::{Asked, Verdict};
@@ -70,8 +70,8 @@ impl Push {
             Ok(upgrade) => upgrade,
             Err(error) => return Verdict::Refuse(Response::from(&error)),
         };
-        if admitted == Admitted::Refused {
-            return Verdict::Refuse(echo::unavailable(&"too many connections"));
+        if let Admitted::Refused(exceeded) = admitted {
+            return Verdict::Refuse(echo::unavailable(&exceeded.why()));
         }
         let live = self.link.live.load_full();
         if !is_welcome(&live, &upgrade) {

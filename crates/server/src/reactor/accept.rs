@@ -4,94 +4,24 @@
 //! Never: reads from a connection.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use fanfare_codec::handshake::Status;
+
 use super::Reactor;
+use crate::admission::{Admitted, Share};
 use crate::clock::Time;
-use crate::conn::{Admitted, Conn};
-use crate::limits::{ACCEPTS_PER_TURN_MAX, REFUSED_CONNECTIONS_MAX};
+use crate::conn::{Conn, Newcomer};
+use crate::exceeded::Exceeded;
+use crate::limits::{ACCEPTS_PER_TURN_MAX, TURNED_AWAY_PER_TURN_MAX};
 use crate::listener::{Accepted, Listener};
-use crate::peer::{Entrance, Peer};
+use crate::peer::Entrance;
 use crate::slab::ConnId;
-use crate::transport::Transport;
 
 /// How long accepting pauses when descriptors or places have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often that is logged at most.
 const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(5);
-
-/// How many connections the daemon has, over all workers.
-#[derive(Debug)]
-pub(crate) struct Admission {
-    open: AtomicUsize,
-    max: usize,
-}
-
-impl Admission {
-    pub(crate) const fn new(max: usize) -> Self {
-        Self {
-            open: AtomicUsize::new(0),
-            max,
-        }
-    }
-
-    /// Connections that are open now, those that were handed on among them.
-    pub(crate) fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn enter(&self) -> Admitted {
-        if self.open.fetch_add(1, Ordering::Relaxed) < self.max {
-            Admitted::Served
-        } else {
-            Admitted::Refused
-        }
-    }
-
-    pub(super) fn leave(&self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Past the cap and past those who are told so.
-    fn is_overrun(&self) -> bool {
-        self.open.load(Ordering::Relaxed) >= self.max.saturating_add(REFUSED_CONNECTIONS_MAX)
-    }
-}
-
-/// A connection that a worker has handed on: it counts as open until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Place(Arc<Admission>);
-
-impl Place {
-    /// The place of a connection that was admitted.
-    pub(super) fn of_admitted(admission: &Arc<Admission>) -> Self {
-        Self(Arc::clone(admission))
-    }
-
-    /// As if a worker had accepted it.
-    #[cfg(test)]
-    pub(crate) fn take(admission: &Arc<Admission>) -> Self {
-        admission.enter();
-        Self::of_admitted(admission)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.leave();
-    }
-}
-
-/// A connection that was accepted and is in no slab yet; it counts as open.
-#[derive(Debug)]
-pub(super) struct Newcomer {
-    pub(super) transport: Transport,
-    pub(super) peer: Peer,
-    pub(super) entrance: Entrance,
-    pub(super) admitted: Admitted,
-}
 
 /// A listener, and why it is not being accepted from.
 pub(super) struct Accepting {
@@ -155,20 +85,24 @@ impl Reactor {
         }
         for _ in 0..ACCEPTS_PER_TURN_MAX {
             if self.admission.is_overrun() {
-                let max = self.admission.max;
+                let max = self.admission.max();
                 self.pause_accepting(n, &format_args!("{max} connections are open"));
                 return;
             }
             let listener = &self.accepting[n].listener;
             match listener.accept() {
                 Accepted::Connection(transport, peer) => {
+                    let (is_proxied, is_shared) = (listener.is_proxied, listener.is_shared);
+                    let entrance = Entrance::new(peer, is_proxied, &self.config.trusted);
+                    let (admitted, share) = self.enter(&entrance);
                     let newcomer = Newcomer {
                         transport,
                         peer,
-                        entrance: Entrance::new(peer, listener.is_proxied, &self.config.trusted),
-                        admitted: self.admission.enter(),
+                        entrance,
+                        admitted,
+                        share,
                     };
-                    let own = if listener.is_shared {
+                    let own = if is_shared {
                         self.crew.hand_out(self.number, newcomer)
                     } else {
                         self.crew.enter(self.number);
@@ -185,12 +119,41 @@ impl Reactor {
                     return;
                 }
                 Accepted::Exhausted(error) => {
+                    self.turn_away(n);
                     self.pause_accepting(n, &error);
                     return;
                 }
             }
         }
         self.accepting[n].state = AcceptState::Ready;
+    }
+
+    /// One more is open; whether it may upgrade, and what it holds of its address's places: who is behind a proxy has
+    /// yet to be said.
+    fn enter(&self, entrance: &Entrance) -> (Admitted, Option<Share>) {
+        let client = entrance.client.filter(|_| !entrance.is_trusted);
+        let refused = match self.admission.enter(self.now) {
+            Admitted::Served => match self.admission.claim(client) {
+                Ok(share) => return (Admitted::Served, share),
+                Err(exceeded) => exceeded,
+            },
+            Admitted::Refused(exceeded) => exceeded,
+        };
+        self.metrics.exceeds(refused);
+        (Admitted::Refused(refused), None)
+    }
+
+    /// Nothing is left to accept with: some of those who wait are told so all the same.
+    fn turn_away(&mut self, n: usize) {
+        let listener = &self.accepting[n].listener;
+        let answers = self.config.tls.is_none();
+        for _ in 0..TURNED_AWAY_PER_TURN_MAX {
+            if !self.spare.turn_away(listener, answers) {
+                return;
+            }
+            self.metrics.exceeds(Exceeded::Descriptors);
+            self.metrics.answers(Status::UNAVAILABLE);
+        }
     }
 
     /// Takes in what another worker has accepted for this one.
@@ -230,14 +193,12 @@ impl Reactor {
     }
 
     fn insert(&mut self, newcomer: Newcomer) -> io::Result<ConnId> {
-        let Newcomer {
-            transport,
-            peer,
-            entrance,
-            admitted,
-        } = newcomer;
-        let transport = transport.secured(self.config.tls.as_ref())?;
-        let conn = Conn::new(transport, admitted, peer, entrance, self.now, &self.config);
+        let newcomer = Newcomer {
+            transport: newcomer.transport.secured(self.config.tls.as_ref())?,
+            ..newcomer
+        };
+        let peer = newcomer.peer;
+        let conn = Conn::new(newcomer, self.now, &self.config);
         let id = self.conns.insert(conn);
         let conn = self.conns.get_mut(id).expect("inserted a line above");
         if let Err(error) = conn.register(self.poll.registry(), id.into()) {

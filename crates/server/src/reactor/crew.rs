@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::Waker;
 
-use super::accept::Newcomer;
+use crate::conn::Newcomer;
 use crate::limits::NEWCOMERS_WAITING_MAX;
 
 /// All workers, by number.
@@ -128,7 +128,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
-    use crate::conn::Admitted;
+    use crate::admission::Admitted;
     use crate::peer::{Entrance, Peer, Trusted};
     use crate::stream::Stream;
     use crate::transport::Transport;
@@ -140,6 +140,7 @@ mod tests {
             peer: Peer::Unix,
             entrance: Entrance::new(Peer::Unix, false, &Trusted::default()),
             admitted: Admitted::Served,
+            share: None,
         }
     }
 

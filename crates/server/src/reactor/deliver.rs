@@ -161,12 +161,13 @@ impl Reactor {
             troubled, gathered, ..
         } = &mut self.deliveries;
         let now = self.now;
+        let cap = config.output_bytes_max_now(&self.all_metrics);
         push.fan_out(|id, share| {
             let Some(conn) = conns.get_mut(id) else {
                 return;
             };
             let before = conn.load();
-            let told = conn.tell(share, config, metrics, now);
+            let told = conn.tell(share, cap, metrics, now);
             let after = conn.load();
             if before != after {
                 metrics.changes(before, after);

@@ -11,6 +11,7 @@ mod crew;
 mod deliver;
 mod drain;
 mod refusals;
+mod spare;
 
 use std::io;
 use std::sync::Arc;
@@ -19,26 +20,27 @@ use std::time::Duration;
 use fanfare_codec::handshake::Status;
 use mio::{Events, Poll, Token};
 
+use crate::admission::{Admission, Place};
 use crate::clock::{Clock, Moment, Time};
 use crate::config::Config;
 use crate::conn::{Conn, Context, Fate, Notes, Readiness, Why};
 use crate::http::Handover;
 use crate::limits::{EVENTS_PER_POLL, LISTENERS_MAX, RECEIVE_BUFFER_BYTES};
 use crate::listener::Listener;
-use crate::metrics;
+use crate::metrics::{self, Metrics};
 use crate::push::CHECK_INTERVAL;
 use crate::service::Service;
 use crate::shutdown::Stop;
 use crate::slab::{ConnId, Slab};
 use crate::timers::Wheel;
 
-pub(crate) use accept::{Admission, Place};
 pub(crate) use crew::Crew;
 
 use accept::{AcceptState, Accepting};
 use deliver::Deliveries;
 use drain::Draining;
-use refusals::Refusals;
+use refusals::{Refusals, Warnings};
+use spare::Spare;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 /// Of the first listener; those of the others follow downwards.
@@ -75,7 +77,11 @@ pub(crate) struct Reactor {
     replies: Vec<u8>,
     deliveries: Deliveries,
     metrics: Arc<metrics::Worker>,
+    /// Everybody's.
+    all_metrics: Arc<Metrics>,
     refusals: Refusals,
+    warnings: Warnings,
+    spare: Spare,
 }
 
 /// What a reactor is made of, beside its poller.
@@ -90,8 +96,8 @@ pub(crate) struct Parts {
     pub(crate) number: usize,
     pub(crate) service: Service,
     pub(crate) stop: Stop,
-    /// What it counts into; nobody else does.
-    pub(crate) metrics: Arc<metrics::Worker>,
+    /// Of all workers: what it counts into, nobody else does.
+    pub(crate) metrics: Arc<Metrics>,
     /// Of all workers one, if the service has an engine.
     pub(crate) keeps_engine: bool,
 }
@@ -128,8 +134,11 @@ impl Reactor {
             receive_buffer: vec![0; RECEIVE_BUFFER_BYTES].into(),
             replies: Vec::new(),
             deliveries: Deliveries::new(upkeep_at, check_at),
-            metrics: parts.metrics,
+            metrics: parts.metrics.worker(parts.number),
+            all_metrics: parts.metrics,
             refusals: Refusals::default(),
+            warnings: Warnings::default(),
+            spare: Spare::new(),
         })
     }
 
@@ -190,7 +199,8 @@ impl Reactor {
     }
 
     /// A turn of the loop ends, that began at `moment`.
-    fn count_turn(&self, moment: Moment) {
+    fn count_turn(&mut self, moment: Moment) {
+        self.warnings.log(&self.metrics, self.now);
         if let Service::Push(push) = &self.service {
             push.count_subscriptions();
             self.metrics.events_lost.set(self.deliveries.events_lost());
@@ -244,6 +254,8 @@ impl Reactor {
             service: &mut self.service,
             config: &self.config,
             metrics: &self.metrics,
+            admission: &self.admission,
+            all_metrics: &self.all_metrics,
             id,
             now: self.now,
             notes: Notes::default(),
@@ -301,9 +313,9 @@ impl Reactor {
         self.wheel.disarm(id.slot());
         self.metrics.leaves(conn.load());
         self.crew.leave(self.number);
-        let place = Place::of_admitted(&self.admission);
         let client = conn.client();
-        let (transport, received) = conn.into_parts();
+        let (transport, received, share) = conn.into_parts();
+        let place = Place::of_admitted(&self.admission, share);
         let refused = match transport.into_socket(self.poll.registry()) {
             Ok((socket, tls)) => push.hand_over(Handover {
                 socket,

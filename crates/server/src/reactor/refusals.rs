@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clock::Time;
 use crate::conn::{Conn, Notes};
+use crate::exceeded::Exceeded;
 use crate::metrics::Worker as Metrics;
 use crate::slab::ConnId;
 
@@ -62,9 +63,68 @@ impl Refusals {
     }
 }
 
+/// Limits that were met, and what the log knows of that.
+#[derive(Debug, Default)]
+pub(super) struct Warnings {
+    /// How often, in all, as the log knows it.
+    logged_in_all: u64,
+    logged: [Logged; Exceeded::ALL.len()],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Logged {
+    at: Option<Time>,
+    times: u64,
+}
+
+impl Warnings {
+    /// Tells the log, now and then, which limits were met since, and how often.
+    #[inline]
+    pub(super) fn log(&mut self, metrics: &Metrics, now: Time) {
+        if metrics.exceeded_in_all() != self.logged_in_all {
+            self.log_each(metrics, now);
+        }
+    }
+
+    #[cold]
+    fn log_each(&mut self, metrics: &Metrics, now: Time) {
+        for (limit, logged) in Exceeded::ALL.into_iter().zip(&mut self.logged) {
+            let so_far = metrics.exceeded(limit);
+            let times = so_far - logged.times;
+            if times == 0 || logged.at.is_some_and(|at| now.since(at) < SILENCE) {
+                continue;
+            }
+            tracing::warn!(limit = limit.key(), times, "a limit was met");
+            self.logged_in_all += times;
+            *logged = Logged {
+                at: Some(now),
+                times: so_far,
+            };
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_are_logged_now_and_then_and_nothing_is_forgotten() {
+        let metrics = Metrics::default();
+        let mut warnings = Warnings::default();
+        let at = Time::from_millis;
+        let unlogged = |warnings: &Warnings| metrics.exceeded_in_all() - warnings.logged_in_all;
+        metrics.exceeds(Exceeded::Messages);
+        warnings.log(&metrics, at(1));
+        assert_eq!(unlogged(&warnings), 0, "the first at once");
+        metrics.exceeds(Exceeded::Messages);
+        metrics.exceeds(Exceeded::Fragments);
+        warnings.log(&metrics, at(5000));
+        assert_eq!(unlogged(&warnings), 1, "that of another at once");
+        warnings.log(&metrics, at(5001));
+        assert_eq!(unlogged(&warnings), 0);
+        assert_eq!(warnings.logged[Exceeded::Messages as usize].times, 2);
+    }
 
     #[test]
     fn refusals_are_logged_now_and_then_and_none_is_forgotten() {

@@ -11,10 +11,11 @@ use tokio::sync::Semaphore;
 
 use super::super::caller::unexpected;
 use super::{ApiError, Call, Success};
+use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::limits::HANDOVERS_SERVED_MAX;
 use crate::push::Census;
-use crate::reactor::{Admission, Crew};
+use crate::reactor::Crew;
 
 /// `channels`: those that have subscribers.
 #[derive(Debug, Deserialize)]

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::super::super::fixture::{World, call};
 use super::{error, orders};
+use crate::admission::Place;
 use crate::limits::BATCH_COMMANDS_MAX;
-use crate::reactor::Place;
 
 #[tokio::test]
 async fn history_is_read_in_parts() {
