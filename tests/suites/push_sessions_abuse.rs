@@ -27,9 +27,14 @@ const ABUSER_KIB_MAX: u64 = (2 * OUTPUT_BYTES_MAX + 3 * MESSAGE_BYTES_MAX) / 102
 
 /// One worker, so that abusers and bystanders share it.
 fn start(more: &str) -> Push {
+    start_with(more, "")
+}
+
+/// `websocket`: more settings of that table.
+fn start_with(more: &str, websocket: &str) -> Push {
     let tail = format!(
         "{OPEN}{more}\n[websocket]\nmax_output_bytes = {OUTPUT_BYTES_MAX}\n\
-         max_message_bytes = {MESSAGE_BYTES_MAX}\nsend_timeout = 60\nclose_timeout = 1"
+         max_message_bytes = {MESSAGE_BYTES_MAX}\nsend_timeout = 60\nclose_timeout = 1\n{websocket}"
     );
     Push::start("workers = 1", &tail)
 }
@@ -426,25 +431,24 @@ fn flood(push: &Push, wire: Wire, what: &str, frame: &Frame, closes: Option<u16>
 
 #[test]
 fn floods_of_what_needs_no_answer_are_borne_or_closed() {
-    let push = start("");
+    floods("max_fragments_per_second = 0", None);
+}
+
+#[test]
+fn floods_of_control_frames_are_closed_unless_that_is_wanted() {
+    floods("", Some(3013));
+}
+
+/// `control`: what control frames are closed with.
+fn floods(websocket: &str, control: Option<u16>) {
+    let push = start_with("", websocket);
     beside_a_bystander(&push, ABUSER_KIB_MAX, "floods", || {
         for wire in WIRES {
             let send = wire.frame(&[json!({"send": {"data": "x".repeat(50)}})]);
             flood(&push, wire, "sends", &send, None);
-            flood(
-                &push,
-                wire,
-                "ping frames",
-                &Frame::ping("x".repeat(50)),
-                None,
-            );
-            flood(
-                &push,
-                wire,
-                "pong frames",
-                &Frame::pong("x".repeat(50)),
-                None,
-            );
+            let (ping, pong) = (Frame::ping("x".repeat(50)), Frame::pong("x".repeat(50)));
+            flood(&push, wire, "ping frames", &ping, control);
+            flood(&push, wire, "pong frames", &pong, control);
             flood(&push, wire, "pongs", &wire.frame(&[json!({})]), Some(3501));
             let connect = wire.frame(&[json!({"id": 5, "connect": {}})]);
             flood(&push, wire, "connects", &connect, Some(3501));
