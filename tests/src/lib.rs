@@ -11,9 +11,11 @@
 pub mod api;
 pub mod backend;
 pub mod binaries;
+pub mod bystander;
 pub mod catalogue;
 pub mod client;
 pub mod clock;
+pub mod crowd;
 pub mod daemon;
 pub mod drivers;
 pub mod folder;

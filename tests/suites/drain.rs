@@ -10,27 +10,32 @@
 
 use std::net::TcpStream;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fanfare_tests::client::Client;
 use fanfare_tests::clock;
+use fanfare_tests::crowd::{Member, Seen, reserve_descriptors, to_their_closes};
 use fanfare_tests::daemon::Daemon;
 use fanfare_tests::http::Http;
 use fanfare_tests::push::{KEYS, NAMESPACES, Push};
-use fanfare_tests::session::{Came, Session, Wire};
-use fanfare_tests::wire::{CLOSE, Frame, TEXT};
+use fanfare_tests::session::{Session, Wire};
+use fanfare_tests::wire::Frame;
 use rustix::process::Signal;
 use serde_json::json;
 
 const CHANNEL: &str = "past:drain";
-const SESSIONS: usize = 250;
-const RAWS: usize = 250;
-const DELAY: Duration = Duration::from_secs(3);
-const WINDOW: Duration = Duration::from_secs(4);
+const SUBSCRIBERS: usize = 5000;
+const SESSIONS: usize = SUBSCRIBERS / 2;
+/// Of this process: theirs, and some room; the server has as many.
+const DESCRIPTORS: u64 = SUBSCRIBERS as u64 + 1000;
+/// Between two publications: each is five thousand messages.
+const PAUSE: Duration = Duration::from_millis(250);
+const DELAY: Duration = Duration::from_secs(4);
+const WINDOW: Duration = Duration::from_secs(10);
 /// What a busy machine may be late by.
-const SLACK: Duration = Duration::from_secs(1);
+const SLACK: Duration = Duration::from_secs(2);
 
 /// A server that drains as these settings say, each a name and a value of `[drain]`.
 fn start(drain: &[(&str, &str)]) -> Push {
@@ -53,65 +58,45 @@ fn start(drain: &[(&str, &str)]) -> Push {
     Push::over(Daemon::serve_in(&config.join("\n"), &[], &environment).unwrap())
 }
 
-/// What a subscriber has seen of its end.
-#[derive(Debug)]
-struct Seen {
-    offsets: Vec<u64>,
-    code: u16,
-    closed_at: Instant,
-}
-
-fn raw_to_its_close(mut client: Client) -> Seen {
-    let mut offsets = Vec::new();
-    loop {
-        let frame = client.frame().expect("a close comes before the end");
-        if frame.opcode == CLOSE {
-            let closed_at = clock::now();
-            let code = u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
-            client.say(&Frame::close(code, ""));
-            client.expect_end();
-            return Seen {
-                offsets,
-                code,
-                closed_at,
-            };
+/// Subscribers of one channel, the half of them sessions on both wires; some threads connect them.
+fn subscribers(push: &Push) -> Vec<Member> {
+    let next = AtomicUsize::new(0);
+    let members = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let member = match n {
+                        0..SESSIONS => {
+                            let wire = [Wire::Json, Wire::Protobuf][n % 2];
+                            let mut session = Session::anonymous(push, wire);
+                            session.subscribe(CHANNEL);
+                            Member::Session(session)
+                        }
+                        SESSIONS..SUBSCRIBERS => {
+                            let (mut client, _) = push.subscribe_at(&format!("{CHANNEL}?meta=1"));
+                            client.text(); // where it begins
+                            Member::Raw(client)
+                        }
+                        _ => return,
+                    };
+                    members.lock().unwrap().push(member);
+                }
+            });
         }
-        assert_eq!(frame.opcode, TEXT);
-        let text = String::from_utf8(frame.payload).unwrap();
-        let (offset, _) = text.split_once(':').unwrap();
-        offsets.push(offset.parse().unwrap());
-    }
+    });
+    members.into_inner().unwrap()
 }
 
-fn session_to_its_close(mut session: Session) -> Seen {
-    let mut offsets = Vec::new();
-    loop {
-        match session.came() {
-            Came::Push(push) => offsets.push(push["pub"]["offset"].as_u64().expect("an offset")),
-            Came::Closed(code, _) => {
-                let closed_at = clock::now();
-                session.socket.say(&Frame::close(code, ""));
-                session.socket.expect_end();
-                return Seen {
-                    offsets,
-                    code,
-                    closed_at,
-                };
-            }
-            Came::Ping => session.pong(),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-/// Publishes without a pause; when each offset was acknowledged.
+/// Publishes again and again; when each offset was acknowledged.
 fn publish_until(push: &Push, stops: &AtomicBool) -> Vec<(u64, Instant)> {
     let mut api = push.api();
     let mut acknowledged = Vec::new();
     while !stops.load(Ordering::SeqCst) {
         let result = api.publish(CHANNEL, &json!({"n": acknowledged.len()}));
         acknowledged.push((result["offset"].as_u64().expect("an offset"), clock::now()));
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(PAUSE);
     }
     acknowledged
 }
@@ -138,45 +123,25 @@ fn print_histogram(asked_at: Instant, seen: &[Seen]) {
         println!(
             "  until {:4.1} s {count:4} {}",
             until.as_secs_f64(),
-            "#".repeat(count / 2)
+            "#".repeat(count / 20)
         );
     }
     println!("  earlier {early}, later {late}");
 }
 
 #[test]
-fn five_hundred_subscribers_get_every_offset_up_to_a_close_that_has_a_time_of_its_own() {
+fn five_thousand_subscribers_get_every_offset_up_to_a_close_that_has_a_time_of_its_own() {
+    reserve_descriptors(DESCRIPTORS);
     let (delay, window) = (DELAY.as_secs().to_string(), WINDOW.as_secs().to_string());
-    let push = start(&[("delay", &delay), ("window", &window), ("timeout", "19")]);
-    let seen = Mutex::new(Vec::new());
+    let push = start(&[("delay", &delay), ("window", &window), ("timeout", "40")]);
     let stops = AtomicBool::new(false);
     // Holds the daemon until the last publication is acknowledged.
     let mut holder = push.subscribe("open:holder");
-    let (asked_at, acknowledged) = thread::scope(|scope| {
-        let mut subscribers = Vec::new();
-        for n in 0..SESSIONS {
-            let wire = [Wire::Json, Wire::Protobuf][n % 2];
-            let mut session = Session::anonymous(&push, wire);
-            session.subscribe(CHANNEL);
-            let seen = &seen;
-            subscribers.push(scope.spawn(move || {
-                let end = session_to_its_close(session);
-                assert_eq!(end.code, 3001, "a session");
-                seen.lock().unwrap().push(end);
-            }));
-        }
-        for _ in 0..RAWS {
-            let (mut client, _) = push.subscribe_at(&format!("{CHANNEL}?meta=1"));
-            client.text(); // where it begins
-            let seen = &seen;
-            subscribers.push(scope.spawn(move || {
-                let end = raw_to_its_close(client);
-                assert_eq!(end.code, 1001, "a raw subscriber");
-                seen.lock().unwrap().push(end);
-            }));
-        }
+    let members = subscribers(&push);
+    let (asked_at, acknowledged, seen) = thread::scope(|scope| {
+        let crowd = scope.spawn(|| to_their_closes(members, 3 * (DELAY + WINDOW)));
         let publisher = scope.spawn(|| publish_until(&push, &stops));
-        thread::sleep(Duration::from_millis(200)); // publications flow
+        thread::sleep(4 * PAUSE); // publications flow
         let asked_at = clock::now();
         push.daemon().terminate().unwrap();
 
@@ -204,12 +169,10 @@ fn five_hundred_subscribers_get_every_offset_up_to_a_close_that_has_a_time_of_it
             "the machine was too busy to look"
         );
 
-        for subscriber in subscribers {
-            subscriber.join().unwrap();
-        }
+        let seen = crowd.join().unwrap();
         late.expect_closed(1001, "shutdown");
         stops.store(true, Ordering::SeqCst);
-        (asked_at, publisher.join().unwrap())
+        (asked_at, publisher.join().unwrap(), seen)
     });
     let refused = TcpStream::connect(push.addr()).is_err();
     assert!(refused, "nobody is accepted any more");
@@ -220,11 +183,12 @@ fn five_hundred_subscribers_get_every_offset_up_to_a_close_that_has_a_time_of_it
     assert_eq!(status.code(), Some(0), "after {took:?}");
     assert!(took < DELAY + WINDOW + 2 * SLACK, "{took:?}");
 
-    let seen = seen.into_inner().unwrap();
     print_histogram(asked_at, &seen);
     println!("{} publications, exit 0 after {took:?}", acknowledged.len());
-    assert_eq!(seen.len(), SESSIONS + RAWS);
+    assert_eq!(seen.len(), SUBSCRIBERS);
     for end in &seen {
+        let code = if end.is_session { 3001 } else { 1001 };
+        assert_eq!(end.code, code, "a session: {}", end.is_session);
         let first = end.offsets[0];
         let in_order = (first..).zip(&end.offsets).all(|(n, offset)| n == *offset);
         assert!(in_order, "{:?}", end.offsets);

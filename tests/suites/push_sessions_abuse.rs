@@ -9,9 +9,9 @@
 
 use std::io::Write;
 use std::net::Shutdown;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use fanfare_tests::bystander::beside_a_bystander;
 use fanfare_tests::push::Push;
 use fanfare_tests::session::{Came, OPEN, Session, WIRES, Wire, expect_error, varint};
 use fanfare_tests::wire::{Frame, Sender};
@@ -37,62 +37,6 @@ fn start_with(more: &str, websocket: &str) -> Push {
          max_message_bytes = {MESSAGE_BYTES_MAX}\nsend_timeout = 60\nclose_timeout = 1\n{websocket}"
     );
     Push::start("workers = 1", &tail)
-}
-
-/// Publishes numbers to `past:calm` and reads them with a positioned subscription on each wire, for as long as
-/// `abuse` takes; then looks at the memory.
-#[track_caller]
-fn beside_a_bystander(push: &Push, kib_max: u64, case: &str, abuse: impl FnOnce()) {
-    let mut bystanders = WIRES.map(|wire| Session::anonymous(push, wire));
-    for bystander in &mut bystanders {
-        bystander.subscribe("past:calm");
-    }
-    let mut api = push.api();
-    let mut next = api.publish("past:calm", &json!("first"))["offset"]
-        .as_u64()
-        .unwrap();
-    let before = push.daemon().resident_kib();
-    let over = AtomicBool::new(false);
-    let most = thread::scope(|scope| {
-        let watch = scope.spawn(|| {
-            let (mut most, mut rounds) = (0, 0);
-            // At least once after its end, too.
-            loop {
-                let last = over.load(Ordering::Acquire);
-                for bystander in &mut bystanders {
-                    let publication = bystander.publication("past:calm");
-                    assert_eq!(publication["offset"], next, "{case}: {publication}");
-                }
-                most = most.max(push.daemon().resident_kib().unwrap_or(0));
-                rounds += 1;
-                if last {
-                    return (most, rounds);
-                }
-                let result = api.publish("past:calm", &json!(rounds));
-                next += 1;
-                assert_eq!(result["offset"], next, "{case}");
-            }
-        });
-        // However it ends, the watch must, too.
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(abuse));
-        over.store(true, Ordering::Release);
-        let watched = watch.join();
-        if let Err(panic) = outcome {
-            std::panic::resume_unwind(panic);
-        }
-        let (most, rounds) = watched.unwrap_or_else(|_| panic!("{case}: a bystander was moved"));
-        eprintln!(
-            "{case}: {rounds} rounds of the bystanders, {most} KiB at most, {before:?} before"
-        );
-        most
-    });
-    if let Some(before) = before {
-        let grown = most.saturating_sub(before);
-        assert!(
-            grown < kib_max,
-            "{case}: {grown} KiB more, of {kib_max} allowed"
-        );
-    }
 }
 
 /// Writes all of this, or as much as is taken before the server closes; whatever comes meanwhile is read by

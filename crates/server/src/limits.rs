@@ -28,8 +28,12 @@ pub(crate) const READ_BYTES: usize = 16 << 10;
 /// A worker's receive buffer: one read behind what a cut frame left over.
 pub(crate) const RECEIVE_BUFFER_BYTES: usize = READ_BYTES + UNCONSUMED_BYTES_MAX;
 
-/// Reads of one connection before it is another's turn.
-pub(crate) const READS_PER_TURN_MAX: usize = 16;
+/// Reads of one connection before it is another's turn. It is small, for a read may be thousands of frames.
+pub(crate) const READS_PER_TURN_MAX: usize = 4;
+
+/// Turns of connections that had more to say than fits one, together, in microseconds, before those that say little
+/// are looked after again. The turn that it ends in is finished.
+pub(crate) const BUSY_TURNS_MICROS_MAX: u64 = 1000;
 
 /// A worker's reply buffer is given back to the allocator past this.
 pub(crate) const REPLY_BUFFER_BYTES_KEPT: usize = 256 << 10;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::push::Push;
-use crate::wire::{BINARY, CLOSE, Frame, PING, PONG, TEXT};
+use crate::wire::{BINARY, CLOSE, Frame, PING, PONG, Received, TEXT};
 
 pub use protobuf::{bytes_of, varint};
 
@@ -246,13 +246,21 @@ impl Session {
                 CLOSE => return closed(&frame.payload),
                 PING => return Came::PingFrame(frame.payload),
                 PONG => {}
-                opcode => {
-                    assert!(frame.fin, "the server never cuts messages");
-                    let objects = self.wire.objects(opcode, &frame.payload);
-                    self.decoded.extend(objects.into_iter().map(came));
+                _ => {
+                    let objects = self.objects(&frame);
+                    self.decoded.extend(objects);
                 }
             }
         }
+    }
+
+    /// What is in a message that somebody else has read.
+    #[track_caller]
+    #[must_use]
+    pub fn objects(&self, frame: &Received) -> Vec<Came> {
+        assert!(frame.fin, "the server never cuts messages");
+        let objects = self.wire.objects(frame.opcode, &frame.payload);
+        objects.into_iter().map(came).collect()
     }
 
     /// What came next: first what was kept.

@@ -55,6 +55,8 @@ pub(crate) struct Conn {
     stop: Stop,
     /// The kernel said that the peer will send no more: `recv` until it says so too.
     peer_closed: bool,
+    /// Its last turn was too short for all that it said: the next ones wait for those who say little.
+    is_busy: bool,
     /// Received and not consumed: the start of a request head or of a frame.
     spill: Box<[u8]>,
     outbound: Outbound,
@@ -119,7 +121,7 @@ enum Endpoint {
 enum Stop {
     /// The socket is empty: its next edge.
     Drained,
-    /// Its turn is over: the reactor's ready list ([`Conn::on_ready`]).
+    /// Its turn is over, or it is busy and has to wait for one: the reactor's ready list ([`Conn::on_ready`]).
     TurnOver,
     /// The peer does not take our replies: the write that drains them ([`Conn::write`]).
     OutputFull,
@@ -238,6 +240,7 @@ impl Conn {
             },
             stop: Stop::Drained,
             peer_closed: false,
+            is_busy: false,
             spill: Box::default(),
             outbound: Outbound::default(),
             heard_at: now,
@@ -273,10 +276,19 @@ impl Conn {
             }
         }
         let news = readiness.readable || readiness.peer_closed;
-        if news && self.stop == Stop::Drained {
-            return self.read(cx);
+        match self.stop {
+            Stop::Drained if news && self.is_busy => {
+                self.stop = Stop::TurnOver;
+                Fate::Again
+            }
+            Stop::Drained if news => self.read(cx),
+            _ => Fate::Wait,
         }
-        Fate::Wait
+    }
+
+    /// Whether it waits with those that say much for its turn on the ready list.
+    pub(crate) const fn is_busy(&self) -> bool {
+        self.is_busy
     }
 
     /// Its turn on the ready list.

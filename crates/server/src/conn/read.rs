@@ -18,11 +18,13 @@ use crate::transport::Received;
 
 impl Conn {
     /// Reads until one of the reasons in [`Stop`]; the replies of each read leave in one `send`.
+    ///
+    /// Whoever says more than a turn takes is busy, until one read is all that there is.
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> Fate {
         if let Some(fate) = self.enter(cx) {
             return fate;
         }
-        for _ in 0..READS_PER_TURN_MAX {
+        for nth in 0..READS_PER_TURN_MAX {
             let held = self.held_frame_bytes();
             if held > 0 {
                 cx.receive_buffer[..held].copy_from_slice(&self.spill);
@@ -34,6 +36,7 @@ impl Conn {
                 Ok(Received { len: 0, .. }) => return self.peer_finished(),
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_busy &= nth > 0;
                     self.stop = Stop::Drained;
                     return Fate::Wait;
                 }
@@ -61,10 +64,12 @@ impl Conn {
             }
             // A FIN may have come in the same edge: no other will announce it.
             if received.drained && !self.peer_closed {
+                self.is_busy &= nth > 0;
                 self.stop = Stop::Drained;
                 return Fate::Wait;
             }
         }
+        self.is_busy = true;
         self.stop = Stop::TurnOver;
         Fate::Again
     }

@@ -13,6 +13,7 @@ mod drain;
 mod refusals;
 mod spare;
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use crate::clock::{Clock, Moment, Time};
 use crate::config::Config;
 use crate::conn::{Conn, Context, Fate, Notes, Readiness, Why};
 use crate::http::Handover;
-use crate::limits::{EVENTS_PER_POLL, LISTENERS_MAX, RECEIVE_BUFFER_BYTES};
+use crate::limits::{BUSY_TURNS_MICROS_MAX, EVENTS_PER_POLL, LISTENERS_MAX, RECEIVE_BUFFER_BYTES};
 use crate::listener::Listener;
 use crate::metrics::{self, Metrics};
 use crate::push::CHECK_INTERVAL;
@@ -73,6 +74,9 @@ pub(crate) struct Reactor {
     wheel: Wheel,
     /// Connections whose next turn waits for nothing: their edge is used up, their socket is not.
     ready: Vec<ConnId>,
+    /// Those of them that say more than fits a turn, in the order of their turns: for some time, then it is the
+    /// others' turn again.
+    busy: VecDeque<ConnId>,
     receive_buffer: Box<[u8]>,
     replies: Vec<u8>,
     deliveries: Deliveries,
@@ -131,6 +135,7 @@ impl Reactor {
             conns: Slab::new(),
             wheel: Wheel::new(),
             ready: Vec::new(),
+            busy: VecDeque::new(),
             receive_buffer: vec![0; RECEIVE_BUFFER_BYTES].into(),
             replies: Vec::new(),
             deliveries: Deliveries::new(upkeep_at, check_at),
@@ -184,6 +189,7 @@ impl Reactor {
                 self.turn(id, Conn::on_ready);
                 self.deliver_if_crowded();
             }
+            self.hear_the_busy();
             self.wheel.expire(self.now, &mut expired);
             for slot in expired.drain(..) {
                 if let Some(id) = self.conns.id_at(slot) {
@@ -196,6 +202,24 @@ impl Reactor {
             self.count_turn(moment);
         }
         Ok(self.draining.ends_at().unwrap_or(self.now))
+    }
+
+    /// Turns of those that say much, as many as there is time for. Whoever is left is the first next time.
+    fn hear_the_busy(&mut self) {
+        if self.busy.is_empty() {
+            return;
+        }
+        let begins_at = self.clock.moment();
+        for _ in 0..self.busy.len() {
+            let Some(id) = self.busy.pop_front() else {
+                return;
+            };
+            self.turn(id, Conn::on_ready);
+            self.deliver_if_crowded();
+            if self.clock.moment().micros_since(begins_at) >= BUSY_TURNS_MICROS_MAX {
+                return;
+            }
+        }
     }
 
     /// A turn of the loop ends, that began at `moment`.
@@ -215,7 +239,10 @@ impl Reactor {
 
     /// Waits for news, or for the next deadline; not at all if a turn is due.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let is_due = !self.ready.is_empty() || self.deliveries.are_left || self.newcomers_wait;
+        let is_due = !self.ready.is_empty()
+            || !self.busy.is_empty()
+            || self.deliveries.are_left
+            || self.newcomers_wait;
         let mut accept = Time::NEVER;
         let mut may_accept = false;
         for accepting in &self.accepting {
@@ -272,6 +299,7 @@ impl Reactor {
         }
         match fate {
             Fate::Wait => {}
+            Fate::Again if conn.is_busy() => self.busy.push_back(id),
             Fate::Again => self.ready.push(id),
             Fate::Gone(why) => return self.remove(id, &why),
             Fate::HandOver => return self.hand_over(id),
