@@ -181,7 +181,8 @@ fn five_thousand_subscribers_get_every_offset_up_to_a_close_that_has_a_time_of_i
     let status = push.into_daemon().wait().unwrap();
     let took = asked_at.elapsed();
     assert_eq!(status.code(), Some(0), "after {took:?}");
-    assert!(took < DELAY + WINDOW + 2 * SLACK, "{took:?}");
+    // Long before `timeout`; how long after the window is the machine's business, too.
+    assert!(took < DELAY + WINDOW + 6 * SLACK, "{took:?}");
 
     print_histogram(asked_at, &seen);
     println!("{} publications, exit 0 after {took:?}", acknowledged.len());
