@@ -89,7 +89,8 @@ class Sample:
 def command_of(server: PushServer, load: Load, cpu: int | None, by_post: bool) -> list[str]:
     """loadgen's command line, on its CPU."""
     command = [str(RELEASE / "loadgen"), "fanout", server.subscribe, "--pid", str(server.pid)]
-    command += ["--json", "-", "--no-progress", *load.flags(), *(server.post if by_post else [])]
+    command += ["--json", "-", "--no-progress", *load.flags(), *server.trust]
+    command += server.post if by_post else []
     return pinned(cpu, command)
 
 

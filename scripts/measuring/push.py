@@ -20,6 +20,7 @@ from pathlib import Path
 from string import Template
 from types import MappingProxyType
 
+from measuring.authority import Authority
 from measuring.servers import RELEASE, START_S_MAX, RunFailed, free_port, serving
 
 DESCRIPTORS = 20000
@@ -91,6 +92,8 @@ class PushServer:
     subscribe: str
     # What makes loadgen publish by POST; without it publishers are WebSockets of the same URL.
     post: Sequence[str] = ()
+    # What makes loadgen trust it, if it speaks TLS.
+    trust: Sequence[str] = ()
 
 
 @contextmanager
@@ -125,6 +128,17 @@ def fanfare(
         post += ["--publish-header", f"X-API-Key: {API_KEY}"]
         post += ["--publish-json", '{"channel":"{channel}","b64data":"{b64payload}"}']
         yield PushServer(pid, f"ws://127.0.0.1:{port}/raw/{{channel}}", post)
+
+
+@contextmanager
+def secured(cpus: int | str, by: Authority) -> Iterator[PushServer]:
+    """Ours over TLS, with a certificate of this authority."""
+    with (
+        serve_command(extra=by.settings) as (command, _),
+        serving(command, cpus, DESCRIPTORS) as (pid, port),
+    ):
+        url = f"wss://127.0.0.1:{port}/raw/{{channel}}"
+        yield PushServer(pid, url, trust=["--ca", str(by.ca)])
 
 
 # Sessions are open, and whoever subscribes follows positions.

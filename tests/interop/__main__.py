@@ -17,7 +17,7 @@ from typing import Any
 
 from measuring.servers import end_on_sigterm
 
-from . import curl, fronts, page, proxy, readme, subscribers
+from . import curl, fronts, page, proxy, readme, secure, subscribers
 from .case import Run, expect
 from .clients import Client
 from .clients.npm_centrifuge import npm_centrifuge
@@ -116,6 +116,9 @@ async def everything(run: Run) -> None:
     if any(run.wants(name) for name in ["page: " + words(body) for body in page.CASES]):
         async with page.placed() as there:
             await cases(run, "page", page.CASES, there)
+    if any(run.wants(f"TLS: {words(body)}") for body in secure.CASES):
+        async with secure.placed() as there:
+            await cases(run, "TLS", secure.CASES, there)
     await run.case("page: without dev there is no page", page.without_dev_there_is_no_page)
     await run.case("README: what is printed works", readme.what_is_printed_works)
 

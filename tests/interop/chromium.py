@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import os
+import subprocess
 import tempfile
 import time
 from base64 import b64decode
@@ -193,15 +194,36 @@ class Page:
         await self._browser.call("Target.closeTarget", targetId=self._target)
 
 
+def trust(authority: Path, home: Path) -> None:
+    """Has browsers of this home believe what an authority signs, as its user would."""
+    database = home / ".pki" / "nssdb"
+    database.mkdir(parents=True)
+    certutil = ["certutil", "-d", f"sql:{database}"]
+    added = ["-A", "-n", "an authority", "-t", "C,,", "-i", str(authority)]
+    for order in (["-N", "--empty-password"], added):
+        done = subprocess.run([*certutil, *order], capture_output=True, text=True)
+        if done.returncode:
+            raise Broken(f"certutil {order[0]}: {done.stderr.strip()}")
+
+
 @asynccontextmanager
-async def browser() -> AsyncIterator[Browser]:
-    """A browser with a profile of its own, which ends with the block."""
+async def browser(authority: Path | None = None) -> AsyncIterator[Browser]:
+    """A browser with a profile of its own, which ends with the block.
+
+    `authority`: a certificate; what its key has signed is believed.
+    """
     with tempfile.TemporaryDirectory(
         prefix="fanfare-chromium-", ignore_cleanup_errors=True
     ) as profile:
         # Its sandbox does not work for root.
         flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
-        process = Process(["chromium", *flags, f"--user-data-dir={profile}", "about:blank"], {})
+        home = Path(profile) / "home"
+        home.mkdir()
+        if authority:
+            trust(authority, home)
+        command = ["chromium", *flags, f"--user-data-dir={profile}", "about:blank"]
+        # The user's own database of certificates is not looked at.
+        process = Process(command, {"HOME": str(home)})
         try:
             async with connect(await endpoint(process, Path(profile)), max_size=None) as devtools:
                 started = Browser(devtools)

@@ -37,6 +37,9 @@ def toml(settings: Settings, table: str = "") -> str:
         if isinstance(value, Mapping):
             path = f"{table}.{key}" if table else key
             tables.append(f"[{path}]\n{toml(value, path)}")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            path = f"{table}.{key}" if table else key
+            tables += [f"[[{path}]]\n{toml(one, path)}" for one in value]
         else:
             lines.append(f"{key} = {json.dumps(value)}\n")
     return "".join(lines + tables)

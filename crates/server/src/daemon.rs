@@ -144,12 +144,16 @@ impl Ground {
         let posts: Vec<Post> = workers.into_iter().map(post).collect::<Result<_, _>>()?;
         let wakers = posts.iter().map(|post| Arc::clone(&post.waker));
         let clock = Clock::start();
+        let mut metrics = Metrics::new(config.workers.get(), clock);
+        if let Some(tls) = &config.tls {
+            metrics = metrics.with_handshakes(tls.handshakes());
+        }
         Ok(Self {
             signals,
             capacity,
             urls,
             clock,
-            metrics: Arc::new(Metrics::new(config.workers.get(), clock)),
+            metrics: Arc::new(metrics),
             serving: Arc::default(),
             admission: Arc::new(Admission::new(
                 capacity,

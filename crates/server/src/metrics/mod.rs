@@ -8,6 +8,7 @@
 
 mod count;
 mod exposition;
+mod handshakes;
 mod process;
 mod worker;
 
@@ -20,6 +21,7 @@ use crate::clock::Clock;
 use crate::exceeded::Exceeded;
 
 pub(crate) use count::Count;
+pub(crate) use handshakes::{Handshakes, TlsFailure, TlsVersion};
 pub(crate) use worker::{Initiator, Kind, Load, Recovered, Slowness, Worker};
 
 use exposition::Exposition;
@@ -36,6 +38,7 @@ pub(crate) struct Metrics {
     pub(crate) api_publications: Count,
     /// Answers of the HTTP thread, by status.
     answers: Mutex<BTreeMap<u16, u64>>,
+    handshakes: Arc<Handshakes>,
     clock: Clock,
 }
 
@@ -45,8 +48,14 @@ impl Metrics {
             workers: (0..workers).map(|_| Arc::default()).collect(),
             api_publications: Count::default(),
             answers: Mutex::default(),
+            handshakes: Arc::default(),
             clock,
         }
+    }
+
+    /// The same, and those who have sessions of TLS count these.
+    pub(crate) fn with_handshakes(self, handshakes: Arc<Handshakes>) -> Self {
+        Self { handshakes, ..self }
     }
 
     /// The numbers of worker `number`, for it alone to write.
@@ -121,9 +130,27 @@ impl Metrics {
         for (status, count) in &by_status {
             refused.add(&[("status", status)], *count);
         }
+        self.expose_tls(out);
         self.expose_ends(out);
         out.gauge("fanfare_users", "Users with connections.")
             .add(&[], users as u64);
+    }
+
+    fn expose_tls(&self, out: &mut Exposition) {
+        let mut completed = out.counter(
+            "fanfare_tls_handshakes_total",
+            "TLS sessions that began, by version.",
+        );
+        for (version, name) in TlsVersion::ALL {
+            completed.add(&[("version", name)], self.handshakes.completed(version));
+        }
+        let mut failed = out.counter(
+            "fanfare_tls_handshakes_failed_total",
+            "TLS handshakes that came to nothing, by cause; alert: the client said no; unfinished: it left or took too long.",
+        );
+        for (failure, name) in TlsFailure::ALL {
+            failed.add(&[("cause", name)], self.handshakes.failed(failure));
+        }
     }
 
     fn expose_ends(&self, out: &mut Exposition) {

@@ -25,6 +25,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustls::server::UnbufferedServerConnection;
 
+use crate::metrics::Handshakes;
+
 pub(crate) use load::{CertificateFiles, ClientAuth, Loaded, MinVersion, TlsFile, TlsSettings};
 pub(crate) use session::TlsSession;
 pub(crate) use watch::watch;
@@ -32,11 +34,17 @@ pub(crate) use wire::{Direct, Wire};
 
 /// Where sessions come from, for all threads. New certificates are those of the next session.
 #[derive(Clone)]
-pub(crate) struct Tls(Arc<ArcSwap<Loaded>>);
+pub(crate) struct Tls {
+    loaded: Arc<ArcSwap<Loaded>>,
+    handshakes: Arc<Handshakes>,
+}
 
 impl Tls {
     pub(crate) fn new(loaded: Arc<Loaded>) -> Self {
-        Self(Arc::new(ArcSwap::new(loaded)))
+        Self {
+            loaded: Arc::new(ArcSwap::new(loaded)),
+            handshakes: Arc::default(),
+        }
     }
 
     /// A session in front of its handshake.
@@ -45,19 +53,24 @@ impl Tls {
     ///
     /// When the settings that were loaded contradict each other.
     pub(crate) fn session(&self) -> io::Result<TlsSession> {
-        let config = Arc::clone(&self.0.load().server);
+        let config = Arc::clone(&self.loaded.load().server);
         UnbufferedServerConnection::new(config)
-            .map(TlsSession::new)
+            .map(|connection| TlsSession::new(connection, self.handshakes()))
             .map_err(io::Error::other)
     }
 
     /// Sessions from now on have these certificates.
     pub(crate) fn adopt(&self, loaded: Arc<Loaded>) {
-        self.0.store(loaded);
+        self.loaded.store(loaded);
+    }
+
+    /// How those of all its sessions end.
+    pub(crate) fn handshakes(&self) -> Arc<Handshakes> {
+        Arc::clone(&self.handshakes)
     }
 
     fn loaded(&self) -> Arc<Loaded> {
-        self.0.load_full()
+        self.loaded.load_full()
     }
 }
 

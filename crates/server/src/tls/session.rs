@@ -14,8 +14,10 @@
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
+use std::sync::Arc;
 
 use fanfare_codec::handshake::{Response, Status};
+use rustls::ProtocolVersion;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncryptError, UnbufferedStatus, WriteTraffic};
 
@@ -26,6 +28,7 @@ use super::wire::Wire;
 use crate::limits::{
     TLS_HANDSHAKE_BYTES_MAX, TLS_READ_BYTES_MIN, TLS_RECORD_BYTES_MAX, TLS_SEND_BYTES_MAX,
 };
+use crate::metrics::{Handshakes, TlsFailure, TlsVersion};
 use crate::transport::Received;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ enum Stage {
 pub(crate) struct TlsSession {
     connection: UnbufferedServerConnection,
     stage: Stage,
+    /// Who is told how the handshake ends, until it has.
+    handshakes: Option<Arc<Handshakes>>,
     /// Our close_notify is sealed: nothing can follow it.
     is_closed: bool,
     /// The peer's close_notify, or its FIN, has come.
@@ -49,8 +54,13 @@ pub(crate) struct TlsSession {
     /// Records that rustls is not done with: the start of one, or pieces of a message of the handshake.
     incoming: Vec<u8>,
     plaintext: Pending,
+    /// The last read of the socket took all that there was.
+    is_drained: bool,
     outgoing: Pending,
 }
+
+/// What an idle session pays for beside rustls's state, which is some thousand bytes.
+const _: () = assert!(size_of::<TlsSession>() - size_of::<UnbufferedServerConnection>() <= 104);
 
 impl fmt::Debug for TlsSession {
     /// Without keys, and without what was said.
@@ -63,14 +73,16 @@ impl fmt::Debug for TlsSession {
 }
 
 impl TlsSession {
-    pub(super) fn new(connection: UnbufferedServerConnection) -> Self {
+    pub(super) fn new(connection: UnbufferedServerConnection, handshakes: Arc<Handshakes>) -> Self {
         Self {
             connection,
             stage: Stage::Silent,
+            handshakes: Some(handshakes),
             is_closed: false,
             has_peer_ended: false,
             incoming: Vec::new(),
             plaintext: Pending::default(),
+            is_drained: false,
             outgoing: Pending::default(),
         }
     }
@@ -95,7 +107,7 @@ impl TlsSession {
             self.plaintext.advance(len);
             return Ok(Received {
                 len,
-                drained: false,
+                drained: self.has_told_all(),
             });
         }
         if self.has_peer_ended {
@@ -129,6 +141,7 @@ impl TlsSession {
                 drained: false,
             });
         }
+        self.is_drained = len < room;
         records[..held].copy_from_slice(&self.incoming);
         let records = &mut records[..held + len];
         match self.stage {
@@ -141,8 +154,12 @@ impl TlsSession {
         }
         let mut reader = Reader { buf, filled: 0 };
         let consumed = self.process(records, &mut reader, wire)?;
+        if !self.connection.is_handshaking() {
+            self.count_session();
+        }
         keep(&mut self.incoming, &records[consumed..]);
         if self.incoming.len() > TLS_HANDSHAKE_BYTES_MAX {
+            self.count_failure(TlsFailure::Malformed);
             self.stage = Stage::Refused;
             return Err(io::Error::other(
                 "TLS: a message of the handshake is too long",
@@ -156,8 +173,13 @@ impl TlsSession {
         }
         Ok(Received {
             len: reader.filled,
-            drained: len < room && self.plaintext.is_empty() && !self.has_peer_ended,
+            drained: self.has_told_all(),
         })
+    }
+
+    /// Whether only an edge can bring more: the socket had no more, and the reader has it all.
+    fn has_told_all(&self) -> bool {
+        self.is_drained && self.plaintext.is_empty() && !self.has_peer_ended
     }
 
     /// Gives rustls `records`; plaintext goes to `reader`, and what is to be said to the outgoing. How many bytes
@@ -230,16 +252,19 @@ impl TlsSession {
             is_told = is_alert(&self.outgoing.bytes[before..]);
         }
         if !self.connection.is_handshaking() {
+            self.count_session();
             let _ = self.flush(wire); // the alert is a courtesy
             self.stage = Stage::Refused;
             return broken(error);
         }
+        self.count_failure(failure_of(error));
         tracing::debug!("no TLS session: {error}");
         self.refuse(wire);
         ErrorKind::Interrupted.into()
     }
 
     fn refuse_plain_http(&mut self, wire: &mut impl Wire) {
+        self.count_failure(TlsFailure::PlainHttp);
         tracing::debug!("no TLS session: it begins like plain HTTP");
         let why = "this port speaks TLS alone: the URL is https:// or wss://";
         Response::refusal(Status::BAD_REQUEST, &why).encode(&mut self.outgoing.bytes);
@@ -252,6 +277,23 @@ impl TlsSession {
         // What a socket that is full or broken does not take is lost on its peer.
         let _ = self.flush(wire).and_then(|_| wire.finish());
         self.outgoing = Pending::default();
+    }
+
+    /// The handshake is through, if that has not been said.
+    fn count_session(&mut self) {
+        if let Some(handshakes) = self.handshakes.take() {
+            handshakes.completes(match self.connection.protocol_version() {
+                Some(ProtocolVersion::TLSv1_2) => TlsVersion::V12,
+                _ => TlsVersion::V13,
+            });
+        }
+    }
+
+    /// It has failed, unless it was through.
+    fn count_failure(&mut self, failure: TlsFailure) {
+        if let Some(handshakes) = self.handshakes.take() {
+            handshakes.fails(failure);
+        }
     }
 
     /// Seals `bytes` as long as the socket takes all of it, and [`TLS_SEND_BYTES_MAX`] more; how much of it that
@@ -435,6 +477,27 @@ impl TlsSession {
             return Err(ErrorKind::WouldBlock.into());
         }
         wire.finish()
+    }
+}
+
+impl Drop for TlsSession {
+    fn drop(&mut self) {
+        if self.stage == Stage::Begun {
+            self.count_failure(TlsFailure::Unfinished);
+        }
+    }
+}
+
+/// Whose fault it is that there is no session.
+const fn failure_of(error: &rustls::Error) -> TlsFailure {
+    use rustls::Error;
+    match error {
+        Error::PeerIncompatible(_) | Error::NoApplicationProtocol => TlsFailure::Incompatible,
+        Error::NoCertificatesPresented | Error::InvalidCertificate(_) => {
+            TlsFailure::ClientCertificate
+        }
+        Error::AlertReceived(_) => TlsFailure::Alert,
+        _ => TlsFailure::Malformed,
     }
 }
 

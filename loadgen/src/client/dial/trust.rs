@@ -9,10 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedCipherSuite};
 
 use super::any_certificate::AnyCertificate;
 use super::target::Target;
@@ -63,7 +63,7 @@ impl Trust {
 }
 
 fn config(options: &DialOptions) -> Result<ClientConfig, DialError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider = Arc::new(in_order_of_browsers(aws_lc_rs::default_provider()));
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| DialError::new("<URL>", error))?;
@@ -79,6 +79,20 @@ fn config(options: &DialOptions) -> Result<ClientConfig, DialError> {
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
     Ok(config)
+}
+
+/// Suites with AES of 128 bits come first, as in Chromium's, Firefox's and Safari's lists: servers that leave the
+/// choice to their clients do the work that they do for browsers.
+fn in_order_of_browsers(mut provider: CryptoProvider) -> CryptoProvider {
+    let name = |suite: &SupportedCipherSuite| format!("{:?}", suite.suite());
+    // TLS 1.3's are in front; a stable sort leaves them there.
+    provider.cipher_suites.sort_by_key(|suite| {
+        (
+            suite.tls13().is_none(),
+            !name(suite).contains("AES_128_GCM"),
+        )
+    });
+    provider
 }
 
 /// The given ones alone; without any, those that browsers know.
@@ -105,4 +119,23 @@ fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
         return Err("it holds no PEM certificate".to_owned());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aes_of_128_bits_is_asked_for_first_in_both_versions() {
+        let before = aws_lc_rs::default_provider().cipher_suites.len();
+        let suites = in_order_of_browsers(aws_lc_rs::default_provider()).cipher_suites;
+        let names: Vec<String> = suites.iter().map(|s| format!("{:?}", s.suite())).collect();
+        assert_eq!(names.len(), before, "none is left out");
+        assert_eq!(names[0], "TLS13_AES_128_GCM_SHA256");
+        let of_12 = names.iter().find(|name| !name.starts_with("TLS13"));
+        assert!(
+            of_12.is_some_and(|name| name.contains("AES_128_GCM")),
+            "{names:?}"
+        );
+    }
 }

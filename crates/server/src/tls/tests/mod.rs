@@ -3,6 +3,7 @@
 //! Never: opens a socket.
 
 mod files;
+mod handshakes;
 mod sessions;
 
 use std::fs;

@@ -17,8 +17,8 @@ use crate::limits::{READ_BYTES, TLS_SEND_BYTES_MAX};
 
 /// The socket between the two.
 #[derive(Default)]
-struct Memory {
-    to_server: VecDeque<u8>,
+pub(super) struct Memory {
+    pub(super) to_server: VecDeque<u8>,
     to_client: Vec<u8>,
     /// What a `recv` gives at most.
     piece: usize,
@@ -54,16 +54,16 @@ impl Wire for Memory {
     }
 }
 
-struct Pair {
+pub(super) struct Pair {
     client: ClientConnection,
-    server: TlsSession,
-    wire: Memory,
+    pub(super) server: TlsSession,
+    pub(super) wire: Memory,
     /// What the server has received, and what the client has.
     heard: Vec<u8>,
     told: Vec<u8>,
 }
 
-fn client_config(
+pub(super) fn client_config(
     authority: &Authority,
     versions: &[&'static SupportedProtocolVersion],
     certificate: Option<&Signed>,
@@ -83,7 +83,7 @@ fn client_config(
     }
 }
 
-fn pair(tls: &Tls, config: ClientConfig, host: &str) -> Pair {
+pub(super) fn pair(tls: &Tls, config: ClientConfig, host: &str) -> Pair {
     let host = ServerName::try_from(host.to_owned()).unwrap();
     let mut client = ClientConnection::new(Arc::new(config), host).unwrap();
     client.set_buffer_limit(None);
@@ -102,7 +102,7 @@ fn pair(tls: &Tls, config: ClientConfig, host: &str) -> Pair {
 
 impl Pair {
     /// Lets both work until neither has anything to do; what the server's last receive said.
-    fn exchange(&mut self) -> io::Result<()> {
+    pub(super) fn exchange(&mut self) -> io::Result<()> {
         let mut buf = vec![0; READ_BYTES];
         loop {
             while self.client.wants_write() {
@@ -207,17 +207,20 @@ fn a_reader_with_little_room_is_told_that_there_is_more() {
         pair.client.write_tls(&mut pair.wire.to_server).unwrap();
     }
     let (mut heard, mut buf) = (Vec::new(), [0; 64]);
+    let mut was_drained = false;
     loop {
         match pair.server.receive(&mut buf, &mut pair.wire) {
             Ok(received) => {
                 heard.extend_from_slice(&buf[..received.len]);
                 assert!(!received.drained || heard.len() == message.len());
+                was_drained = received.drained;
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
             Err(error) => panic!("{error}"),
         }
     }
     assert_eq!(heard, message);
+    assert!(was_drained, "no read of an empty socket is needed");
     assert_eq!(pair.kept(), Kept::default());
 }
 
