@@ -6,6 +6,7 @@
     clippy::unwrap_used,
     reason = "a panic is a failed test and names its place"
 )]
+#![allow(clippy::print_stdout, reason = "the suite prints what it has measured")]
 
 use std::io::Write;
 use std::sync::Arc;
@@ -15,17 +16,18 @@ use std::thread;
 use fanfare_tests::daemon::{ConfigFile, fanfare, output_of};
 use fanfare_tests::folder::Folder;
 use fanfare_tests::http::request;
-use fanfare_tests::push::eventually;
+use fanfare_tests::push::{NAMESPACES, eventually};
 use fanfare_tests::tls::{Authority, HOST, Secured, Signed, TlsClient, certificates, put};
+use fanfare_tests::wire::Frame;
 use rustix::process::Signal;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, SupportedProtocolVersion};
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
-/// Clients that say something all the time.
-const TALKERS: usize = 4;
-/// Echoes of each while certificates change.
-const ECHOES_MIN: usize = 200;
+/// Clients that begin to talk at a time, and as many that listen.
+const NEWCOMERS: usize = 3;
+/// Echoes of each, and publications, while certificates change.
+const MESSAGES_MIN: usize = 200;
 
 fn serve(folder: &Folder, names: &[&str], more: &str) -> Secured {
     let certificates = certificates(folder, names);
@@ -183,54 +185,135 @@ fn bad_files_are_one_line_that_names_key_and_file() {
     }
 }
 
-/// Clients that were there before, and talk all the time.
-struct Talk {
+/// Messages that go to and fro all the time: echoes, and publications that come to everybody in their order.
+struct Traffic<'s> {
+    server: &'s Secured,
+    config: ClientConfig,
     stops: Arc<AtomicBool>,
     echoes: Arc<AtomicUsize>,
-    threads: Vec<thread::JoinHandle<()>>,
+    published: Arc<AtomicUsize>,
+    publisher: thread::JoinHandle<usize>,
+    talkers: Vec<thread::JoinHandle<()>>,
+    audience: Vec<thread::JoinHandle<()>>,
 }
 
-impl Talk {
-    fn begin(server: &Secured, config: &ClientConfig) -> Self {
-        let (stops, echoes) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicUsize::new(0)),
-        );
-        let talker = |number| {
-            let mut client = TlsClient::open(server.addr(), config, "/echo");
-            let (stops, echoes) = (Arc::clone(&stops), Arc::clone(&echoes));
+const CHANNEL: &str = "/raw/open:a";
+const END: &[u8] = b"end";
+
+impl<'s> Traffic<'s> {
+    fn begin(server: &'s Secured, config: &ClientConfig) -> Self {
+        let stops = Arc::new(AtomicBool::new(false));
+        let published = Arc::new(AtomicUsize::new(0));
+        let mut client = TlsClient::open(server.addr(), config, CHANNEL);
+        let publisher = {
+            let (stops, published) = (Arc::clone(&stops), Arc::clone(&published));
             thread::spawn(move || {
-                for n in 0.. {
-                    if stops.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    client.expect_echo(&format!("{number}: {n}"));
-                    echoes.fetch_add(1, Ordering::Relaxed);
+                let mut next = 0;
+                while !stops.load(Ordering::Relaxed) {
+                    client.expect_echo(&next.to_string());
+                    next += 1;
+                    published.store(next, Ordering::Relaxed);
                 }
+                client.say(&Frame::text("end"));
+                client.expect(END);
+                next
             })
         };
-        let threads = (0..TALKERS).map(talker).collect();
-        Self {
+        let mut traffic = Self {
+            server,
+            config: config.clone(),
             stops,
-            echoes,
-            threads,
+            echoes: Arc::new(AtomicUsize::new(0)),
+            published,
+            publisher,
+            talkers: Vec::new(),
+            audience: Vec::new(),
+        };
+        traffic.grow();
+        traffic
+    }
+
+    /// More connections, with the certificate of now, that stay to the end.
+    fn grow(&mut self) {
+        for _ in 0..NEWCOMERS {
+            self.talks();
+            self.listens();
         }
     }
 
-    /// Waits until they have gone on for a while.
+    fn talks(&mut self) {
+        let mut client = TlsClient::open(self.server.addr(), &self.config, "/echo");
+        let (stops, echoes) = (Arc::clone(&self.stops), Arc::clone(&self.echoes));
+        let number = self.talkers.len();
+        self.talkers.push(thread::spawn(move || {
+            for n in 0.. {
+                if stops.load(Ordering::Relaxed) {
+                    return;
+                }
+                client.expect_echo(&format!("{number}: {n}"));
+                echoes.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+    }
+
+    /// A subscriber that gets everything from here on to the end, each once, and in its order.
+    fn listens(&mut self) {
+        let mut client = TlsClient::open(self.server.addr(), &self.config, CHANNEL);
+        // One more may have been on its way.
+        let first_max = self.published.load(Ordering::Relaxed) + 1;
+        let published = Arc::clone(&self.published);
+        self.audience.push(thread::spawn(move || {
+            let mut next = None;
+            loop {
+                let payload = client.frame().expect("a frame, not the end").payload;
+                if payload == END {
+                    break;
+                }
+                let number: usize = std::str::from_utf8(&payload).unwrap().parse().unwrap();
+                match next {
+                    None => assert!(
+                        number <= first_max,
+                        "{number}, not {first_max}, is the first"
+                    ),
+                    Some(next) => assert_eq!(number, next),
+                }
+                next = Some(number + 1);
+            }
+            assert_eq!(
+                next,
+                Some(published.load(Ordering::Relaxed)),
+                "up to the last"
+            );
+        }));
+    }
+
+    /// Waits until all of it has gone on for a while.
     fn go_on(&self) {
-        let from = self.echoes.load(Ordering::Relaxed);
-        eventually("more echoes", || {
-            self.echoes.load(Ordering::Relaxed) >= from + TALKERS * ECHOES_MIN
+        let now = || {
+            let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
+            (count(&self.echoes), count(&self.published))
+        };
+        let (echoes, published) = now();
+        eventually("more messages", || {
+            let after = now();
+            after.0 >= echoes + self.talkers.len() * MESSAGES_MIN
+                && after.1 >= published + MESSAGES_MIN
         });
     }
 
     /// Nobody has missed anything.
     fn end(self) {
         self.stops.store(true, Ordering::Relaxed);
-        for thread in self.threads {
+        let published = self.publisher.join().expect("what it publishes comes back");
+        let echoes = self.echoes.load(Ordering::Relaxed);
+        let (talkers, audience) = (self.talkers.len(), self.audience.len());
+        for thread in self.talkers {
             thread.join().expect("every message has come back");
         }
+        for thread in self.audience {
+            thread.join().expect("every publication has come, in order");
+        }
+        println!("{echoes} echoes to {talkers}, {published} publications to {audience}: none lost");
     }
 }
 
@@ -244,10 +327,10 @@ fn sighup_changes_certificates_under_traffic_and_nobody_loses_a_message() {
     let (folder, authority) = (Folder::new(), Authority::new());
     let mut signed = authority.sign(&[HOST]);
     put(&folder, "a", &signed);
-    let server = serve(&folder, &["a"], "");
+    let server = serve(&folder, &["a"], NAMESPACES);
     let config = authority.trusted(&VERSIONS, None);
-    let talk = Talk::begin(&server, &config);
-    talk.go_on();
+    let mut traffic = Traffic::begin(&server, &config);
+    traffic.go_on();
     for _ in 0..3 {
         assert!(shows(&server, &config, &signed));
         signed = authority.sign(&[HOST]);
@@ -257,7 +340,8 @@ fn sighup_changes_certificates_under_traffic_and_nobody_loses_a_message() {
         let is_told = |line: &str| line.contains("reload: ");
         let _ = server.daemon.log().wait_for("reload", from, is_told);
         eventually("the new certificate", || shows(&server, &config, &signed));
-        talk.go_on();
+        traffic.grow();
+        traffic.go_on();
     }
     // A bad one changes nothing, and is named.
     let _ = folder.write("a.key", "no key");
@@ -270,8 +354,9 @@ fn sighup_changes_certificates_under_traffic_and_nobody_loses_a_message() {
     };
     let _ = server.daemon.log().wait_for("error", from, is_told);
     assert!(shows(&server, &config, &signed));
-    talk.go_on();
-    talk.end();
+    traffic.grow();
+    traffic.go_on();
+    traffic.end();
 }
 
 #[test]
@@ -279,9 +364,9 @@ fn files_that_change_are_taken_by_themselves_and_bad_ones_are_named_once() {
     let (folder, authority) = (Folder::new(), Authority::new());
     let old = authority.sign(&[HOST]);
     put(&folder, "a", &old);
-    let server = serve(&folder, &["a"], "");
+    let server = serve(&folder, &["a"], NAMESPACES);
     let config = authority.trusted(&VERSIONS, None);
-    let talk = Talk::begin(&server, &config);
+    let mut traffic = Traffic::begin(&server, &config);
     assert!(shows(&server, &config, &old));
 
     let from = server.daemon.log().len();
@@ -289,6 +374,8 @@ fn files_that_change_are_taken_by_themselves_and_bad_ones_are_named_once() {
     let is_error = |line: &str| line.contains("ERROR") && line.contains("a.crt");
     let _ = server.daemon.log().wait_for("error", from, is_error);
     assert!(shows(&server, &config, &old), "it stays as it was");
+    traffic.grow();
+    traffic.go_on();
 
     let new = authority.sign(&[HOST]);
     put(&folder, "a", &new);
@@ -296,6 +383,7 @@ fn files_that_change_are_taken_by_themselves_and_bad_ones_are_named_once() {
     let lines = server.daemon.log().lines();
     let errors = lines[from..].iter().filter(|line| line.contains("ERROR"));
     assert_eq!(errors.count(), 1, "{lines:#?}");
-    talk.go_on();
-    talk.end();
+    traffic.grow();
+    traffic.go_on();
+    traffic.end();
 }
