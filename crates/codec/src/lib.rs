@@ -149,6 +149,8 @@ extern crate std;
 
 mod close;
 mod decoder;
+#[cfg(feature = "deflate")]
+pub mod deflate;
 mod echo;
 mod encoder;
 mod error;
