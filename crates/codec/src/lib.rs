@@ -147,6 +147,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod assembly;
 mod close;
 mod decoder;
 #[cfg(feature = "deflate")]

@@ -10,11 +10,12 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use crate::assembly::{Assembly, Magnitude};
 use crate::decoder::{FrameDecoder, FrameEvent, Payload};
 use crate::header::Header;
 use crate::limits::CONTROL_PAYLOAD_BYTES_MAX;
 use crate::utf8::{Seen, TextBuffer, Utf8Error, unmask_short, unmask_validate, validate};
-use crate::{CloseFrame, Limits, Opcode, ProtocolError, Role, append_masked, apply_mask};
+use crate::{CloseFrame, Limits, Opcode, ProtocolError, Role, apply_mask};
 
 /// A message or a control frame, borrowed until the next call of the decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,12 +87,6 @@ enum Phase {
     Closed,
 }
 
-#[derive(Debug)]
-enum Assembly {
-    Text(TextBuffer),
-    Binary(Vec<u8>),
-}
-
 impl MessageDecoder {
     /// A decoder for what arrives at `role`; no extension is negotiated.
     #[must_use]
@@ -107,7 +102,7 @@ impl MessageDecoder {
             kind: Kind::Binary,
             phase: Phase::Receiving,
             assembly: None,
-            last_assembled: Magnitude(0),
+            last_assembled: Magnitude::ZERO,
         };
         decoder.expect_whole();
         decoder
@@ -429,72 +424,6 @@ impl Kind {
                 apply_mask(payload, key);
                 Ok(Message::Binary(payload))
             }
-        }
-    }
-}
-
-/// The largest power of two that is not more than a length, by its exponent.
-#[derive(Clone, Copy, Debug)]
-struct Magnitude(u8);
-
-impl Magnitude {
-    fn of(len: usize) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "less than 64")]
-        let exponent = len.checked_ilog2().unwrap_or(0) as u8;
-        Self(exponent)
-    }
-
-    const fn bytes(self) -> u64 {
-        1 << self.0
-    }
-}
-
-impl Assembly {
-    const fn len(&self) -> usize {
-        match self {
-            Self::Text(text) => text.len(),
-            Self::Binary(bytes) => bytes.len(),
-        }
-    }
-
-    /// Makes room for `more` bytes, and at once for `like_last`, what the peer's last message took of
-    /// what this one declares: a stream of large messages is not copied again and again as it grows,
-    /// and no peer is given more than it has sent before.
-    #[inline]
-    fn make_room(&mut self, more: usize, like_last: u64) {
-        let bytes = match self {
-            Self::Text(text) => text.memory(),
-            Self::Binary(bytes) => bytes,
-        };
-        let needed = bytes.len() + more;
-        let like_last = usize::try_from(like_last).unwrap_or(needed);
-        if bytes.capacity() < needed && needed < like_last {
-            bytes.reserve_exact(like_last - bytes.len());
-        }
-    }
-
-    fn push_masked(&mut self, piece: &[u8], key: [u8; 4]) -> Result<(), Utf8Error> {
-        match self {
-            Self::Text(text) => text.push_masked(piece, key),
-            Self::Binary(bytes) => {
-                append_masked(bytes, piece, key);
-                Ok(())
-            }
-        }
-    }
-
-    /// Whether the message may end here.
-    fn finish(&self) -> Result<(), Utf8Error> {
-        match self {
-            Self::Text(text) => text.finish().map(|_| ()),
-            Self::Binary(_) => Ok(()),
-        }
-    }
-
-    fn whole(&self) -> Option<Message<'_>> {
-        match self {
-            Self::Text(text) => text.finish().ok().map(Message::Text),
-            Self::Binary(bytes) => Some(Message::Binary(bytes)),
         }
     }
 }
