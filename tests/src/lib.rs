@@ -28,3 +28,4 @@ pub mod session;
 pub mod texts;
 pub mod tls;
 pub mod wire;
+pub mod zlib;
