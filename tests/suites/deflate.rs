@@ -33,6 +33,9 @@ fn binary(payload: &[u8]) -> Vec<u8> {
     Frame::binary(payload).rsv(RSV1).encode(Sender::Client)
 }
 
+/// Its name, the stream, the messages that it is.
+type Example = (&'static str, Vec<u8>, Vec<Vec<u8>>);
+
 /// Everything in `stream`, given in these pieces: what came, and the error that ended it.
 fn receive(
     decoder: &mut MessageDecoder,
@@ -102,7 +105,7 @@ fn s7_2_3_the_examples_of_the_rfc_are_read_however_they_are_cut() {
     let mut fragmented = first.encode(Sender::Client);
     fragmented.extend(ping.encode(Sender::Client));
     fragmented.extend(rest.encode(Sender::Client));
-    let table: &[(&str, Vec<u8>, Vec<Vec<u8>>)] = &[
+    let table: &[Example] = &[
         ("§7.2.3.1", text(HELLO), vec![hello()]),
         (
             "§7.2.3.1 in fragments",
@@ -327,7 +330,9 @@ fn deflated(message: &[u8]) -> Vec<u8> {
 fn the_message_limit_is_of_inflated_bytes() {
     for len in [0_usize, 1, 255, 256, 257, 4_000, 16_384, 16_385, 70_000] {
         let zeros = vec![0; len];
-        let noise: Vec<u8> = (0..len).map(|i| (i * i * 7 + i / 3) as u8).collect();
+        let noise: Vec<u8> = (0..len)
+            .map(|i| (i * i * 7 + i / 3).to_le_bytes()[0])
+            .collect();
         for message in [&zeros, &noise] {
             let stream = binary(&deflated(message));
             let limit = |bytes: usize| Limits::default().with_max_message_bytes(bytes as u64);
