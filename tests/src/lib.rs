@@ -31,3 +31,4 @@ pub mod session;
 pub mod texts;
 pub mod tls;
 pub mod wire;
+pub mod zlib;

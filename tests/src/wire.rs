@@ -255,6 +255,22 @@ pub fn read_frame(bytes: &[u8], sender: Sender) -> Result<Option<(Received, usiz
     Ok(Some((frame, bytes.len() - rest.len() + len)))
 }
 
+/// The one frame that `bytes` are, and its reserved bits, RSV1 the highest of 0–7.
+///
+/// # Errors
+///
+/// What `sender` must not have written, reserved bits aside; bytes behind the frame.
+pub fn read_extended(bytes: &[u8], sender: Sender) -> Result<(u8, Received), String> {
+    let mut plain = bytes.to_vec();
+    let first = plain.first_mut().ok_or("no frame")?;
+    let rsv = *first >> 4 & 7;
+    *first &= 0x8F;
+    match read_frame(&plain, sender)? {
+        Some((frame, len)) if len == bytes.len() => Ok((rsv, frame)),
+        _ => Err("not one frame".to_owned()),
+    }
+}
+
 /// An HTTP head as it was read.
 #[derive(Clone, Debug)]
 pub struct Head {

@@ -191,6 +191,37 @@ fn codec_depends_on_nothing_of_ours_and_on_no_io() {
 }
 
 #[test]
+fn the_codec_without_deflate_depends_on_what_it_did_before() {
+    let codec = member("fanfare-codec");
+    let table = codec.manifest["dependencies"].as_table().expect("a table");
+    let (optional, always): (Vec<_>, Vec<_>) = table
+        .iter()
+        .partition(|(_, entry)| entry.get("optional").and_then(toml::Value::as_bool) == Some(true));
+    let names = |entries: Vec<(&String, &toml::Value)>| -> Vec<String> {
+        entries.into_iter().map(|(name, _)| name.clone()).collect()
+    };
+    let before = ["base64", "bytes", "httparse", "memchr", "sha1", "simdutf8"];
+    assert_eq!(names(always), before);
+    assert_eq!(names(optional), ["zlib-rs"]);
+
+    // What is optional comes with `deflate`, which is no part of what is on unless asked for.
+    let features = codec.manifest["features"].as_table().expect("a table");
+    let mut with_zlib = Vec::new();
+    for (feature, needs) in features {
+        let needs = needs.as_array().expect("a list");
+        let names = |what: &str| {
+            needs
+                .iter()
+                .any(|need| need.as_str().is_some_and(|n| n.contains(what)))
+        };
+        if names("zlib-rs") || names("deflate") {
+            with_zlib.push(feature.as_str());
+        }
+    }
+    assert_eq!(with_zlib, ["deflate"]);
+}
+
+#[test]
 fn pure_crates_know_no_socket_and_no_clock() {
     // A crate that comes later is held to it from its first commit.
     let protocol = members()

@@ -8,6 +8,8 @@
 
 use bytes::{Buf, BytesMut};
 
+#[cfg(feature = "deflate")]
+use crate::deflate::Compression;
 use crate::header::AllowedRsv;
 use crate::mask::rotate;
 use crate::{Header, Opcode, ProtocolError, Role, apply_mask};
@@ -72,6 +74,9 @@ pub struct FrameDecoder {
     allowed_rsv: AllowedRsv,
     /// A text or binary frame without FIN came, and no continuation with it yet.
     in_message: bool,
+    /// The message decoder's: it stands where there is room for it.
+    #[cfg(feature = "deflate")]
+    pub(crate) compression: Compression,
 }
 
 const _: () = assert!(size_of::<FrameDecoder>() <= 40);
@@ -174,6 +179,8 @@ impl FrameDecoder {
             role,
             allowed_rsv: AllowedRsv::NONE,
             in_message: false,
+            #[cfg(feature = "deflate")]
+            compression: Compression::NONE,
         }
     }
 

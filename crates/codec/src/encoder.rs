@@ -255,9 +255,38 @@ impl<K: MaskKeys> Encoder<K> {
 
     #[inline]
     fn frame(&mut self, out: &mut Vec<u8>, fin: bool, opcode: Opcode, payload: &[u8]) {
+        self.frame_with(out, (fin, Rsv::NONE), opcode, payload);
+    }
+
+    /// That a whole message may be sent now.
+    #[cfg(feature = "deflate")]
+    pub(crate) const fn expect_between_messages(&self) -> Result<(), EncodeError> {
+        self.expect_state(State::BetweenMessages)
+    }
+
+    /// Appends a whole message as an extension has transformed it; that it may be sent now was asked.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn extended(
+        &mut self,
+        out: &mut Vec<u8>,
+        kind: MessageKind,
+        rsv: Rsv,
+        payload: &[u8],
+    ) {
+        self.frame_with(out, (true, rsv), kind.opcode(), payload);
+    }
+
+    #[inline(always)]
+    fn frame_with(
+        &mut self,
+        out: &mut Vec<u8>,
+        (fin, rsv): (bool, Rsv),
+        opcode: Opcode,
+        payload: &[u8],
+    ) {
         let header = Header {
             fin,
-            rsv: Rsv::NONE,
+            rsv,
             opcode,
             mask_key: self.keys.next_key(),
             payload_len: payload.len() as u64,

@@ -39,6 +39,8 @@ pub enum ProtocolError {
         /// Where the first invalid or unfinished sequence starts, in bytes from the message's start.
         valid_up_to: u64,
     },
+    /// A compressed message that is no DEFLATE stream, or that ends inside a block (RFC 7692 §7.2.2).
+    CorruptDeflate,
     /// A frame of this many bytes, past [`max_frame_bytes`](crate::Limits::max_frame_bytes).
     FrameTooLong(u64),
     /// A message of at least this many bytes, past [`max_message_bytes`](crate::Limits::max_message_bytes).
@@ -70,7 +72,11 @@ impl ProtocolError {
             | Self::ExpectedContinuation
             | Self::TruncatedCloseCode
             | Self::InvalidCloseCode(_) => CloseCode::PROTOCOL_ERROR,
-            Self::InvalidUtf8 { .. } | Self::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,
+            // No RFC has a code for data that do not inflate. They are not consistent with the message's
+            // type (RFC 6455 §7.4.1), and `ws`, which most servers of npm are, says 1007 as well.
+            Self::InvalidUtf8 { .. } | Self::InvalidCloseReason | Self::CorruptDeflate => {
+                CloseCode::INVALID_PAYLOAD
+            }
             Self::FrameTooLong(_) | Self::MessageTooLong(_) | Self::TooManyFragments => {
                 CloseCode::MESSAGE_TOO_BIG
             }
@@ -94,6 +100,7 @@ impl fmt::Display for ProtocolError {
             Self::InvalidUtf8 { valid_up_to } => {
                 write!(f, "text is not UTF-8 at byte {valid_up_to}")
             }
+            Self::CorruptDeflate => f.write_str("compressed message does not inflate"),
             Self::FrameTooLong(len) => write!(f, "frame of {len} bytes is past the limit"),
             Self::MessageTooLong(len) => write!(f, "message of {len} bytes is past the limit"),
             Self::TooManyFragments => f.write_str("message in too many fragments"),

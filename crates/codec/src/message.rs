@@ -10,11 +10,14 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use crate::assembly::{Assembly, Content, Magnitude};
 use crate::decoder::{FrameDecoder, FrameEvent, Payload};
+#[cfg(feature = "deflate")]
+use crate::deflate::Lender;
 use crate::header::Header;
 use crate::limits::CONTROL_PAYLOAD_BYTES_MAX;
 use crate::utf8::{Seen, TextBuffer, Utf8Error, unmask_short, unmask_validate, validate};
-use crate::{CloseFrame, Limits, Opcode, ProtocolError, Role, append_masked, apply_mask};
+use crate::{CloseFrame, Limits, Opcode, ProtocolError, Role, apply_mask};
 
 /// A message or a control frame, borrowed until the next call of the decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +53,8 @@ pub enum Message<'m> {
 /// ```
 #[derive(Debug)]
 pub struct MessageDecoder {
-    frames: FrameDecoder,
-    max_message_bytes: u64,
+    pub(crate) frames: FrameDecoder,
+    pub(crate) max_message_bytes: u64,
     max_fragments: u32,
     /// Data frames of the message in progress, the current one included.
     fragments: u32,
@@ -61,19 +64,19 @@ pub struct MessageDecoder {
     /// something is.
     whole_end: u32,
     /// Of the message that was assembled last.
-    last_assembled: Magnitude,
+    pub(crate) last_assembled: Magnitude,
     /// The current frame ends its message.
-    fin: bool,
-    kind: Kind,
+    pub(crate) fin: bool,
+    pub(crate) kind: Kind,
     phase: Phase,
     /// The message in progress, or just delivered, when it could not be borrowed.
-    assembly: Option<Box<Assembly>>,
+    pub(crate) assembly: Option<Box<Assembly>>,
 }
 
 const _: () = assert!(size_of::<MessageDecoder>() <= 80);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Text,
     Binary,
 }
@@ -84,12 +87,6 @@ enum Phase {
     /// `assembly` was lent to the caller whole; the next call frees it.
     Delivered,
     Closed,
-}
-
-#[derive(Debug)]
-enum Assembly {
-    Text(TextBuffer),
-    Binary(Vec<u8>),
 }
 
 impl MessageDecoder {
@@ -107,7 +104,7 @@ impl MessageDecoder {
             kind: Kind::Binary,
             phase: Phase::Receiving,
             assembly: None,
-            last_assembled: Magnitude(0),
+            last_assembled: Magnitude::ZERO,
         };
         decoder.expect_whole();
         decoder
@@ -148,6 +145,16 @@ impl MessageDecoder {
         &'m mut self,
         input: &mut &'b mut [u8],
     ) -> Result<Option<Message<'m>>, ProtocolError> {
+        self.next_message_from(input, Lender::NONE)
+    }
+
+    /// [`next_message`](Self::next_message), what inflates it from `lender`.
+    #[inline(always)]
+    pub(crate) fn next_message_from<'m, 'b: 'm>(
+        &'m mut self,
+        input: &mut &'b mut [u8],
+        lender: Lender<'_>,
+    ) -> Result<Option<Message<'m>>, ProtocolError> {
         if let Some(whole) = self.short_at(input) {
             let payload = whole.cut(input);
             return match (whole.first, unmask_short(payload, whole.key)) {
@@ -163,7 +170,7 @@ impl MessageDecoder {
         // The input goes by value, and what comes back is taken apart and put together again: so the
         // caller's loop keeps both in registers, and not where a call reads and writes them.
         let mut rest = core::mem::take(input);
-        let next = self.next_of_any_kind(&mut rest);
+        let next = self.next_of_any_kind(&mut rest, lender);
         *input = rest;
         match next {
             Ok(Some(Message::Text(text))) => Ok(Some(Message::Text(text))),
@@ -247,6 +254,7 @@ impl MessageDecoder {
     fn next_of_any_kind<'m, 'b: 'm>(
         &'m mut self,
         input: &mut &'b mut [u8],
+        lender: Lender<'_>,
     ) -> Result<Option<Message<'m>>, ProtocolError> {
         if let Some(whole) = self.long_at(input) {
             return self.whole(whole, whole.cut(input));
@@ -255,9 +263,7 @@ impl MessageDecoder {
         match self.phase {
             Phase::Receiving => {}
             Phase::Delivered => {
-                if let Some(assembly) = self.assembly.take() {
-                    self.last_assembled = Magnitude::of(assembly.len());
-                }
+                self.free();
                 self.phase = Phase::Receiving;
             }
             Phase::Closed => {
@@ -265,7 +271,7 @@ impl MessageDecoder {
                 return Ok(None);
             }
         }
-        match self.advance(input) {
+        match self.advance(input, lender) {
             Ok(Step::NeedBytes) => {
                 self.expect_whole();
                 Ok(None)
@@ -281,7 +287,7 @@ impl MessageDecoder {
             }
             Ok(Step::Assembled) => {
                 self.phase = Phase::Delivered;
-                Ok(self.assembly.as_ref().and_then(|a| a.whole()))
+                Ok(self.assembly.as_ref().and_then(|a| a.content.whole()))
             }
             Err(error) => {
                 self.frames.fail(error);
@@ -289,6 +295,20 @@ impl MessageDecoder {
                 Err(error)
             }
         }
+    }
+
+    /// Frees the message that was delivered.
+    fn free(&mut self) {
+        let Some(assembly) = &mut self.assembly else {
+            return;
+        };
+        self.last_assembled = Magnitude::of(assembly.content.len());
+        #[cfg(feature = "deflate")]
+        if assembly.inflater.is_some() {
+            assembly.content = Content::Binary(Vec::new());
+            return;
+        }
+        self.assembly = None;
     }
 
     /// Opens the straight line if it may be taken.
@@ -333,20 +353,32 @@ impl MessageDecoder {
 
     /// Runs frame events until one completes a message.
     #[inline]
-    fn advance<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Step<'b>, ProtocolError> {
+    fn advance<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        #[cfg_attr(not(feature = "deflate"), expect(unused, reason = "nothing to lend"))]
+        mut lender: Lender<'_>,
+    ) -> Result<Step<'b>, ProtocolError> {
         while let Some((event, key)) = self.frames.next_masked(input)? {
             match event {
                 FrameEvent::Header(header) => self.start_frame(&header)?,
+                #[cfg(feature = "deflate")]
+                FrameEvent::Payload(piece) if self.frames.compression.is_on() => {
+                    if self.inflate(piece, key, &mut lender)? {
+                        return Ok(Step::Assembled);
+                    }
+                }
                 FrameEvent::Payload(piece) if piece.ends_frame && self.is_whole(&piece) => {
                     return self.kind.borrowed(piece.data, key).map(Step::Borrowed);
                 }
                 FrameEvent::Payload(piece) => {
                     let assembly = self.assembly.get_or_insert_with(|| self.kind.assembly());
+                    let content = &mut assembly.content;
                     let like_last = self.last_assembled.bytes().min(self.message_bytes);
-                    assembly.make_room(piece.data.len(), like_last);
-                    assembly.push_masked(piece.data, key)?;
+                    content.make_room(piece.data.len(), like_last);
+                    content.push_masked(piece.data, key)?;
                     if piece.ends_frame && self.fin {
-                        assembly.finish()?;
+                        content.finish()?;
                         return Ok(Step::Assembled);
                     }
                 }
@@ -362,15 +394,15 @@ impl MessageDecoder {
 
     /// Counts a data frame against the limits, by what its header declares.
     #[inline]
-    const fn start_frame(&mut self, header: &Header) -> Result<(), ProtocolError> {
+    fn start_frame(&mut self, header: &Header) -> Result<(), ProtocolError> {
         match header.opcode {
-            Opcode::Text => self.start_message(Kind::Text),
-            Opcode::Binary => self.start_message(Kind::Binary),
+            Opcode::Text => self.start_message(Kind::Text, header),
+            Opcode::Binary => self.start_message(Kind::Binary, header),
             _ => {}
         }
         self.fin = header.fin;
         self.message_bytes = self.message_bytes.saturating_add(header.payload_len);
-        if self.message_bytes > self.max_message_bytes {
+        if self.message_bytes > self.wire_bytes_max() {
             return Err(ProtocolError::MessageTooLong(self.message_bytes));
         }
         if self.fragments >= self.max_fragments {
@@ -380,7 +412,30 @@ impl MessageDecoder {
         Ok(())
     }
 
-    const fn start_message(&mut self, kind: Kind) {
+    /// The most bytes that the message in progress may be sent as.
+    #[inline]
+    const fn wire_bytes_max(&self) -> u64 {
+        #[cfg(feature = "deflate")]
+        if self.frames.compression.is_on() {
+            return self.compressed_bytes_max();
+        }
+        self.max_message_bytes
+    }
+
+    #[cfg_attr(
+        not(feature = "deflate"),
+        expect(unused, reason = "none is compressed")
+    )]
+    #[inline]
+    fn start_message(&mut self, kind: Kind, header: &Header) {
+        #[cfg(feature = "deflate")]
+        {
+            self.frames.compression.start_message(header);
+            // It still has what inflates it.
+            if let Some(assembly) = &mut self.assembly {
+                assembly.content = kind.content();
+            }
+        }
         self.kind = kind;
         self.fragments = 0;
         self.message_bytes = 0;
@@ -390,6 +445,15 @@ impl MessageDecoder {
     const fn is_whole(&self, piece: &Payload<&mut [u8]>) -> bool {
         self.fin && self.fragments == 1 && piece.offset == 0
     }
+}
+
+/// What nothing is taken from: no message is compressed.
+#[cfg(not(feature = "deflate"))]
+pub(crate) struct Lender<'p>(core::marker::PhantomData<&'p ()>);
+
+#[cfg(not(feature = "deflate"))]
+impl Lender<'_> {
+    pub(crate) const NONE: Self = Self(core::marker::PhantomData);
 }
 
 /// The first byte of a whole text message, no reserved bit set (§5.2).
@@ -427,11 +491,15 @@ enum Step<'b> {
 
 impl Kind {
     #[cold]
-    fn assembly(self) -> Box<Assembly> {
-        Box::new(match self {
-            Self::Text => Assembly::Text(TextBuffer::default()),
-            Self::Binary => Assembly::Binary(Vec::new()),
-        })
+    pub(crate) fn assembly(self) -> Box<Assembly> {
+        Box::new(Assembly::new(self.content()))
+    }
+
+    pub(crate) fn content(self) -> Content {
+        match self {
+            Self::Text => Content::Text(TextBuffer::default()),
+            Self::Binary => Content::Binary(Vec::new()),
+        }
     }
 
     #[inline]
@@ -442,72 +510,6 @@ impl Kind {
                 apply_mask(payload, key);
                 Ok(Message::Binary(payload))
             }
-        }
-    }
-}
-
-/// The largest power of two that is not more than a length, by its exponent.
-#[derive(Clone, Copy, Debug)]
-struct Magnitude(u8);
-
-impl Magnitude {
-    fn of(len: usize) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "less than 64")]
-        let exponent = len.checked_ilog2().unwrap_or(0) as u8;
-        Self(exponent)
-    }
-
-    const fn bytes(self) -> u64 {
-        1 << self.0
-    }
-}
-
-impl Assembly {
-    const fn len(&self) -> usize {
-        match self {
-            Self::Text(text) => text.len(),
-            Self::Binary(bytes) => bytes.len(),
-        }
-    }
-
-    /// Makes room for `more` bytes, and at once for `like_last`, what the peer's last message took of
-    /// what this one declares: a stream of large messages is not copied again and again as it grows,
-    /// and no peer is given more than it has sent before.
-    #[inline]
-    fn make_room(&mut self, more: usize, like_last: u64) {
-        let bytes = match self {
-            Self::Text(text) => text.memory(),
-            Self::Binary(bytes) => bytes,
-        };
-        let needed = bytes.len() + more;
-        let like_last = usize::try_from(like_last).unwrap_or(needed);
-        if bytes.capacity() < needed && needed < like_last {
-            bytes.reserve_exact(like_last - bytes.len());
-        }
-    }
-
-    fn push_masked(&mut self, piece: &[u8], key: [u8; 4]) -> Result<(), Utf8Error> {
-        match self {
-            Self::Text(text) => text.push_masked(piece, key),
-            Self::Binary(bytes) => {
-                append_masked(bytes, piece, key);
-                Ok(())
-            }
-        }
-    }
-
-    /// Whether the message may end here.
-    fn finish(&self) -> Result<(), Utf8Error> {
-        match self {
-            Self::Text(text) => text.finish().map(|_| ()),
-            Self::Binary(_) => Ok(()),
-        }
-    }
-
-    fn whole(&self) -> Option<Message<'_>> {
-        match self {
-            Self::Text(text) => text.finish().ok().map(Message::Text),
-            Self::Binary(bytes) => Some(Message::Binary(bytes)),
         }
     }
 }
@@ -555,7 +557,10 @@ mod tests {
 
     fn allocated(messages: &MessageDecoder) -> usize {
         match messages.assembly.as_deref() {
-            Some(Assembly::Binary(bytes)) => bytes.capacity(),
+            Some(Assembly {
+                content: Content::Binary(bytes),
+                ..
+            }) => bytes.capacity(),
             _ => 0,
         }
     }

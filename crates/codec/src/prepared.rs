@@ -25,6 +25,9 @@ pub struct PreparedFrame {
     header: [u8; 10],
     header_len: u8,
     payload: Bytes,
+    /// What it is deflated to, if it may be.
+    #[cfg(feature = "deflate")]
+    pub(crate) variants: Option<alloc::sync::Arc<crate::deflate::Variants>>,
 }
 
 impl PreparedFrame {
@@ -66,10 +69,17 @@ impl PreparedFrame {
         Self::new(Opcode::Ping, Rsv::NONE, Bytes::new())
     }
 
-    /// A whole data message that an extension has transformed, as its RSV bits say.
-    #[must_use]
-    pub fn extended(kind: crate::MessageKind, rsv: Rsv, payload: Bytes) -> Self {
-        Self::new(kind.opcode(), rsv, payload)
+    /// The same kind of message, as an extension has transformed it.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn extended(&self, rsv: Rsv, payload: Bytes) -> Self {
+        let opcode = Opcode::from_bits(self.header[0] & 0x0F).expect("of a frame of ours");
+        Self::new(opcode, rsv, payload)
+    }
+
+    /// Whether it is a message, and no control frame.
+    #[cfg(feature = "deflate")]
+    pub(crate) const fn is_data(&self) -> bool {
+        self.header[0] & 0x08 == 0
     }
 
     fn new(opcode: Opcode, rsv: Rsv, payload: Bytes) -> Self {
@@ -87,6 +97,8 @@ impl PreparedFrame {
             header,
             header_len: u8::try_from(header_len).expect("an unmasked header has 2–10 bytes"),
             payload,
+            #[cfg(feature = "deflate")]
+            variants: None,
         }
     }
 

@@ -4,6 +4,8 @@
 //! Never: resolves, connects, follows a redirect.
 
 use alloc::string::String;
+#[cfg(feature = "deflate")]
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -11,9 +13,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::accept_key::{ACCEPT_BYTES, accept_key};
+use super::extensions::EXTENSIONS;
 use super::head::{Count, HeadError, HeadLimits, HeadScanner, Headers, is_token};
 use super::request::PROTOCOL;
 use super::response::{InvalidHeader, Status, append_header, append_line};
+#[cfg(feature = "deflate")]
+use crate::deflate::{DeflateOffer, DeflateTerms};
 
 /// An upgrade request, and what its answer must contain.
 ///
@@ -39,6 +44,9 @@ pub struct ClientHandshake {
     /// Everything but the protocols and the final empty line.
     head: Vec<u8>,
     protocols: Vec<String>,
+    /// The one that is liked best first.
+    #[cfg(feature = "deflate")]
+    deflate: Vec<DeflateOffer>,
     accept: [u8; ACCEPT_BYTES],
 }
 
@@ -71,6 +79,8 @@ impl ClientHandshake {
         Ok(Self {
             head,
             protocols: Vec::new(),
+            #[cfg(feature = "deflate")]
+            deflate: Vec::new(),
             accept: accept_key(key.as_bytes()),
         })
     }
@@ -88,6 +98,16 @@ impl ClientHandshake {
         Ok(self)
     }
 
+    /// Offers permessage-deflate; a further offer is for a server that accepts none before it (RFC 7692 §5).
+    ///
+    /// The answer's terms are in [`Accepted::deflate`].
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn offer_deflate(mut self, offer: DeflateOffer) -> Self {
+        self.deflate.push(offer);
+        self
+    }
+
     /// Adds a header: an origin, a cookie, credentials.
     ///
     /// # Errors
@@ -103,6 +123,11 @@ impl ClientHandshake {
         out.extend_from_slice(&self.head);
         if !self.protocols.is_empty() {
             append_line(out, PROTOCOL, &self.protocols.join(", "));
+        }
+        #[cfg(feature = "deflate")]
+        if !self.deflate.is_empty() {
+            let offers: Vec<String> = self.deflate.iter().map(ToString::to_string).collect();
+            append_line(out, EXTENSIONS, &offers.join(", "));
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -130,7 +155,11 @@ impl ClientHandshake {
             Count::One(accept) if accept == self.accept => {}
             _ => return Err(UpgradeFailed::Accept),
         }
-        if headers.list("Sec-WebSocket-Extensions").next().is_some() {
+        #[cfg(feature = "deflate")]
+        let deflate =
+            crate::deflate::verify(headers, &self.deflate).map_err(|_| UpgradeFailed::Extension)?;
+        #[cfg(not(feature = "deflate"))]
+        if headers.list(EXTENSIONS).next().is_some() {
             return Err(UpgradeFailed::Extension);
         }
         let protocol = match headers.only(PROTOCOL) {
@@ -138,7 +167,11 @@ impl ClientHandshake {
             Count::One(chosen) => Some(self.offered(chosen).ok_or(UpgradeFailed::Protocol)?),
             Count::Many => return Err(UpgradeFailed::Protocol),
         };
-        Ok(Accepted { protocol })
+        Ok(Accepted {
+            protocol,
+            #[cfg(feature = "deflate")]
+            deflate,
+        })
     }
 
     /// `chosen` as text, if it was offered.
@@ -154,6 +187,9 @@ impl ClientHandshake {
 pub struct Accepted<'b> {
     /// The subprotocol that the server chose among those offered.
     pub protocol: Option<&'b str>,
+    /// What permessage-deflate does, if the server accepted an offer of it.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<DeflateTerms>,
 }
 
 /// Finds and parses one response head.
@@ -241,7 +277,7 @@ pub enum UpgradeFailed {
     Connection,
     /// `Sec-WebSocket-Accept` is missing, doubled, or not the answer to our key.
     Accept,
-    /// An extension that was not offered.
+    /// An extension that was not offered, or an answer that contradicts its offer.
     Extension,
     /// A subprotocol that was not offered, or more than one.
     Protocol,
@@ -255,7 +291,9 @@ impl fmt::Display for UpgradeFailed {
             Self::Upgrade => f.write_str("the 101 has no Upgrade: websocket"),
             Self::Connection => f.write_str("the 101 has no Connection: Upgrade"),
             Self::Accept => f.write_str("Sec-WebSocket-Accept does not answer our key"),
-            Self::Extension => f.write_str("the server chose an extension that was not offered"),
+            Self::Extension => {
+                f.write_str("the server chose an extension, or terms of one, that were not offered")
+            }
             Self::Protocol => f.write_str("the server chose a subprotocol that was not offered"),
         }
     }

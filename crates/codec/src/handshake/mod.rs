@@ -35,12 +35,14 @@
 
 mod accept_key;
 mod client;
+mod extensions;
 mod head;
 mod request;
 mod response;
 
 pub use accept_key::accept_key;
 pub use client::{Accepted, ClientHandshake, ResponseDecoder, ResponseHead, UpgradeFailed};
+pub use extensions::{Extension, ExtensionParam, MalformedExtensions};
 pub use head::{HeadError, HeadLimits, Headers};
 pub use request::{Request, RequestDecoder, Upgrade, UpgradeError};
 pub use response::{InvalidHeader, Response, Status};

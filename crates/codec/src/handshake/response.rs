@@ -141,6 +141,18 @@ impl Response {
         self.header(PROTOCOL, protocol)
     }
 
+    /// permessage-deflate, as `answer` says.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(mut self, answer: &crate::deflate::DeflateAnswer) -> Self {
+        append_line(
+            &mut self.lines,
+            super::extensions::EXTENSIONS,
+            &answer.to_string(),
+        );
+        self
+    }
+
     /// Adds a header, such as `Set-Cookie`; one of the same name stays.
     ///
     /// # Errors

@@ -212,6 +212,19 @@ fn unfinished_len(bytes: &[u8]) -> usize {
     0
 }
 
+/// Appends what `write` writes to the front of `room` bytes, zeros before: as many as it says.
+#[cfg(feature = "deflate")]
+pub(crate) fn append_written(
+    bytes: &mut Vec<u8>,
+    room: usize,
+    write: impl FnOnce(&mut [u8]) -> usize,
+) {
+    let before = bytes.len();
+    bytes.resize(before + room, 0);
+    let written = write(&mut bytes[before..]);
+    bytes.truncate(before + written.min(room));
+}
+
 /// Text that grows piece by piece, each validated as it is appended.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TextBuffer {
@@ -242,12 +255,32 @@ impl TextBuffer {
             .inspect_err(|_| *self = Self::default())
     }
 
+    /// Appends what `write` writes to the front of `room` bytes: as many as it says.
+    ///
+    /// An error empties it, as it does in [`push_masked`](Self::push_masked).
+    #[cfg(feature = "deflate")]
+    pub(crate) fn fill(
+        &mut self,
+        room: usize,
+        write: impl FnOnce(&mut [u8]) -> usize,
+    ) -> Result<(), Utf8Error> {
+        // Taken out: should `write` unwind, no byte is left that the validator has not seen.
+        let mut bytes = core::mem::take(&mut self.bytes);
+        let before = bytes.len();
+        append_written(&mut bytes, room, write);
+        self.bytes = bytes;
+        self.validator
+            .push(&self.bytes[before..])
+            .inspect_err(|_| *self = Self::default())
+    }
+
     /// All of it, when its last character is finished.
     pub(crate) fn finish(&self) -> Result<&str, Utf8Error> {
         self.validator.finish()?;
         // SAFETY: `bytes` holds exactly what `validator.push` accepted, in order, since both were
         // last empty: `push` gives the validator what it has appended, empties both on an error, and
-        // leaves both as they were if appending unwinds. The validator carries no unfinished
+        // leaves both as they were if appending unwinds; `fill` does the same, but leaves no byte at all if
+        // what it calls unwinds. The validator carries no unfinished
         // character, so they are whole, valid UTF-8 sequences.
         Ok(unsafe { core::str::from_utf8_unchecked(&self.bytes) })
     }
