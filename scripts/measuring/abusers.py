@@ -213,7 +213,7 @@ ABUSES = {
     "handshakes": Abuse(Handshake, 200),
     "pings": Abuse(Ping, 100),
     "fragments": Abuse(Fragment, 100),
-    "deaf": Abuse(Deaf, 500),
+    "deaf": Abuse(Deaf, 100),
     "churn": Abuse(Churn, 200),
     "garbage": Abuse(Garbage, 200),
 }
