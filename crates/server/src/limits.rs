@@ -25,8 +25,10 @@ pub(crate) const TURNED_AWAY_PER_TURN_MAX: usize = 64;
 /// One `recv`: a batch of frames that stays in a first-level cache.
 pub(crate) const READ_BYTES: usize = 16 << 10;
 
-/// A worker's receive buffer: one read behind what a cut frame left over.
-pub(crate) const RECEIVE_BUFFER_BYTES: usize = READ_BYTES + UNCONSUMED_BYTES_MAX;
+/// A worker's receive buffer: one read, of TLS the longer one, behind what a cut frame left over.
+pub(crate) const RECEIVE_BUFFER_BYTES: usize = TLS_RECORD_BYTES_MAX + UNCONSUMED_BYTES_MAX;
+
+const _: () = assert!(READ_BYTES <= TLS_RECORD_BYTES_MAX);
 
 /// Reads of one connection before it is another's turn. It is small, for a read may be thousands of frames.
 pub(crate) const READS_PER_TURN_MAX: usize = 4;

@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 
 use mio::{Interest, Registry, Token};
 
+use crate::limits::{READ_BYTES, TLS_RECORD_BYTES_MAX};
 use crate::stream::Stream;
 
 use crate::tls::{Direct, Tls, TlsSession};
@@ -87,6 +88,16 @@ impl Transport {
     /// Takes what [`peek`](Self::peek) has shown.
     pub(crate) fn take_peeked(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket().recv(buf)
+    }
+
+    /// How much to receive at once: of TLS all that one read of its socket can hold, so that what came together is
+    /// answered together.
+    #[inline]
+    pub(crate) const fn read_bytes_max(&self) -> usize {
+        match self {
+            Self::Plain(_) => READ_BYTES,
+            Self::Tls(_) => TLS_RECORD_BYTES_MAX,
+        }
     }
 
     /// Whether what is sent leaves as it is.

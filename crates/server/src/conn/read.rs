@@ -12,7 +12,7 @@ use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why, say_close};
 use crate::clock::Time;
 use crate::echo;
 use crate::exceeded::Exceeded;
-use crate::limits::{READ_BYTES, READS_PER_TURN_MAX};
+use crate::limits::READS_PER_TURN_MAX;
 use crate::metrics::Initiator;
 use crate::transport::Received;
 
@@ -29,10 +29,8 @@ impl Conn {
             if held > 0 {
                 cx.receive_buffer[..held].copy_from_slice(&self.spill);
             }
-            let received = match self
-                .transport
-                .recv(&mut cx.receive_buffer[held..held + READ_BYTES])
-            {
+            let read = held..held + self.transport.read_bytes_max();
+            let received = match self.transport.recv(&mut cx.receive_buffer[read]) {
                 Ok(Received { len: 0, .. }) => return self.peer_finished(),
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
