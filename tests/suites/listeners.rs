@@ -253,6 +253,8 @@ fn a_descriptor_is_served_by_its_name_alone() {
     let path = folder.file("t");
     let args = ["serve", "--listen", "systemd:web"];
     let daemon = Daemon::run(activated(addr, &path, &args), addr).unwrap();
+    let is_listening = |line: &str| line.contains("listening on");
+    let _ = daemon.log().wait_for("where it listens", 0, is_listening);
     let lines = daemon.log().lines();
     let listening = lines.iter().filter(|line| line.contains("listening on"));
     assert_eq!(listening.count(), 1, "{lines:#?}");

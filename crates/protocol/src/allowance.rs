@@ -44,10 +44,9 @@ impl Allowance {
     #[must_use]
     pub const fn left(self, per_second: NonZeroU32, now_us: u64) -> u32 {
         let missing_us = self.whole_at_us.saturating_sub(now_us);
-        match SECOND_US
-            .saturating_sub(missing_us)
-            .checked_div(cost_us(per_second))
-        {
+        let cost_us = cost_us(per_second);
+        let whole_us = cost_us * per_second.get() as u64; // a second, but for what does not divide it
+        match whole_us.saturating_sub(missing_us).checked_div(cost_us) {
             None => u32::MAX,
             #[expect(clippy::cast_possible_truncation, reason = "at most a million")]
             Some(left) => left as u32,
