@@ -41,6 +41,15 @@ impl Daemon {
     ///
     /// When it does not start or does not listen in time.
     pub fn echo(flags: &[&str]) -> io::Result<Self> {
+        Self::echo_in(flags, &[])
+    }
+
+    /// The same in this environment.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start or does not listen in time.
+    pub fn echo_in(flags: &[&str], environment: &[(&str, &str)]) -> io::Result<Self> {
         Self::started(|addr| {
             let mut command = Command::new(binaries::fanfare());
             command
@@ -49,7 +58,8 @@ impl Daemon {
                 .args(flags)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
-                .env("RUST_LOG", "error");
+                .env("RUST_LOG", "error")
+                .envs(environment.iter().copied());
             Ok(Self {
                 child: command.spawn()?,
                 addr,
@@ -222,10 +232,18 @@ impl Daemon {
     /// Resident memory, in KiB; `None` where `/proc` does not tell.
     #[must_use]
     pub fn resident_kib(&self) -> Option<u64> {
+        self.status_kib("VmRSS:")
+    }
+
+    /// Of that, what is no file's, as the program itself is.
+    #[must_use]
+    pub fn anonymous_kib(&self) -> Option<u64> {
+        self.status_kib("RssAnon:")
+    }
+
+    fn status_kib(&self, field: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         line.trim().strip_suffix(" kB")?.parse().ok()
     }
 

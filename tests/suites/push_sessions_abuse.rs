@@ -10,9 +10,11 @@
 use std::io::Write;
 use std::net::Shutdown;
 use std::thread;
+use std::time::Duration;
 
 use fanfare_tests::bystander::beside_a_bystander;
-use fanfare_tests::push::Push;
+use fanfare_tests::push::{Push, eventually};
+use fanfare_tests::samples::Samples;
 use fanfare_tests::session::{Came, OPEN, Session, WIRES, Wire, expect_error, varint};
 use fanfare_tests::wire::{Frame, Sender};
 use serde_json::{Value, json};
@@ -499,6 +501,74 @@ fn errors_without_end_are_3509() {
                 assert!(before.len() < 1000, "{wire:?}: {} errors", before.len());
                 let _ = session.socket.socket.shutdown(Shutdown::Both);
             });
+        }
+    });
+}
+
+#[test]
+fn who_is_closed_while_it_reads_nothing_and_has_asked_for_much_gets_what_it_asked_for() {
+    let push = start("");
+    let mut api = push.api();
+    let data = json!("x".repeat(2000));
+    for _ in 0..300 {
+        api.publish("past:large", &data); // a page of 300 is more than may wait
+    }
+    beside_a_bystander(&push, 2 * ABUSER_KIB_MAX, "a close meanwhile", || {
+        for wire in WIRES {
+            let (mut session, connected) = Session::narrow_with_result(push.addr(), wire);
+            session.subscribe("past:large");
+            // Many messages in one read, of which only the first are taken.
+            let asked: Vec<u8> = (0..150)
+                .flat_map(|n| {
+                    let page = json!({"channel": "past:large", "limit": 300});
+                    let command = json!({"id": n + 10, "history": page});
+                    wire.frame(&[command]).encode(Sender::Client)
+                })
+                .collect();
+            session.socket.send(&asked);
+            eventually("its answers wait", || {
+                Samples::of(&push).get("fanfare_output_queued_bytes") > OUTPUT_BYTES_MAX as f64
+            });
+            let order = json!({
+                "user": "", "client": connected["client"], "disconnect": {"code": 3503, "reason": "go"},
+            });
+            api.result("disconnect", &order);
+            let mut answers = 0;
+            loop {
+                match session.came() {
+                    Came::Reply(_, reply) => {
+                        assert!(reply["history"].is_object(), "{reply}");
+                        answers += 1;
+                    }
+                    Came::Closed(3503, _) => break,
+                    other => panic!("{wire:?}: {other:?} after {answers}"),
+                }
+            }
+            assert!(answers > 0, "{wire:?}");
+        }
+    });
+}
+
+#[test]
+fn pings_behind_a_close_cost_nothing_that_is_kept() {
+    let push = start("");
+    beside_a_bystander(&push, ABUSER_KIB_MAX, "pings behind a close", || {
+        for wire in WIRES {
+            let session = Session::narrow(push.addr(), wire);
+            let mut writer = session.socket.socket.try_clone().unwrap();
+            writer
+                .set_write_timeout(Some(Duration::from_millis(500)))
+                .unwrap();
+            let wrong = wire.frame(&[json!({})]).encode(Sender::Client); // a pong that nobody asked for: 3501
+            assert!(pour(&mut writer, &wrong));
+            let pings = Frame::ping("x".repeat(125))
+                .encode(Sender::Client)
+                .repeat(8000);
+            let mut sent = 0;
+            // A million bytes each, of which a server that answers all would keep as many.
+            while sent < 32 && pour(&mut writer, &pings) {
+                sent += 1;
+            }
         }
     });
 }

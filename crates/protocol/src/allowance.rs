@@ -7,7 +7,7 @@
 
 use core::num::NonZeroU32;
 
-const SECOND_US: u64 = 1_000_000;
+const SECOND_NS: u64 = 1_000_000_000;
 
 /// What of a second's worth is left. It is whole at first.
 ///
@@ -23,32 +23,32 @@ const SECOND_US: u64 = 1_000_000;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowance {
-    /// When it is whole again, in microseconds of whatever clock: the "theoretical arrival time".
-    whole_at_us: u64,
+    /// When it is whole again, in nanoseconds of whatever clock: the "theoretical arrival time".
+    whole_at_ns: u64,
 }
 
 impl Allowance {
-    /// The one that is whole at that time, in microseconds.
+    /// The one that is whole at that time, in nanoseconds.
     #[must_use]
-    pub const fn whole_at(us: u64) -> Self {
-        Self { whole_at_us: us }
+    pub const fn whole_at(ns: u64) -> Self {
+        Self { whole_at_ns: ns }
     }
 
-    /// When it is whole, in microseconds.
+    /// When it is whole, in nanoseconds.
     #[must_use]
-    pub const fn whole_at_us(self) -> u64 {
-        self.whole_at_us
+    pub const fn whole_at_ns(self) -> u64 {
+        self.whole_at_ns
     }
 
-    /// How many may be had now, at most `per_second`. More than a million a second are not told apart from any number.
+    /// How many may be had now, at most `per_second`. More than a billion a second are not told apart from any number.
     #[must_use]
     pub const fn left(self, per_second: NonZeroU32, now_us: u64) -> u32 {
-        let missing_us = self.whole_at_us.saturating_sub(now_us);
-        let cost_us = cost_us(per_second);
-        let whole_us = cost_us * per_second.get() as u64; // a second, but for what does not divide it
-        match whole_us.saturating_sub(missing_us).checked_div(cost_us) {
+        let missing_ns = self.whole_at_ns.saturating_sub(ns(now_us));
+        let cost_ns = cost_ns(per_second);
+        let whole_ns = cost_ns * per_second.get() as u64; // a second, but for what does not divide it
+        match whole_ns.saturating_sub(missing_ns).checked_div(cost_ns) {
             None => u32::MAX,
-            #[expect(clippy::cast_possible_truncation, reason = "at most a million")]
+            #[expect(clippy::cast_possible_truncation, reason = "at most what fits")]
             Some(left) => left as u32,
         }
     }
@@ -56,13 +56,14 @@ impl Allowance {
     /// Without `count`, whether there were so many or not.
     #[must_use]
     pub const fn without(self, count: u32, per_second: NonZeroU32, now_us: u64) -> Self {
-        let from_us = if self.whole_at_us > now_us {
-            self.whole_at_us
+        let now_ns = ns(now_us);
+        let from_ns = if self.whole_at_ns > now_ns {
+            self.whole_at_ns
         } else {
-            now_us
+            now_ns
         };
         Self {
-            whole_at_us: from_us.saturating_add(cost_us(per_second).saturating_mul(count as u64)),
+            whole_at_ns: from_ns.saturating_add(cost_ns(per_second).saturating_mul(count as u64)),
         }
     }
 
@@ -76,13 +77,19 @@ impl Allowance {
     }
 }
 
-const fn cost_us(per_second: NonZeroU32) -> u64 {
-    SECOND_US / per_second.get() as u64
+const fn ns(us: u64) -> u64 {
+    us.saturating_mul(1000)
+}
+
+const fn cost_ns(per_second: NonZeroU32) -> u64 {
+    SECOND_NS / per_second.get() as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SECOND_US: u64 = 1_000_000;
 
     fn per_second(n: u32) -> NonZeroU32 {
         NonZeroU32::new(n).unwrap()
@@ -98,7 +105,7 @@ mod tests {
                 had += 1;
             }
             assert_eq!(had, rate.get());
-            let one_us = SECOND_US / u64::from(rate.get());
+            let one_us = SECOND_US.div_ceil(u64::from(rate.get()));
             assert!(!allowance.take(rate, one_us - 1), "{rate}");
             assert!(allowance.take(rate, one_us), "{rate}");
             assert!(!allowance.take(rate, one_us), "{rate}");
@@ -113,7 +120,7 @@ mod tests {
         assert_eq!(allowance.left(rate, 0), 0);
         assert_eq!(allowance.left(rate, SECOND_US / 2), 0);
         assert_eq!(allowance.left(rate, SECOND_US), 5);
-        assert_eq!(Allowance::whole_at(allowance.whole_at_us()), allowance);
+        assert_eq!(Allowance::whole_at(allowance.whole_at_ns()), allowance);
     }
 
     #[test]

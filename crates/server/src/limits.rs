@@ -117,9 +117,9 @@ pub(crate) const COMMANDS_BYTES_MAX: u64 = 64 << 10;
 pub(crate) const HISTORY_COPY_BYTES_MAX: usize = 1 << 10;
 
 /// Descriptors that are not served connections: standard streams, the signals' pipe, `listeners`, a
-/// poller and its duplicate and a waker for each worker, and those that are told 503.
+/// poller and its duplicate, a waker and a spare one for each worker, and those that are told 503.
 pub(crate) const fn reserved_descriptors(workers: NonZeroUsize, listeners: u64) -> u64 {
-    16 + 3 * workers.get() as u64 + listeners + REFUSED_CONNECTIONS_MAX as u64
+    16 + 4 * workers.get() as u64 + listeners + REFUSED_CONNECTIONS_MAX as u64
 }
 
 /// Threads that serve connections: each asks the engine, and so does the API.

@@ -159,13 +159,20 @@ impl Session {
     #[track_caller]
     #[must_use]
     pub fn narrow(addr: SocketAddr, wire: Wire) -> Self {
+        Self::narrow_with_result(addr, wire).0
+    }
+
+    /// The same, and the result of its connect.
+    #[track_caller]
+    #[must_use]
+    pub fn narrow_with_result(addr: SocketAddr, wire: Wire) -> (Self, Value) {
         let headers: &[(&str, &str)] = match wire {
             Wire::Json => &[],
             Wire::Protobuf => &[("Sec-WebSocket-Protocol", "centrifuge-protobuf")],
         };
         let mut session = Self::over(Client::narrow(addr, PATH, headers), wire);
-        session.result("connect", &json!({}));
-        session
+        let result = session.result("connect", &json!({}));
+        (session, result)
     }
 
     /// On a WebSocket that is open.

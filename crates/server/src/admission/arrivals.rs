@@ -12,27 +12,27 @@ use crate::clock::Time;
 #[derive(Debug)]
 pub(super) struct Arrivals {
     per_second_max: NonZeroU32,
-    /// [`Allowance::whole_at_us`].
-    whole_at_us: AtomicU64,
+    /// [`Allowance::whole_at_ns`].
+    whole_at_ns: AtomicU64,
 }
 
 impl Arrivals {
     pub(super) const fn new(per_second_max: NonZeroU32) -> Self {
         Self {
             per_second_max,
-            whole_at_us: AtomicU64::new(0),
+            whole_at_ns: AtomicU64::new(0),
         }
     }
 
     /// Whether one more may come; if so it counts.
     pub(super) fn take(&self, now: Time) -> bool {
-        let one_more = |whole_at_us| {
-            let mut allowance = Allowance::whole_at(whole_at_us);
+        let one_more = |whole_at_ns| {
+            let mut allowance = Allowance::whole_at(whole_at_ns);
             let is_left = allowance.take(self.per_second_max, now.as_millis().saturating_mul(1000));
-            is_left.then_some(allowance.whole_at_us())
+            is_left.then_some(allowance.whole_at_ns())
         };
         let order = Ordering::Relaxed;
-        self.whole_at_us
+        self.whole_at_ns
             .fetch_update(order, order, one_more)
             .is_ok()
     }

@@ -33,6 +33,8 @@ pub(crate) enum Admitted {
 #[derive(Debug)]
 pub(crate) struct Admission {
     open: AtomicUsize,
+    /// Those of them that wait to be told that they are refused.
+    refused: AtomicUsize,
     max: usize,
     arrivals: Option<Arrivals>,
     addresses: Option<Arc<Addresses>>,
@@ -47,6 +49,7 @@ impl Admission {
     ) -> Self {
         Self {
             open: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
             max,
             arrivals: arrivals_per_second_max.map(Arrivals::new),
             addresses: per_address_max.map(|max| Arc::new(Addresses::new(max))),
@@ -69,15 +72,30 @@ impl Admission {
         self.max
     }
 
-    /// One more is open, until it [leaves](Self::leave).
-    pub(crate) fn enter(&self, now: Time) -> Admitted {
-        if self.open.fetch_add(1, Ordering::Relaxed) >= self.max {
-            return Admitted::Refused(Exceeded::Connections);
-        }
-        match &self.arrivals {
-            Some(arrivals) if !arrivals.take(now) => Admitted::Refused(Exceeded::NewConnections),
-            _ => Admitted::Served,
-        }
+    /// One more is open, until it [leaves](Self::leave). `ip`: whose it is, if that is known.
+    ///
+    /// Nothing to hold for one that is refused: more than [`REFUSED_CONNECTIONS_MAX`] wait to be told so already.
+    pub(crate) fn enter(self: &Arc<Self>, ip: Option<IpAddr>, now: Time) -> (Admitted, Holding) {
+        let refused = if self.open.fetch_add(1, Ordering::Relaxed) >= self.max {
+            Exceeded::Connections
+        } else {
+            match self.claim(ip) {
+                Err(exceeded) => exceeded,
+                Ok(_) if !self.may_arrive(now) => Exceeded::NewConnections,
+                Ok(share) => return (Admitted::Served, Holding::of(share)),
+            }
+        };
+        let holding = match RefusedPlace::take(self) {
+            Some(place) => Holding(Some(Held::Refused(place))),
+            None => Holding::NOTHING,
+        };
+        (Admitted::Refused(refused), holding)
+    }
+
+    fn may_arrive(&self, now: Time) -> bool {
+        self.arrivals
+            .as_ref()
+            .is_none_or(|arrivals| arrivals.take(now))
     }
 
     pub(crate) fn leave(&self) {
@@ -105,29 +123,69 @@ impl Admission {
     }
 }
 
+/// What a connection has of what there is only so much of, until it is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Holding(Option<Held>);
+
+#[derive(Debug)]
+enum Held {
+    /// Of the places that its address has.
+    Share(#[expect(dead_code, reason = "it is dropped")] Share),
+    /// Of those who are told that they are refused.
+    Refused(#[expect(dead_code, reason = "it is dropped")] RefusedPlace),
+}
+
+impl Holding {
+    pub(crate) const NOTHING: Self = Self(None);
+
+    pub(crate) fn of(share: Option<Share>) -> Self {
+        Self(share.map(Held::Share))
+    }
+
+    pub(crate) const fn is_nothing(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+#[derive(Debug)]
+struct RefusedPlace(Arc<Admission>);
+
+impl RefusedPlace {
+    fn take(admission: &Arc<Admission>) -> Option<Self> {
+        let place = Self(Arc::clone(admission)); // it is given back by its drop
+        let before = admission.refused.fetch_add(1, Ordering::Relaxed);
+        (before < REFUSED_CONNECTIONS_MAX).then_some(place)
+    }
+}
+
+impl Drop for RefusedPlace {
+    fn drop(&mut self) {
+        self.0.refused.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What a connection holds that a worker has handed on: it counts as open until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     admission: Arc<Admission>,
-    /// Of its address.
     #[expect(dead_code, reason = "it is dropped")]
-    share: Option<Share>,
+    holding: Holding,
 }
 
 impl Place {
     /// The place of a connection that was admitted.
-    pub(crate) fn of_admitted(admission: &Arc<Admission>, share: Option<Share>) -> Self {
+    pub(crate) fn of_admitted(admission: &Arc<Admission>, holding: Holding) -> Self {
         Self {
             admission: Arc::clone(admission),
-            share,
+            holding,
         }
     }
 
     /// As if a worker had accepted it.
     #[cfg(test)]
     pub(crate) fn take(admission: &Arc<Admission>) -> Self {
-        admission.enter(Time::from_millis(0));
-        Self::of_admitted(admission, None)
+        let (_, holding) = admission.enter(None, Time::from_millis(0));
+        Self::of_admitted(admission, holding)
     }
 }
 
@@ -141,58 +199,70 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    const NOW: Time = Time::from_millis(0);
+
+    fn enter(admission: &Arc<Admission>) -> Admitted {
+        admission.enter(None, NOW).0
+    }
+
+    fn refused(exceeded: Exceeded) -> Admitted {
+        Admitted::Refused(exceeded)
+    }
+
     #[test]
     fn a_place_is_taken_until_it_is_left() {
         let admission = Arc::new(Admission::of_any(1));
-        let now = Time::from_millis(0);
-        assert_eq!(admission.enter(now), Admitted::Served);
-        let refused = Admitted::Refused(Exceeded::Connections);
-        assert_eq!(admission.enter(now), refused);
+        assert_eq!(enter(&admission), Admitted::Served);
+        assert_eq!(enter(&admission), refused(Exceeded::Connections));
         assert_eq!(admission.open(), 2, "who is refused is there, too");
         admission.leave();
-        drop(Place::of_admitted(&admission, None));
+        drop(Place::of_admitted(&admission, Holding::NOTHING));
         assert_eq!(admission.open(), 0);
-        assert_eq!(admission.enter(now), Admitted::Served);
+        assert_eq!(enter(&admission), Admitted::Served);
     }
 
     #[test]
     fn past_those_who_are_told_nobody_is_taken() {
-        let admission = Admission::of_any(1);
-        for _ in 0..=REFUSED_CONNECTIONS_MAX {
+        let admission = Arc::new(Admission::of_any(1));
+        let mut holdings = Vec::new();
+        for n in 0..=REFUSED_CONNECTIONS_MAX {
             assert!(!admission.is_overrun());
-            admission.enter(Time::from_millis(0));
+            let (_, holding) = admission.enter(None, NOW);
+            assert_eq!(holding.is_nothing(), n == 0, "the first is served");
+            holdings.push(holding);
         }
         assert!(admission.is_overrun());
+        assert!(admission.enter(None, NOW).1.is_nothing(), "one too many");
+        holdings.pop();
+        assert!(!admission.enter(None, NOW).1.is_nothing());
     }
 
     #[test]
     fn who_comes_too_soon_is_refused_and_has_a_place_meanwhile() {
-        let admission = Admission::new(9, None, NonZeroU32::new(2));
-        let now = Time::from_millis(0);
-        assert_eq!(admission.enter(now), Admitted::Served);
-        assert_eq!(admission.enter(now), Admitted::Served);
-        let refused = Admitted::Refused(Exceeded::NewConnections);
-        assert_eq!(admission.enter(now), refused);
+        let admission = Arc::new(Admission::new(9, None, NonZeroU32::new(2)));
+        assert_eq!(enter(&admission), Admitted::Served);
+        assert_eq!(enter(&admission), Admitted::Served);
+        assert_eq!(enter(&admission), refused(Exceeded::NewConnections));
         assert_eq!(admission.open(), 3);
-        assert_eq!(
-            admission
-                .claim("10.0.0.1".parse().ok())
-                .map(|s| s.is_none()),
-            Ok(true)
-        );
+        let ip = "10.0.0.1".parse().ok();
+        assert_eq!(admission.claim(ip).map(|share| share.is_none()), Ok(true));
     }
 
     #[test]
-    fn the_share_of_an_address_goes_with_the_place() {
-        let admission = Arc::new(Admission::new(9, NonZeroU32::new(1), None));
-        let ip = "10.0.0.1".parse().ok();
-        admission.enter(Time::from_millis(0));
-        let share = admission.claim(ip).unwrap();
-        assert!(share.is_some());
+    fn the_share_of_an_address_goes_with_the_place_and_no_arrival_with_a_refusal() {
+        let admission = Arc::new(Admission::new(9, NonZeroU32::new(1), NonZeroU32::new(2)));
+        let (ip, other) = ("10.0.0.1".parse().ok(), "10.0.0.2".parse().ok());
+        let (admitted, holding) = admission.enter(ip, NOW);
+        assert_eq!(admitted, Admitted::Served);
+        for _ in 0..9 {
+            let (admitted, _) = admission.enter(ip, NOW);
+            assert_eq!(admitted, refused(Exceeded::ConnectionsPerAddress));
+            admission.leave();
+        }
+        assert_eq!(admission.enter(other, NOW).0, Admitted::Served);
+        drop(Place::of_admitted(&admission, holding));
+        let later = Time::from_millis(1000);
+        assert_eq!(admission.enter(ip, later).0, Admitted::Served);
         assert!(admission.claim(None).unwrap().is_none(), "nobody's");
-        let refused = admission.claim(ip).map(|_| ());
-        assert_eq!(refused, Err(Exceeded::ConnectionsPerAddress));
-        drop(Place::of_admitted(&admission, share));
-        assert!(admission.claim(ip).is_ok());
     }
 }

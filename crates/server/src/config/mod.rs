@@ -136,11 +136,16 @@ impl Config {
     /// memory so leave room for those that are short, and need to know nothing of each other (Choudhury and Hahne,
     /// "Dynamic queue length thresholds for shared-memory packet switches", 1998).
     pub(crate) fn output_bytes_max_now(&self, metrics: &Metrics) -> usize {
+        self.output_bytes_max.min(self.output_bytes_left(metrics))
+    }
+
+    /// What may wait for all, beside what does.
+    pub(crate) fn output_bytes_left(&self, metrics: &Metrics) -> usize {
         match self.bounds.output_bytes_in_all_max {
-            usize::MAX => self.output_bytes_max,
+            usize::MAX => usize::MAX,
             in_all => {
                 let waits = usize::try_from(metrics.output_bytes()).unwrap_or(usize::MAX);
-                self.output_bytes_max.min(in_all.saturating_sub(waits))
+                in_all.saturating_sub(waits)
             }
         }
     }

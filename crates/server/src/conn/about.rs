@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use super::pace::Pace;
 use crate::access::Access;
-use crate::admission::Share;
+use crate::admission::Holding;
 
 #[derive(Debug, Default)]
 pub(super) struct About(Option<Box<Known>>);
@@ -19,20 +19,19 @@ struct Known {
     /// Whom it is for, if a proxy has said so.
     client: Option<IpAddr>,
     access: Option<Box<Access>>,
-    /// Of the places that its address has, if they are counted.
-    share: Option<Share>,
+    holding: Holding,
     /// How fast it sends, if it does and may not at will.
     pace: Option<Pace>,
 }
 
 impl About {
-    pub(super) fn new(access: Option<Access>, share: Option<Share>) -> Self {
-        if access.is_none() && share.is_none() {
+    pub(super) fn new(access: Option<Access>, holding: Holding) -> Self {
+        if access.is_none() && holding.is_nothing() {
             return Self::default();
         }
         Self(Some(Box::new(Known {
             access: access.map(Box::new),
-            share,
+            holding,
             ..Known::default()
         })))
     }
@@ -47,13 +46,14 @@ impl About {
     }
 
     /// It takes one of the places that its address has.
-    pub(super) fn hold(&mut self, share: Share) {
-        self.0.get_or_insert_default().share = Some(share);
+    pub(super) fn hold(&mut self, holding: Holding) {
+        self.0.get_or_insert_default().holding = holding;
     }
 
-    /// The place of its address, which it does not hold any more.
-    pub(super) fn take_share(&mut self) -> Option<Share> {
-        self.0.as_mut()?.share.take()
+    /// What it held, and does not any more.
+    pub(super) fn take_holding(&mut self) -> Holding {
+        let known = self.0.as_mut();
+        known.map_or(Holding::NOTHING, |known| std::mem::take(&mut known.holding))
     }
 
     #[inline]

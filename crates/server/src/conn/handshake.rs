@@ -12,7 +12,7 @@ use super::about::About;
 use super::session::Seat;
 use super::subscriber::limits_of;
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why};
-use crate::admission::Admitted;
+use crate::admission::{Admitted, Holding};
 use crate::clock::Time;
 use crate::config::Config;
 use crate::exceeded::Exceeded;
@@ -185,8 +185,8 @@ pub(super) fn claim(
     }
     match cx.admission.claim(Some(ip)) {
         Ok(share) => {
-            if let Some(share) = share {
-                about.hold(share);
+            if share.is_some() {
+                about.hold(Holding::of(share));
             }
             Admitted::Served
         }

@@ -30,7 +30,7 @@ use fanfare_hub::ClientInfo;
 use mio::{Registry, Token};
 
 use crate::access::Access;
-use crate::admission::{Admission, Admitted, Share};
+use crate::admission::{Admission, Admitted, Holding};
 use crate::clock::Time;
 use crate::codes;
 use crate::config::Config;
@@ -101,6 +101,8 @@ enum Phase {
     Closing {
         decoder: MessageDecoder,
         until: Time,
+        /// Our close has left, and their time for theirs has begun.
+        has_left: bool,
     },
     /// Nothing more to say: send what is queued, then FIN, then wait for theirs, so that the last
     /// bytes are not lost in a reset (RFC 6455 §7.1.1, RFC 9112 §9.6).
@@ -143,8 +145,7 @@ pub(crate) struct Newcomer {
     pub(crate) peer: Peer,
     pub(crate) entrance: Entrance,
     pub(crate) admitted: Admitted,
-    /// Of the places that its address has, if they are counted and it is known.
-    pub(crate) share: Option<Share>,
+    pub(crate) holding: Holding,
 }
 
 /// What the poller reported.
@@ -177,6 +178,11 @@ impl Context<'_> {
     /// What may wait for one connection at the moment.
     pub(crate) fn output_bytes_max(&self) -> usize {
         self.config.output_bytes_max_now(self.all_metrics)
+    }
+
+    /// What may wait for all, beside what does.
+    pub(crate) fn output_bytes_left(&self) -> usize {
+        self.config.output_bytes_left(self.all_metrics)
     }
 }
 
@@ -227,7 +233,7 @@ impl Conn {
             peer,
             entrance,
             admitted,
-            share,
+            holding,
         } = newcomer;
         let access = config.access_log.then(|| Access::new(peer, now));
         Self {
@@ -246,7 +252,7 @@ impl Conn {
             heard_at: now,
             took_at: now,
             armed_at: Time::NEVER,
-            about: About::new(access, share),
+            about: About::new(access, holding),
         }
     }
 
@@ -256,9 +262,9 @@ impl Conn {
     }
 
     /// The transport, and what was received from it, of a connection to be handed over, and what it holds.
-    pub(crate) fn into_parts(mut self) -> (Transport, Box<[u8]>, Option<Share>) {
-        let share = self.about.take_share();
-        (self.transport, self.spill, share)
+    pub(crate) fn into_parts(mut self) -> (Transport, Box<[u8]>, Holding) {
+        let holding = self.about.take_holding();
+        (self.transport, self.spill, holding)
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
@@ -426,7 +432,7 @@ impl Conn {
         let fate = self.flush(cx);
         match (fate, self.stop) {
             // What it has said since is of no interest, but its close is.
-            (Fate::Wait, Stop::Pending) => self.resume(cx),
+            (Fate::Wait, Stop::Pending | Stop::OutputFull) => self.resume(cx),
             (fate, _) => fate,
         }
     }
@@ -450,7 +456,11 @@ impl Conn {
             Phase::Open {
                 decoder, endpoint, ..
             } => {
-                self.phase = Phase::Closing { decoder, until };
+                self.phase = Phase::Closing {
+                    decoder,
+                    until,
+                    has_left: false,
+                };
                 if !matches!(endpoint, Endpoint::Echo) {
                     cx.service.leave(cx.id, endpoint.info(), cx.now);
                 }

@@ -80,6 +80,7 @@ impl Conn {
         let in_place = self.take(received.len(), cx);
         match self.flush_in_place(in_place, cx) {
             gone @ Fate::Gone(_) => gone,
+            _ if self.stop == Stop::Pending => Fate::Wait, // the answer brings the next turn
             _ => Fate::Again,
         }
     }
@@ -267,8 +268,10 @@ impl Conn {
         self.linger(cx);
     }
 
-    /// Drops messages until the peer's close; pings are answered until then (RFC 6455 §5.5.2).
+    /// Drops messages until the peer's close; pings are answered until then (RFC 6455 §5.5.2), but for those that come
+    /// while an answer waits to be taken: only the latest needs one (§5.5.3).
     pub(super) fn await_close(&mut self, len: usize, cx: &mut Context<'_>) {
+        let is_waiting = self.is_waiting();
         let Phase::Closing { decoder, .. } = &mut self.phase else {
             return;
         };
@@ -276,7 +279,7 @@ impl Conn {
         loop {
             match decoder.next_message(&mut input) {
                 Ok(Some(Message::Close(_))) | Err(_) => return self.linger(cx),
-                Ok(Some(ping @ Message::Ping(_))) => echo::answer(ping, cx.replies),
+                Ok(Some(ping @ Message::Ping(_))) if !is_waiting => echo::answer(ping, cx.replies),
                 Ok(Some(_)) => {}
                 Ok(None) => break,
             }

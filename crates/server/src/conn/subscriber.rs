@@ -132,6 +132,9 @@ impl Conn {
 
     /// More waits than may: what has begun to leave is ended, and a close is the last that is said.
     pub(crate) fn on_too_slow(&mut self, cx: &mut Context<'_>) -> Fate {
+        if !matches!(self.phase, Phase::Open { .. }) {
+            return Fate::Wait; // another channel of the same tick was too much already
+        }
         cx.metrics.is_slow(Slowness::Output);
         let is_all_s = cx.output_bytes_max() < cx.config.output_bytes_max;
         cx.metrics.exceeds(if is_all_s {

@@ -67,11 +67,14 @@ impl Conn {
         self.has_queued_more_than(0, cx)
     }
 
-    /// The same, and `beside` bytes.
+    /// The same, and `beside` bytes, or as much of them as is left for all.
     #[inline]
     pub(super) fn has_queued_more_than(&self, beside: usize, cx: &Context<'_>) -> bool {
-        !self.outbound.is_empty()
-            && self.outbound.len() > cx.output_bytes_max().saturating_add(beside)
+        if self.outbound.is_empty() {
+            return false;
+        }
+        let beside = beside.min(cx.output_bytes_left());
+        self.outbound.len() > cx.output_bytes_max().saturating_add(beside)
     }
 
     /// Sends what the kernel takes of `replies`, unless others are queued in front of them; how much.
@@ -209,13 +212,17 @@ impl Conn {
             return Fate::Wait;
         }
         self.armed_at = Time::NEVER;
-        if let Phase::Closing { until, .. } = &mut self.phase {
+        if let Phase::Closing {
+            until, has_left, ..
+        } = &mut self.phase
+            && !std::mem::replace(has_left, true)
+        {
             *until = cx.now + cx.config.timeouts.close; // our close has left only now
         }
         match (self.finish_if_said(cx), self.stop) {
             (gone @ Fate::Gone(_), _) => gone,
             // Commands may be left over from what was read.
-            (_, Stop::OutputFull) if self.is_session() => self.resume(cx),
+            (_, Stop::OutputFull) if self.is_session() || !self.spill.is_empty() => self.resume(cx),
             (_, Stop::OutputFull) => self.read(cx),
             (_, Stop::Finished) => Fate::Gone(Why::PeerLeft),
             (fate, _) => fate,

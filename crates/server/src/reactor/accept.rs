@@ -9,7 +9,8 @@ use std::time::Duration;
 use fanfare_codec::handshake::Status;
 
 use super::Reactor;
-use crate::admission::{Admitted, Share};
+use super::spare::tell;
+use crate::admission::Admitted;
 use crate::clock::Time;
 use crate::conn::{Conn, Newcomer};
 use crate::exceeded::Exceeded;
@@ -17,6 +18,7 @@ use crate::limits::{ACCEPTS_PER_TURN_MAX, TURNED_AWAY_PER_TURN_MAX};
 use crate::listener::{Accepted, Listener};
 use crate::peer::Entrance;
 use crate::slab::ConnId;
+use crate::transport::Transport;
 
 /// How long accepting pauses when descriptors or places have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -60,6 +62,7 @@ impl Accepting {
 impl Reactor {
     /// A place is free: whoever waits for one may come.
     pub(super) fn resume_accepting(&mut self) {
+        self.spare.refill();
         for accepting in &mut self.accepting {
             if let AcceptState::PausedUntil(_) = accepting.state {
                 accepting.state = AcceptState::Ready;
@@ -94,13 +97,22 @@ impl Reactor {
                 Accepted::Connection(transport, peer) => {
                     let (is_proxied, is_shared) = (listener.is_proxied, listener.is_shared);
                     let entrance = Entrance::new(peer, is_proxied, &self.config.trusted);
-                    let (admitted, share) = self.enter(&entrance);
+                    // Whom a proxy's connection is for has yet to be said.
+                    let client = entrance.client.filter(|_| !entrance.is_trusted);
+                    let (admitted, holding) = self.admission.enter(client, self.now);
+                    if let Admitted::Refused(exceeded) = admitted {
+                        self.metrics.exceeds(exceeded);
+                        if holding.is_nothing() {
+                            self.turn_away_at_once(transport, exceeded);
+                            continue;
+                        }
+                    }
                     let newcomer = Newcomer {
                         transport,
                         peer,
                         entrance,
                         admitted,
-                        share,
+                        holding,
                     };
                     let own = if is_shared {
                         self.crew.hand_out(self.number, newcomer)
@@ -128,19 +140,13 @@ impl Reactor {
         self.accepting[n].state = AcceptState::Ready;
     }
 
-    /// One more is open; whether it may upgrade, and what it holds of its address's places: who is behind a proxy has
-    /// yet to be said.
-    fn enter(&self, entrance: &Entrance) -> (Admitted, Option<Share>) {
-        let client = entrance.client.filter(|_| !entrance.is_trusted);
-        let refused = match self.admission.enter(self.now) {
-            Admitted::Served => match self.admission.claim(client) {
-                Ok(share) => return (Admitted::Served, share),
-                Err(exceeded) => exceeded,
-            },
-            Admitted::Refused(exceeded) => exceeded,
-        };
-        self.metrics.exceeds(refused);
-        (Admitted::Refused(refused), None)
+    /// More are refused than may wait to be told why: what can be told is told now.
+    fn turn_away_at_once(&self, transport: Transport, exceeded: Exceeded) {
+        self.admission.leave();
+        if self.config.tls.is_none() {
+            tell(transport, exceeded);
+            self.metrics.answers(Status::UNAVAILABLE);
+        }
     }
 
     /// Nothing is left to accept with: some of those who wait are told so all the same.
@@ -152,7 +158,9 @@ impl Reactor {
                 return;
             }
             self.metrics.exceeds(Exceeded::Descriptors);
-            self.metrics.answers(Status::UNAVAILABLE);
+            if answers {
+                self.metrics.answers(Status::UNAVAILABLE);
+            }
         }
     }
 

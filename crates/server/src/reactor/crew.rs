@@ -128,7 +128,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
-    use crate::admission::Admitted;
+    use crate::admission::{Admitted, Holding};
     use crate::peer::{Entrance, Peer, Trusted};
     use crate::stream::Stream;
     use crate::transport::Transport;
@@ -140,7 +140,7 @@ mod tests {
             peer: Peer::Unix,
             entrance: Entrance::new(Peer::Unix, false, &Trusted::default()),
             admitted: Admitted::Served,
-            share: None,
+            holding: Holding::NOTHING,
         }
     }
 

@@ -342,8 +342,8 @@ impl Reactor {
         self.metrics.leaves(conn.load());
         self.crew.leave(self.number);
         let client = conn.client();
-        let (transport, received, share) = conn.into_parts();
-        let place = Place::of_admitted(&self.admission, share);
+        let (transport, received, holding) = conn.into_parts();
+        let place = Place::of_admitted(&self.admission, holding);
         let refused = match transport.into_socket(self.poll.registry()) {
             Ok((socket, tls)) => push.hand_over(Handover {
                 socket,

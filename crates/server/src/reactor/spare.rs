@@ -23,6 +23,13 @@ impl Spare {
         Self(open())
     }
 
+    /// If it was lost to another thread: there may be descriptors again.
+    pub(super) fn refill(&mut self) {
+        if self.0.is_none() {
+            self.0 = open();
+        }
+    }
+
     /// Accepts one connection in its place, tells it 503 if it `answers` (what speaks TLS cannot), and closes it. False:
     /// nobody waits, or another thread was quicker to take the descriptor.
     pub(super) fn turn_away(&mut self, listener: &Listener, answers: bool) -> bool {
@@ -34,7 +41,7 @@ impl Spare {
             match listener.accept() {
                 Accepted::Connection(transport, _) => {
                     if answers {
-                        tell(transport);
+                        tell(transport, Exceeded::Descriptors);
                     }
                     break true;
                 }
@@ -52,10 +59,10 @@ fn open() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
-/// As well as it goes at once: there is nothing left to wait with.
-fn tell(mut transport: Transport) {
+/// Tells it 503, as well as it goes at once, and closes it.
+pub(super) fn tell(mut transport: Transport, exceeded: Exceeded) {
     let mut answer = Vec::new();
-    unavailable(&Exceeded::Descriptors.why()).encode(&mut answer);
+    unavailable(&exceeded.why()).encode(&mut answer);
     let _ = transport.recv(&mut [0; REQUEST_BYTES_MAX]);
     if transport.send(&answer).is_ok() {
         let _ = transport.finish();
