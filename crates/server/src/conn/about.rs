@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use super::pace::Pace;
 use crate::access::Access;
-use crate::admission::Share;
+use crate::admission::{Promise, Share};
 
 #[derive(Debug, Default)]
 pub(super) struct About(Option<Box<Known>>);
@@ -21,6 +21,8 @@ struct Known {
     access: Option<Box<Access>>,
     /// Of the places that its address has, if they are counted.
     share: Option<Share>,
+    /// Contexts that it may keep between messages.
+    promises: [Option<Promise>; 2],
     /// How fast it sends, if it does and may not at will.
     pace: Option<Pace>,
 }
@@ -49,6 +51,13 @@ impl About {
     /// It takes one of the places that its address has.
     pub(super) fn hold(&mut self, share: Share) {
         self.0.get_or_insert_default().share = Some(share);
+    }
+
+    /// It may keep these.
+    pub(super) fn hold_contexts(&mut self, promises: [Option<Promise>; 2]) {
+        if promises.iter().any(Option::is_some) {
+            self.0.get_or_insert_default().promises = promises;
+        }
     }
 
     /// The place of its address, which it does not hold any more.
