@@ -17,7 +17,7 @@ from typing import Any
 
 from measuring.servers import end_on_sigterm
 
-from . import curl, fronts, page, proxy, readme, secure, subscribers
+from . import compression, curl, fronts, page, proxy, readme, secure, subscribers
 from .case import Run, expect
 from .clients import Client
 from .clients.npm_centrifuge import npm_centrifuge
@@ -28,7 +28,7 @@ from .clients.sdk import Sdk
 from .sessions import channels, connecting, hooks, private, recovery, refusals, server_side, wire
 from .sessions.realm import SETTINGS as SETTINGS_OF_SESSIONS
 from .sessions.realm import Realm, standing
-from .stack import SETTINGS, Stack, stacked
+from .stack import SETTINGS, Stack, merged, stacked
 
 Body = Callable[..., Awaitable[None]]
 
@@ -77,6 +77,10 @@ async def sessions(run: Run, modules: Path) -> None:
                 bodies = [body for part in (channels, recovery) for body in part.CASES]
                 await cases(run, f"nginx, {sdk.name}", [faultless(b) for b in bodies], at, sdk)
             await run.case("nginx, sessions: the daemon ends well", partial(ends_well, at))
+        async with standing(merged(SETTINGS_OF_SESSIONS, compression.DEFLATE)) as at:
+            for sdk in sdks:
+                bodies = [body for part in (channels, recovery) for body in part.CASES]
+                await cases(run, f"deflate, {sdk.name}", [faultless(b) for b in bodies], at, sdk)
 
 
 async def ends_well(at: Stack | Realm) -> None:
@@ -102,6 +106,7 @@ async def everything(run: Run) -> None:
                 for client in clients:
                     prefix = f"{place}, {client.name}" if place else client.name
                     await cases(run, prefix, subscribers.CASES, at, client)
+                    await cases(run, prefix, compression.WITHOUT, at, client)
                 prefix = f"{place}, " if place else ""
                 await cases(run, f"{prefix}curl", curl.CASES, at)
                 if is_proxied:
@@ -109,6 +114,12 @@ async def everything(run: Run) -> None:
                 if at.has_api_port:
                     await cases(run, place, proxy.WITH_API_PORT, at, python)
                 await run.case(f"{prefix}the daemon ends well", partial(ends_well, at))
+        async with stacked(compression.SETTINGS_WITH_DEFLATE, is_proxied=False) as at:
+            for client in clients:
+                prefix = f"deflate, {client.name}"
+                await cases(run, prefix, subscribers.CASES, at, client)
+                await cases(run, prefix, compression.CASES, at, client)
+            await run.case("deflate, the daemon ends well", partial(ends_well, at))
     for name, front in [("HAProxy", fronts.behind_haproxy), ("nginx, unix", fronts.behind_nginx)]:
         if any(run.wants(f"{name}: {words(body)}") for body in fronts.CASES):
             async with front() as there:
@@ -116,6 +127,9 @@ async def everything(run: Run) -> None:
     if any(run.wants(name) for name in ["page: " + words(body) for body in page.CASES]):
         async with page.placed() as there:
             await cases(run, "page", page.CASES, there)
+    if any(run.wants("deflate, page: " + words(body)) for body in page.CASES):
+        async with page.placed(compression.DEFLATE) as there:
+            await cases(run, "deflate, page", page.CASES, there)
     if any(run.wants(f"TLS: {words(body)}") for body in secure.CASES):
         async with secure.placed() as there:
             await cases(run, "TLS", secure.CASES, there)

@@ -19,7 +19,7 @@ from typing import Any
 from .api import Api, request
 from .case import Broken, expect, expect_that
 from .chromium import Browser, Page, browser
-from .daemon import Process, serving
+from .daemon import Process, Settings, serving
 from .readme import bash
 from .relay import counting
 
@@ -75,9 +75,10 @@ class Place:
 
 
 @asynccontextmanager
-async def placed() -> AsyncIterator[Place]:
-    """A place that stands as long as the block."""
-    async with serving({"workers": 2}, flags=["--dev"]) as (daemon, ports), browser() as started:
+async def placed(settings: Settings | None = None) -> AsyncIterator[Place]:
+    """A place that stands as long as the block; with further settings."""
+    both = {"workers": 2, **(settings or {})}
+    async with serving(both, flags=["--dev"]) as (daemon, ports), browser() as started:
         yield Place(daemon, ports[0], started)
 
 

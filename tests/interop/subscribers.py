@@ -344,15 +344,6 @@ async def a_silent_client_is_pinged_and_stays(at: Stack, client: Client) -> None
 
 
 @case
-async def compression_is_offered_and_not_negotiated(at: Stack, client: Client) -> None:
-    channel = at.channel()
-    async with at.following(client, channel, offers_compression=True) as socket:
-        expect("extensions", socket.headers.get("sec-websocket-extensions"), None)
-        await socket.send("x" * 5000)
-        await expect_messages("a message worth compressing", socket, ["x" * 5000])
-
-
-@case
 async def the_first_subprotocol_that_both_know_is_chosen(at: Stack, client: Client) -> None:
     channel = at.channel()
     async with at.following(client, channel, subprotocols=["x", SUBPROTOCOL, "y"]) as socket:

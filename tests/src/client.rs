@@ -138,6 +138,18 @@ impl Client {
         }
     }
 
+    /// The next frame, and its reserved bits in front of it; `None` if the stream ended before.
+    pub fn extended(&mut self) -> Option<(u8, Received)> {
+        loop {
+            let next = wire::next_extended(&self.received, Sender::Server).unwrap();
+            if let Some((rsv, frame, len)) = next {
+                self.received.drain(..len);
+                return Some((rsv, frame));
+            }
+            self.more()?;
+        }
+    }
+
     /// The next frame is a close with this code.
     #[track_caller]
     pub fn expect_close(&mut self, code: u16) {

@@ -15,6 +15,7 @@ pub mod bystander;
 pub mod catalogue;
 pub mod client;
 pub mod clock;
+pub mod compressed;
 pub mod crowd;
 pub mod daemon;
 pub mod drivers;

@@ -304,6 +304,19 @@ impl TlsClient {
         }
     }
 
+    /// The next frame, and its reserved bits in front of it; `None` once the server has closed the session.
+    #[track_caller]
+    pub fn extended(&mut self) -> Option<(u8, Received)> {
+        loop {
+            let next = wire::next_extended(&self.received, Sender::Server).unwrap();
+            if let Some((rsv, frame, len)) = next {
+                self.received.drain(..len);
+                return Some((rsv, frame));
+            }
+            self.more().unwrap()?;
+        }
+    }
+
     /// The next frame has this payload.
     #[track_caller]
     pub fn expect(&mut self, payload: &[u8]) {

@@ -261,14 +261,30 @@ pub fn read_frame(bytes: &[u8], sender: Sender) -> Result<Option<(Received, usiz
 ///
 /// What `sender` must not have written, reserved bits aside; bytes behind the frame.
 pub fn read_extended(bytes: &[u8], sender: Sender) -> Result<(u8, Received), String> {
-    let mut plain = bytes.to_vec();
-    let first = plain.first_mut().ok_or("no frame")?;
-    let rsv = *first >> 4 & 7;
-    *first &= 0x8F;
-    match read_frame(&plain, sender)? {
-        Some((frame, len)) if len == bytes.len() => Ok((rsv, frame)),
+    match next_extended(bytes, sender)? {
+        Some((rsv, frame, len)) if len == bytes.len() => Ok((rsv, frame)),
         _ => Err("not one frame".to_owned()),
     }
+}
+
+/// The frame at the front of `bytes`, its reserved bits in front of it and its whole length behind it; `None`
+/// while it is not whole.
+///
+/// # Errors
+///
+/// What `sender` must not have written, reserved bits aside.
+pub fn next_extended(
+    bytes: &[u8],
+    sender: Sender,
+) -> Result<Option<(u8, Received, usize)>, String> {
+    let mut plain = bytes.to_vec();
+    let Some(first) = plain.first_mut() else {
+        return Ok(None);
+    };
+    let rsv = *first >> 4 & 7;
+    *first &= 0x8F;
+    let read = read_frame(&plain, sender)?;
+    Ok(read.map(|(frame, len)| (rsv, frame, len)))
 }
 
 /// An HTTP head as it was read.

@@ -94,3 +94,28 @@ fn loadgen_holds_15_000_connections_in_a_kibibyte_each() {
     assert!(number("server_user_bytes_per_connection") > 0.0, "{report}");
     assert!(number("kernel_bytes_per_connection") > 0.0, "{report}");
 }
+
+#[test]
+fn what_is_compressed_is_verified_and_what_it_saves_is_told() {
+    let (willing, unwilling) = (
+        Daemon::echo(&["--workers", "1", "--deflate"]).unwrap(),
+        Daemon::echo(&["--workers", "1"]).unwrap(),
+    );
+    let flags = "--connections 4 --depth 3 --size 2000 --words --duration 0.3 --warmup 0";
+    let run = |daemon: &Daemon, deflate: &str| report(start(daemon, &format!("{flags} {deflate}")));
+    let compressed = run(&willing, "--deflate");
+    let number = |name: &str| compressed[name].as_i64().unwrap();
+    assert_eq!(number("deflate_connections"), 4);
+    assert!(number("messages") > 0);
+    let payload = number("deflate_payload_bytes");
+    assert!(payload >= 2 * 2000 * number("messages"), "{compressed}");
+    let saved = number("deflate_saved_bytes");
+    assert!(payload / 2 < saved && saved < payload, "{compressed}");
+
+    let refused = run(&unwilling, "--deflate");
+    assert_eq!(refused["deflate_connections"], 0);
+    assert_eq!(refused["deflate_payload_bytes"], 0);
+    let unasked = run(&willing, "");
+    assert_eq!(unasked["deflate_connections"], Value::Null);
+    assert_eq!(unasked["deflate_saved_bytes"], Value::Null);
+}

@@ -9,6 +9,8 @@ use std::io;
 pub enum Failure {
     /// The server answered the upgrade request with this status line.
     NotSwitching(String),
+    /// The 101 does not agree to compress.
+    NoDeflate,
     /// The server closed this many connections.
     Closed(usize),
     /// The server sent something before it was sent a message.
@@ -29,6 +31,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotSwitching(line) => write!(f, "the server answered {line:?} and not a 101"),
+            Self::NoDeflate => f.write_str("the server does not agree to permessage-deflate"),
             Self::Closed(count) => write!(f, "the server closed {count} connection(s)"),
             Self::Unasked => f.write_str("the server sent bytes before it was sent a message"),
             Self::TooMuch => f.write_str("the server sent more bytes than an echo has"),

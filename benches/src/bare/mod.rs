@@ -24,4 +24,6 @@ pub struct Target {
     pub addr: SocketAddr,
     /// The path of the upgrade request, `/` first.
     pub path: String,
+    /// Whether it must agree to permessage-deflate, without windows that outlive a message.
+    pub deflate: bool,
 }

@@ -2,7 +2,7 @@
 //!
 //! The key is always the same one, so that a server may answer without computing.
 //!
-//! Never: looks at more of the answer than its status line.
+//! Never: looks at more of the answer than its status line and, if it is asked for, that it agrees to compress.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -22,7 +22,7 @@ const PORTS_A_SOURCE: usize = 25_000;
 pub(super) fn open(target: &Target, index: usize) -> Result<TcpStream, Failure> {
     let mut stream = connect(target.addr, index).map_err(|e| Failure::Connect(index, e))?;
     request(&mut stream, target).map_err(|e| Failure::Io("sending the request", e))?;
-    read_response(&mut stream)?;
+    read_response(&mut stream, target.deflate)?;
     stream
         .set_nonblocking(true)
         .map_err(|e| Failure::Io("ioctl", e))?;
@@ -57,20 +57,28 @@ fn source(server: IpAddr, index: usize) -> Option<Ipv4Addr> {
     more_sources.then(|| Ipv4Addr::new(127, 0, 1, nth))
 }
 
+/// What `deflate` of a target asks for.
+const EXTENSIONS: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
+                          client_no_context_takeover\r\n";
+
 fn request(stream: &mut TcpStream, target: &Target) -> io::Result<()> {
-    let Target { addr, path } = target;
+    let Target { addr, path, .. } = target;
+    let extensions = match target.deflate {
+        true => EXTENSIONS,
+        false => "",
+    };
     let head = format!(
         "GET {path} HTTP/1.1\r\n\
          Host: {addr}\r\n\
          Upgrade: websocket\r\n\
          Connection: Upgrade\r\n\
          Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\
-         Sec-WebSocket-Version: 13\r\n\r\n"
+         {extensions}Sec-WebSocket-Version: 13\r\n\r\n"
     );
     stream.write_all(head.as_bytes())
 }
 
-fn read_response(stream: &mut impl Read) -> Result<(), Failure> {
+fn read_response(stream: &mut impl Read, deflate: bool) -> Result<(), Failure> {
     let mut head = Vec::new();
     let mut chunk = [0; 1024];
     loop {
@@ -96,6 +104,9 @@ fn read_response(stream: &mut impl Read) -> Result<(), Failure> {
         if !line.starts_with(b"HTTP/1.1 101") {
             let line = String::from_utf8_lossy(line).chars().take(80).collect();
             return Err(Failure::NotSwitching(line));
+        }
+        if deflate && !String::from_utf8_lossy(&head).contains(EXTENSIONS.trim_end()) {
+            return Err(Failure::NoDeflate);
         }
         return match end {
             Some(end) if end + 4 == head.len() => Ok(()),
@@ -124,8 +135,8 @@ mod tests {
 
     fn both_ways(response: &[u8]) -> [Result<(), Failure>; 2] {
         [
-            read_response(&mut &*response),
-            read_response(&mut Trickle(response)),
+            read_response(&mut &*response, false),
+            read_response(&mut Trickle(response), false),
         ]
     }
 
@@ -134,6 +145,15 @@ mod tests {
         for result in both_ways(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n") {
             assert!(result.is_ok(), "{result:?}");
         }
+    }
+
+    #[test]
+    fn a_101_that_agrees_to_nothing_is_named_where_that_is_wanted() {
+        let without = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+        let refused = read_response(&mut &without[..], true);
+        assert!(matches!(refused, Err(Failure::NoDeflate)), "{refused:?}");
+        let with = format!("HTTP/1.1 101 Switching Protocols\r\n{EXTENSIONS}\r\n");
+        assert!(read_response(&mut with.as_bytes(), true).is_ok());
     }
 
     #[test]
@@ -153,7 +173,7 @@ mod tests {
 
     #[test]
     fn bytes_after_the_head_are_unasked() {
-        let result = read_response(&mut &b"HTTP/1.1 101 x\r\n\r\n\x89\x00"[..]);
+        let result = read_response(&mut &b"HTTP/1.1 101 x\r\n\r\n\x89\x00"[..], false);
         assert!(matches!(result, Err(Failure::Unasked)), "{result:?}");
     }
 

@@ -88,6 +88,9 @@ struct IdleArgs {
     /// Path of the upgrade request.
     #[arg(long, default_value = "/", value_parser = parse_path)]
     path: String,
+    /// Offer permessage-deflate, and fail unless the server agrees.
+    #[arg(long)]
+    deflate: bool,
     /// A file of text messages, a line each: every connection sends the next one, and no other.
     #[arg(long, value_name = "FILE")]
     say: Option<PathBuf>,
@@ -151,6 +154,7 @@ fn run_echo(args: EchoArgs) -> Result<(), Failure> {
         target: Target {
             addr: args.connect,
             path: args.path,
+            deflate: false,
         },
         connections: args.connections,
         burst,
@@ -210,6 +214,7 @@ fn run_idle(args: &IdleArgs) -> Result<(), Failure> {
     let target = Target {
         addr: args.connect,
         path: args.path.clone(),
+        deflate: args.deflate,
     };
     let mut idle = Idle::new(target, &messages);
     let mut lines = io::stdin().lock().lines();

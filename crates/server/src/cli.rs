@@ -13,7 +13,9 @@ use clap::{Args, Parser, Subcommand};
 use fanfare_codec::Limits;
 use figment::value::Value;
 
-use crate::config::{Bounds, Config, Drain, Listen, Sources, TcpSettings, Timeouts, parse};
+use crate::config::{
+    Bounds, Config, Deflate, Drain, Listen, Sources, TcpSettings, Timeouts, parse,
+};
 use crate::limits::UNIX_SOCKET_MODE;
 use crate::listener::ListenAddr;
 use crate::logging::LogLevel;
@@ -161,6 +163,10 @@ pub(crate) struct Echo {
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_fragments)]
     max_fragments: u32,
 
+    /// Agree to permessage-deflate with whoever offers it, and compress every answer to them.
+    #[arg(long)]
+    deflate: bool,
+
     /// Unsent bytes past which a connection is not read until it has drained.
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 10)]
     max_output_bytes: usize,
@@ -216,6 +222,7 @@ impl Echo {
                 .with_max_frame_bytes(self.max_frame_bytes.unwrap_or(self.max_message_bytes))
                 .with_max_message_bytes(self.max_message_bytes)
                 .with_max_fragments(self.max_fragments),
+            deflate: self.deflate.then_some(Deflate::ECHO),
             output_bytes_max: self.max_output_bytes,
             bounds: Bounds::NONE,
             timeouts: Timeouts {

@@ -155,11 +155,14 @@ impl Ground {
             clock,
             metrics: Arc::new(metrics),
             serving: Arc::default(),
-            admission: Arc::new(Admission::new(
-                capacity,
-                config.bounds.per_address_max,
-                config.bounds.arrivals_per_second_max,
-            )),
+            admission: Arc::new(
+                Admission::new(
+                    capacity,
+                    config.bounds.per_address_max,
+                    config.bounds.arrivals_per_second_max,
+                )
+                .with_contexts(config.deflate.map_or(0, |deflate| deflate.contexts_max)),
+            ),
             crew: Arc::new(Crew::new(wakers)),
             posts,
         })

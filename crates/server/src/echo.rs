@@ -1,15 +1,16 @@
 //! The echo endpoint. In: messages and requests. Out: the same messages; and the answer to an HTTP
 //! request.
 //!
-//! Never: keeps state between messages.
+//! Never: keeps state between messages, but a window where both sides agreed to.
 
 use std::fmt::Display;
 
+use fanfare_codec::deflate::{Deflaters, Outgoing};
 use fanfare_codec::handshake::{Request, Response, Status};
-use fanfare_codec::{CloseFrame, Encoder, Message, MessageDecoder};
+use fanfare_codec::{CloseFrame, Encoder, Message, MessageDecoder, MessageKind};
 
 use crate::admission::Admitted;
-use crate::service::Verdict;
+use crate::service::{Asked, Verdict};
 
 /// Answers the messages at the front of `input` where they lie, as many as can be; gives the answers,
 /// at the front of where `input` was.
@@ -42,13 +43,38 @@ pub(crate) fn answer(message: Message<'_>, replies: &mut Vec<u8>) {
     );
 }
 
-/// What becomes of a connection with `request`.
-pub(crate) fn upgrade(request: &Request<'_>, admitted: Admitted) -> Verdict {
+/// [`answer`], compressed as it was agreed on with its peer.
+pub(crate) fn answer_deflated(
+    message: Message<'_>,
+    replies: &mut Vec<u8>,
+    outgoing: &mut Outgoing,
+    deflaters: &mut Deflaters,
+) {
+    let (kind, payload) = match message {
+        Message::Text(text) => (MessageKind::Text, text.as_bytes()),
+        Message::Binary(bytes) => (MessageKind::Binary, bytes),
+        control => return answer(control, replies),
+    };
+    let encoded = Encoder::server().deflate(replies, kind, payload, outgoing, deflaters);
+    debug_assert_eq!(encoded, Ok(()), "nothing is fragmented");
+}
+
+/// What becomes of a connection with a request.
+pub(crate) fn upgrade(asked: Asked<'_>) -> Verdict {
+    let Asked {
+        request, admitted, ..
+    } = asked;
     if request.path() == "/health" {
         return Verdict::Refuse(health(request));
     }
     match (request.upgrade(), admitted) {
-        (Ok(upgrade), Admitted::Served) => Verdict::Echo(Response::switching_protocols(&upgrade)),
+        (Ok(upgrade), Admitted::Served) => match asked.deflate {
+            Ok(None) => Verdict::Echo(Response::switching_protocols(&upgrade)),
+            Ok(Some(answer)) => {
+                Verdict::Echo(Response::switching_protocols(&upgrade).deflate(&answer))
+            }
+            Err(error) => Verdict::Refuse(Response::from(&error)),
+        },
         (Ok(_), Admitted::Refused(exceeded)) => Verdict::Refuse(unavailable(&exceeded.why())),
         (Err(error), _) => Verdict::Refuse(Response::from(&error)),
     }

@@ -19,6 +19,8 @@ pub(crate) enum Exceeded {
     Messages,
     Fragments,
     Commands,
+    /// Compressed messages that have begun to come.
+    HalfReceived,
     /// One client's.
     Output,
     /// That of all together.
@@ -26,7 +28,7 @@ pub(crate) enum Exceeded {
 }
 
 impl Exceeded {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::ConnectionsPerUser,
@@ -38,6 +40,7 @@ impl Exceeded {
         Self::Messages,
         Self::Fragments,
         Self::Commands,
+        Self::HalfReceived,
         Self::Output,
         Self::OutputInAll,
     ];
@@ -56,6 +59,7 @@ impl Exceeded {
             Self::Messages => "max_messages_per_second",
             Self::Fragments => "max_fragments_per_second",
             Self::Commands => "max_commands_per_second",
+            Self::HalfReceived => "max_half_received",
             Self::Output => "max_output_bytes",
             Self::OutputInAll => "max_output_bytes_in_all",
         }
@@ -75,6 +79,7 @@ impl Exceeded {
             Self::Messages => "too many messages a second",
             Self::Fragments => "too many fragments or control frames a second",
             Self::Commands => "too many commands a second",
+            Self::HalfReceived => "too many compressed messages are under way",
             Self::Output | Self::OutputInAll => "slow: too much waits to be read",
         }
     }

@@ -40,6 +40,12 @@ pub(crate) const BUSY_TURNS_MICROS_MAX: u64 = 1000;
 /// A worker's reply buffer is given back to the allocator past this.
 pub(crate) const REPLY_BUFFER_BYTES_KEPT: usize = 256 << 10;
 
+/// Compressors of a worker while none is needed: one for each window size (RFC 7692 §7.1.2.1).
+pub(crate) const DEFLATERS_KEPT_MAX: usize = 8;
+
+/// Inflaters of a worker while none is needed. Of messages that come in one piece one is enough.
+pub(crate) const INFLATERS_KEPT_MAX: usize = 4;
+
 /// Connections taken from a listener before connections that are open get their turn. It is small for the sake of
 /// those: what comes with each new one (a handshake, a token, subscriptions) waits in line with what they say.
 pub(crate) const ACCEPTS_PER_TURN_MAX: usize = 8;

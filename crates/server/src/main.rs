@@ -12,6 +12,7 @@ mod codes;
 mod config;
 mod conn;
 mod daemon;
+mod deflate;
 mod echo;
 mod exceeded;
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use fanfare_codec::Message;
-use fanfare_codec::handshake::{Request, Response};
+use fanfare_codec::deflate::DeflateAnswer;
+use fanfare_codec::handshake::{MalformedExtensions, Request, Response};
 use fanfare_hub::{ChannelId, ClientInfo};
 
 use crate::admission::Admitted;
@@ -32,6 +33,8 @@ pub(crate) struct Asked<'r> {
     pub(crate) admitted: Admitted,
     /// None: nothing is known, as behind a Unix socket.
     pub(crate) client: Option<IpAddr>,
+    /// What its 101 says of compression.
+    pub(crate) deflate: Result<Option<DeflateAnswer>, MalformedExtensions>,
 }
 
 /// What becomes of a connection with a request.
@@ -55,7 +58,7 @@ impl Service {
     /// Judges a request; may ask the engine for a subscription of `conn`.
     pub(crate) fn judge(&mut self, asked: Asked<'_>, conn: ConnId, now: Time) -> Verdict {
         match self {
-            Self::Echo => echo::upgrade(asked.request, asked.admitted),
+            Self::Echo => echo::upgrade(asked),
             Self::Push(push) => push.judge(asked, conn, now),
         }
     }

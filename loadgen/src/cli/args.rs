@@ -60,7 +60,7 @@ fn parse_cpus(list: &str) -> Result<Cpus, String> {
 
 /// What the messages are.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Messages", group(ArgGroup::new("alphabet").args(["binary", "text", "multibyte"])))]
+#[command(next_help_heading = "Messages", group(ArgGroup::new("alphabet").args(["binary", "text", "words", "multibyte"])))]
 pub(crate) struct MessageArgs {
     /// Payload bytes of each message: 20, 16..1024 (uniform), lognormal:MEDIAN,SIGMA or @FILE (a size
     /// a line)
@@ -75,6 +75,10 @@ pub(crate) struct MessageArgs {
     #[arg(long)]
     pub(crate) text: bool,
 
+    /// Send text messages of JSON's kind, few words again and again: what compression likes
+    #[arg(long)]
+    pub(crate) words: bool,
+
     /// Send text messages of characters of two, three and four bytes
     #[arg(long)]
     pub(crate) multibyte: bool,
@@ -85,6 +89,8 @@ impl MessageArgs {
     pub(crate) const fn alphabet(&self) -> Alphabet {
         if self.multibyte {
             Alphabet::MultiByte
+        } else if self.words {
+            Alphabet::Words
         } else if self.text {
             Alphabet::Ascii
         } else {
@@ -97,6 +103,7 @@ impl MessageArgs {
         let alphabet = match self.alphabet() {
             Alphabet::Binary => "binary",
             Alphabet::Ascii => "text",
+            Alphabet::Words => "words",
             Alphabet::MultiByte => "multi-byte text",
         };
         format!("{} {alphabet}", self.size)

@@ -48,6 +48,10 @@ pub(crate) struct DialArgs {
     #[arg(long, value_name = "FILE")]
     ca: Vec<PathBuf>,
 
+    /// Offer permessage-deflate, compress what is sent and inflate what comes; every message stands alone
+    #[arg(long)]
+    deflate: bool,
+
     /// For wss: accept any certificate
     #[arg(long)]
     insecure: bool,
@@ -85,6 +89,7 @@ impl DialArgs {
             sources: self.source.clone(),
             ca: self.ca.clone(),
             insecure: self.insecure,
+            deflate: self.deflate,
         }
     }
 }

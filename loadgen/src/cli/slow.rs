@@ -40,7 +40,7 @@ pub(crate) struct SlowArgs {
     pub(crate) read_rate: u64,
 
     /// Only listen, to a server that pushes
-    #[arg(long, conflicts_with_all = ["depth", "rate", "poisson", "size", "binary", "text", "multibyte"])]
+    #[arg(long, conflicts_with_all = ["depth", "rate", "poisson", "size", "binary", "text", "words", "multibyte"])]
     pub(crate) receive: bool,
 
     /// With --receive: a text message that each connection sends once it is upgraded

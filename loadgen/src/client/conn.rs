@@ -10,10 +10,12 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use fanfare_codec::deflate::{DeflateTerms, FreshWindow};
 use fanfare_codec::handshake::{ClientHandshake, HeadLimits, ResponseDecoder};
 use rustix::io::Errno;
 use rustix::net::{getpeername, sockopt::socket_error};
 
+use super::deflate::Savings;
 use super::dial::connect_fault;
 use super::inbound::{Goodbye, Inbound};
 use super::transport::Transport;
@@ -240,8 +242,8 @@ impl Connection {
         let was_held_back = !self.takes_more();
         self.send_unsent()?;
         if was_held_back && self.takes_more() {
-            handler.refill(id, io.clock.now(), &mut io.out);
-            self.send(&mut io.out)?;
+            let now = io.clock.now();
+            self.refill(id, now, &mut io.out, handler)?;
         }
         Ok(())
     }
@@ -263,7 +265,7 @@ impl Connection {
             Err(error) => return Err(failed(error)),
         }
         let now = io.clock.now();
-        let idle = Phase::Open(Inbound::new());
+        let idle = Phase::Open(Inbound::new(None));
         if let Phase::Connecting(mut upgrade) = std::mem::replace(&mut self.phase, idle) {
             upgrade.connected = now;
             let mut request = Vec::new();
@@ -316,9 +318,10 @@ impl Connection {
                 self.unread.extend_from_slice(&io.buffer[used..end]);
             }
             if self.takes_more() {
-                handler.refill(id, now, &mut io.out);
+                self.refill(id, now, &mut io.out, handler)?;
+            } else {
+                self.send(&mut io.out)?;
             }
-            self.send(&mut io.out)?;
             if is_short && wake == Wake::Ready {
                 return Ok(());
             }
@@ -341,9 +344,17 @@ impl Connection {
         if let Phase::Upgrading(upgrade) = &mut self.phase {
             match upgrade.finish(id, now, self.transport.secured(), bytes, handler)? {
                 None => return Ok(0),
-                Some(len) => head_len = len,
+                Some((len, terms)) => {
+                    head_len = len;
+                    if terms.is_some() {
+                        out.save(Savings {
+                            connections: 1,
+                            ..Savings::default()
+                        });
+                    }
+                    self.phase = Phase::Open(Inbound::new(terms));
+                }
             }
-            self.phase = Phase::Open(Inbound::new());
         }
         let Phase::Open(inbound) = &mut self.phase else {
             return Ok(0);
@@ -358,6 +369,29 @@ impl Connection {
                 out.clear();
                 Err(fault)
             }
+        }
+    }
+
+    /// Asks the handler for messages, and sends them.
+    #[inline]
+    pub(super) fn refill(
+        &mut self,
+        id: usize,
+        now: Nanos,
+        out: &mut Outbox,
+        handler: &mut impl Handler,
+    ) -> Result<(), Fault> {
+        out.turn_to(self.window());
+        handler.refill(id, now, out);
+        self.send(out)
+    }
+
+    /// How its messages are compressed, if they are.
+    #[inline]
+    fn window(&self) -> Option<FreshWindow> {
+        match &self.phase {
+            Phase::Open(inbound) => inbound.window(),
+            _ => None,
         }
     }
 
@@ -477,12 +511,13 @@ impl Upgrade {
         secured: Option<Nanos>,
         received: &[u8],
         handler: &mut impl Handler,
-    ) -> Result<Option<usize>, Fault> {
+    ) -> Result<Option<(usize, Option<DeflateTerms>)>, Fault> {
         let fault = |error: &dyn std::fmt::Display| Fault::new(FaultClass::Handshake, error);
         let Some(head) = self.decoder.decode(received).map_err(|e| fault(&e))? else {
             return Ok(None);
         };
-        self.handshake.verify(&head).map_err(|e| fault(&e))?;
+        let accepted = self.handshake.verify(&head).map_err(|e| fault(&e))?;
+        let terms = accepted.deflate;
         let opening = Opening {
             started: self.started,
             connected: self.connected,
@@ -490,6 +525,6 @@ impl Upgrade {
             opened: now,
         };
         handler.opened(id, &opening);
-        Ok(Some(head.head_len()))
+        Ok(Some((head.head_len(), terms)))
     }
 }

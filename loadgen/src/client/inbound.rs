@@ -2,13 +2,16 @@
 //! and control frames to the handler, pongs to the outbox; a [`Fault`] when the server closes unasked
 //! or breaks a rule.
 //!
-//! Never: reads a socket, assembles a message.
+//! Never: reads a socket; assembles a message, but a compressed one.
 
+use fanfare_codec::deflate::{DeflateTerms, FreshWindow};
 use fanfare_codec::{
-    CloseCode, CloseFrame, Control, FrameDecoder, FrameEvent, MessageKind, Opcode,
+    CloseCode, CloseFrame, Control, FrameDecoder, FrameEvent, Limits, Message, MessageDecoder,
+    MessageKind, Opcode,
 };
 use fanfare_codec::{ProtocolError, Role};
 
+use super::deflate::Savings;
 use super::{Handler, Outbox, Piece};
 use crate::clock::Nanos;
 use crate::fault::{Fault, FaultClass};
@@ -27,6 +30,16 @@ pub(super) struct Inbound {
     goodbye: Goodbye,
     /// Where in its message the current frame starts.
     frame_offset: u64,
+    /// If the server has agreed to compress.
+    deflated: Option<Box<Deflated>>,
+}
+
+#[derive(Debug)]
+struct Deflated {
+    /// In the place of `frames`.
+    messages: MessageDecoder,
+    /// Of what is sent.
+    window: Option<FreshWindow>,
 }
 
 /// How far the closing handshake is that this side began (RFC 6455 §7.1.2).
@@ -41,9 +54,20 @@ pub(super) enum Goodbye {
 }
 
 impl Inbound {
-    /// Nothing has arrived.
-    pub(super) const fn new() -> Self {
+    /// Nothing has arrived; `terms`: what the server has agreed to.
+    pub(super) fn new(terms: Option<DeflateTerms>) -> Self {
+        let limits = Limits::DEFAULT
+            .with_max_frame_bytes(u64::MAX)
+            .with_max_message_bytes(u64::MAX)
+            .with_max_fragments(u32::MAX);
+        let deflated = terms.map(|terms| {
+            Box::new(Deflated {
+                messages: MessageDecoder::new(Role::Client, limits).with_deflate(terms.server),
+                window: FreshWindow::of(terms.client),
+            })
+        });
         Self {
+            deflated,
             frames: FrameDecoder::new(Role::Client, u64::MAX),
             kind: MessageKind::Binary,
             fin: true,
@@ -54,6 +78,12 @@ impl Inbound {
 
     pub(super) const fn goodbye(&self) -> Goodbye {
         self.goodbye
+    }
+
+    /// How what is sent is compressed, if it is.
+    #[inline]
+    pub(super) fn window(&self) -> Option<FreshWindow> {
+        self.deflated.as_ref()?.window
     }
 
     /// Begins the closing handshake, unless that was done before.
@@ -74,6 +104,11 @@ impl Inbound {
         out: &mut Outbox,
         handler: &mut impl Handler,
     ) -> Result<usize, Fault> {
+        if let Some(mut deflated) = self.deflated.take() {
+            let left = self.inflate(&mut deflated.messages, (id, now), input, out, handler);
+            self.deflated = Some(deflated);
+            return left;
+        }
         loop {
             match self.frames.next_event(&mut input) {
                 Ok(None) => return Ok(input.len()),
@@ -109,6 +144,70 @@ impl Inbound {
         }
     }
 
+    /// The same where messages may be compressed: each is one piece.
+    fn inflate(
+        &mut self,
+        messages: &mut MessageDecoder,
+        (id, now): (usize, Nanos),
+        mut input: &mut [u8],
+        out: &mut Outbox,
+        handler: &mut impl Handler,
+    ) -> Result<usize, Fault> {
+        loop {
+            let before = input.len();
+            let message = messages
+                .next_message_with(&mut input, out.inflaters())
+                .map_err(|error| self.protocol_fault(error, out))?;
+            let wire_bytes = (before - input.len()) as u64;
+            let (kind, data) = match message {
+                Some(Message::Text(text)) => (MessageKind::Text, text.as_bytes()),
+                Some(Message::Binary(bytes)) => (MessageKind::Binary, bytes),
+                other => {
+                    // Part of a message, or none.
+                    out.save(Savings {
+                        wire_bytes,
+                        ..Savings::default()
+                    });
+                    match other {
+                        Some(Message::Ping(payload)) => self.ping((id, now), payload, out, handler),
+                        Some(Message::Pong(payload)) => handler.pong(id, now, payload),
+                        Some(Message::Close(close)) => {
+                            self.close(close, out)?;
+                            return Ok(0);
+                        }
+                        _ => return Ok(input.len()),
+                    }
+                    continue;
+                }
+            };
+            out.save(Savings {
+                payload_bytes: data.len() as u64,
+                wire_bytes,
+                ..Savings::default()
+            });
+            let piece = Piece {
+                kind,
+                offset: 0,
+                data,
+                ends_message: true,
+            };
+            handler.data(id, now, &piece);
+        }
+    }
+
+    fn ping(
+        &self,
+        (id, now): (usize, Nanos),
+        payload: &[u8],
+        out: &mut Outbox,
+        handler: &mut impl Handler,
+    ) {
+        if self.goodbye == Goodbye::Unsaid {
+            out.pong(payload);
+        }
+        handler.ping(id, now, payload);
+    }
+
     /// Answers a ping; a close answers ours or ends the connection.
     #[cold]
     fn control(
@@ -120,20 +219,18 @@ impl Inbound {
         handler: &mut impl Handler,
     ) -> Result<(), Fault> {
         match control.opcode {
-            Opcode::Ping => {
-                if self.goodbye == Goodbye::Unsaid {
-                    out.pong(control.payload);
-                }
-                handler.ping(id, now, control.payload);
-            }
+            Opcode::Ping => self.ping((id, now), control.payload, out, handler),
             Opcode::Pong => handler.pong(id, now, control.payload),
-            _ => return self.close(control.payload, out),
+            _ => {
+                let close = CloseFrame::parse(control.payload);
+                let close = close.map_err(|error| self.protocol_fault(error, out))?;
+                return self.close(close, out);
+            }
         }
         Ok(())
     }
 
-    fn close(&mut self, payload: &[u8], out: &mut Outbox) -> Result<(), Fault> {
-        let close = CloseFrame::parse(payload).map_err(|e| self.protocol_fault(e, out))?;
+    fn close(&mut self, close: Option<CloseFrame<'_>>, out: &mut Outbox) -> Result<(), Fault> {
         if self.goodbye == Goodbye::Said {
             self.goodbye = Goodbye::Answered;
             return Ok(());

@@ -9,6 +9,7 @@
 
 mod conn;
 mod deadlines;
+mod deflate;
 mod dial;
 mod handler;
 mod inbound;
@@ -28,6 +29,7 @@ use crate::clock::{Clock, Nanos};
 use crate::fault::Fault;
 use conn::{Connection, End, Io, Wake};
 use deadlines::Deadline;
+pub(crate) use deflate::Savings;
 pub(crate) use dial::{Dial, DialOptions, Route, load_tokens};
 pub(crate) use handler::{Handler, Opening, Piece};
 pub(crate) use outbox::Outbox;
@@ -117,6 +119,11 @@ impl<'d> Clients<'d> {
     pub(crate) fn lag_ns(&self) -> Option<u64> {
         let first = self.io.first_receive?;
         Some(self.turn_ended.since(first))
+    }
+
+    /// What compression has come to; `None` if it is not offered.
+    pub(crate) fn savings(&self) -> Option<Savings> {
+        self.dial.offers_deflate().then(|| self.io.out.savings())
     }
 
     /// Connections that are being made.
@@ -278,11 +285,9 @@ impl<'d> Clients<'d> {
         let now = self.io.clock.now();
         if let Some(connection) = &mut self.connections[conn]
             && connection.takes_more()
+            && let Err(fault) = connection.refill(conn, now, &mut self.io.out, handler)
         {
-            handler.refill(conn, now, &mut self.io.out);
-            if let Err(fault) = connection.send(&mut self.io.out) {
-                self.end(conn, fault.into(), handler);
-            }
+            self.end(conn, fault.into(), handler);
         }
     }
 

@@ -7,13 +7,20 @@
 //! Never: writes to a socket.
 
 use fanfare_codec::append_masked;
+use fanfare_codec::deflate::{FreshWindow, Inflaters};
 use fanfare_codec::{CONTROL_PAYLOAD_BYTES_MAX, CloseFrame, Header, MessageKind, Opcode, Rsv};
+
+use super::deflate::{Contexts, Savings};
 
 /// Frames that wait for the end of the batch, of one connection at a time.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     bytes: Vec<u8>,
     keys: fastrand::Rng,
+    /// Made when a server first agrees.
+    contexts: Option<Box<Contexts>>,
+    /// How the messages of the connection are compressed whose turn it is, if they are.
+    window: Option<FreshWindow>,
 }
 
 impl Outbox {
@@ -22,7 +29,36 @@ impl Outbox {
         Self {
             bytes: Vec::new(),
             keys,
+            contexts: None,
+            window: None,
         }
+    }
+
+    /// From now on messages are another connection's.
+    #[inline]
+    pub(super) const fn turn_to(&mut self, window: Option<FreshWindow>) {
+        self.window = window;
+    }
+
+    /// What inflates messages.
+    pub(super) fn inflaters(&mut self) -> &mut Inflaters {
+        &mut self.contexts().inflaters
+    }
+
+    /// What compression has come to.
+    pub(super) fn savings(&self) -> Savings {
+        let contexts = self.contexts.as_deref();
+        contexts.map_or_else(Savings::default, |contexts| contexts.savings)
+    }
+
+    /// More of that.
+    pub(super) fn save(&mut self, more: Savings) {
+        self.contexts().savings.add(more);
+    }
+
+    fn contexts(&mut self) -> &mut Contexts {
+        self.contexts
+            .get_or_insert_with(|| Box::new(Contexts::new()))
     }
 
     /// The source of randomness for upgrades.
@@ -33,6 +69,9 @@ impl Outbox {
     /// Appends a data message, its payload in parts, each masked as it is copied.
     #[inline]
     pub(crate) fn message<const N: usize>(&mut self, kind: MessageKind, parts: &[&[u8]; N]) {
+        if let Some(window) = self.window {
+            return self.deflated(kind, parts, window);
+        }
         let opcode = match kind {
             MessageKind::Text => Opcode::Text,
             MessageKind::Binary => Opcode::Binary,
@@ -41,6 +80,14 @@ impl Outbox {
         for part in parts {
             key = append_masked(&mut self.bytes, part, key);
         }
+    }
+
+    #[inline(never)]
+    fn deflated(&mut self, kind: MessageKind, parts: &[&[u8]], window: FreshWindow) {
+        let contexts = self
+            .contexts
+            .get_or_insert_with(|| Box::new(Contexts::new()));
+        contexts.append(&mut self.bytes, kind, parts, window, &mut self.keys);
     }
 
     /// Appends a ping (§5.5.2) of at most 125 bytes.

@@ -49,6 +49,11 @@ const fn inverse(odd: u64) -> u64 {
 /// Fills multi-byte text up to its size; no byte of a multi-byte character.
 const PAD: u8 = b'.';
 
+/// Keys of [`Alphabet::Words`].
+const WORDS: [&str; 8] = [
+    "price", "volume", "channel", "message", "user", "time", "offset", "symbol",
+];
+
 /// What the payloads are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alphabet {
@@ -56,6 +61,8 @@ pub(crate) enum Alphabet {
     Binary,
     /// Printable ASCII, in text messages.
     Ascii,
+    /// Few words and some numbers, as JSON has them, in text messages.
+    Words,
     /// Characters of two, three and four bytes, in text messages.
     MultiByte,
 }
@@ -65,7 +72,7 @@ impl Alphabet {
     const fn kind(self) -> MessageKind {
         match self {
             Self::Binary => MessageKind::Binary,
-            Self::Ascii | Self::MultiByte => MessageKind::Text,
+            Self::Ascii | Self::Words | Self::MultiByte => MessageKind::Text,
         }
     }
 
@@ -76,6 +83,13 @@ impl Alphabet {
             Self::Binary => return (0..len_min).map(|_| random.u8(..)).collect(),
             Self::Ascii => {
                 pattern.extend((0..len_min).map(|_| char::from(random.u8(b' '..=b'~'))));
+            }
+            Self::Words => {
+                while pattern.len() < len_min {
+                    let word = WORDS[random.usize(..WORDS.len())];
+                    let number = random.u16(..1000);
+                    pattern.push_str(&format!("{{\"{word}\":{number},\"of\":\"{word}\"}},"));
+                }
             }
             Self::MultiByte => {
                 while pattern.len() < len_min {

@@ -4,7 +4,12 @@
 
 use super::*;
 
-const ALPHABETS: [Alphabet; 3] = [Alphabet::Binary, Alphabet::Ascii, Alphabet::MultiByte];
+const ALPHABETS: [Alphabet; 4] = [
+    Alphabet::Binary,
+    Alphabet::Ascii,
+    Alphabet::Words,
+    Alphabet::MultiByte,
+];
 
 fn corpus(alphabet: Alphabet, size: usize, random: &mut fastrand::Rng) -> Corpus {
     let size = u32::try_from(size).expect("sizes are small");
@@ -49,7 +54,7 @@ fn a_message_gives_its_number_back_at_every_size_and_cut() {
                 }
                 match alphabet {
                     Alphabet::Binary => {}
-                    Alphabet::Ascii => {
+                    Alphabet::Ascii | Alphabet::Words => {
                         assert!(bytes.iter().all(|b| (b' '..=b'~').contains(b)));
                     }
                     Alphabet::MultiByte => assert!(std::str::from_utf8(&bytes).is_ok()),

@@ -49,6 +49,9 @@ struct Json<'a> {
     slow_closed: Option<u64>,
     slow_close_codes: Vec<CloseCodes>,
     slow_closed_after_microseconds: Spread,
+    deflate_connections: Option<u64>,
+    deflate_payload_bytes: Option<u64>,
+    deflate_saved_bytes: Option<i64>,
     client_bytes_per_connection: Option<f64>,
     server_user_bytes_per_connection: Option<f64>,
     kernel_bytes_per_connection: Option<f64>,
@@ -177,6 +180,11 @@ pub(super) fn write(report: &Report<'_>, out: &mut impl Write) -> io::Result<()>
             .map(|_| CloseCodes::of(report))
             .unwrap_or_default(),
         slow_closed_after_microseconds: spread(Measure::SlowClosed),
+        deflate_connections: tally.deflate.map(|deflate| deflate.connections),
+        deflate_payload_bytes: tally.deflate.map(|deflate| deflate.payload_bytes),
+        deflate_saved_bytes: tally
+            .deflate
+            .map(|deflate| deflate.payload_bytes.cast_signed() - deflate.wire_bytes.cast_signed()),
         client_bytes_per_connection: report.weight.client,
         server_user_bytes_per_connection: report.weight.server,
         kernel_bytes_per_connection: report.weight.kernel,

@@ -136,3 +136,27 @@ pub(super) fn write_slow(report: &Report<'_>, out: &mut String) -> fmt::Result {
     writeln!(out)?;
     write_measures(report, &[("closed after", Measure::SlowClosed)], out)
 }
+
+/// What compression came to.
+pub(super) fn write_deflate(report: &Report<'_>, out: &mut String) -> fmt::Result {
+    let Some(deflate) = report.outcome.tally.deflate else {
+        return Ok(());
+    };
+    if deflate.connections == 0 {
+        return writeln!(out, "  deflate      the server agreed on no connection");
+    }
+    let (payload, wire) = (deflate.payload_bytes as f64, deflate.wire_bytes as f64);
+    let saved = if payload > 0.0 {
+        1.0 - wire / payload
+    } else {
+        0.0
+    };
+    writeln!(
+        out,
+        "  deflate      agreed {} times: {:.1} MB of payload in {:.1} MB on the wire, {:.1} % saved",
+        thousands(deflate.connections as f64),
+        payload / 1e6,
+        wire / 1e6,
+        saved * 100.0,
+    )
+}

@@ -53,6 +53,7 @@ fn write_summary(report: &Report<'_>, out: &mut String) -> fmt::Result {
         }
     }
     lines::write_slow(report, out)?;
+    lines::write_deflate(report, out)?;
     write_cpu(report, out)?;
     for warning in warnings::warnings(report) {
         writeln!(out, "  WARNING      {warning}")?;

@@ -61,10 +61,9 @@ impl<W: Worker> Leg<'_, W> {
         }
         self.worker.finish();
         self.clients.close_all();
-        Ok(Share {
-            tally: std::mem::take(self.worker.tally()),
-            ended,
-        })
+        let mut tally = std::mem::take(self.worker.tally());
+        tally.deflate = self.clients.savings();
+        Ok(Share { tally, ended })
     }
 
     /// Makes all connections, each not before its time; comes back when each is open and ready, or has

@@ -13,6 +13,7 @@ mod spectrum;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::client::Savings;
 pub(crate) use faults::Faults;
 pub(crate) use rounds::{Round, Rounds};
 pub(crate) use spectrum::{Quantiles, Spectrum};
@@ -102,6 +103,8 @@ pub(crate) struct Tally {
     pub(crate) rounds: Rounds,
     /// How often the server ended a connection with which code, where that is no fault.
     pub(crate) close_codes: BTreeMap<u16, u64>,
+    /// What compression came to, if it was offered.
+    pub(crate) deflate: Option<Savings>,
     /// CPU of the thread while the run was measured.
     pub(crate) cpu: Duration,
     /// How long that was; of several threads the sum, as with `cpu`.
@@ -159,6 +162,9 @@ impl Tally {
         self.rounds.merge(other.rounds);
         for (code, more) in other.close_codes {
             *self.close_codes.entry(code).or_default() += more;
+        }
+        if let Some(more) = other.deflate {
+            self.deflate.get_or_insert_default().add(more);
         }
         self.cpu += other.cpu;
         self.cpu_span += other.cpu_span;

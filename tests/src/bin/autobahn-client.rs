@@ -7,12 +7,17 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
 
+use fanfare_codec::deflate::{
+    DeflateOffer, DeflateSettings, DeflateTerms, Deflaters, Inflaters, Outgoing,
+};
 use fanfare_codec::handshake::{ClientHandshake, HeadLimits, ResponseDecoder};
-use fanfare_codec::{CloseFrame, Encoder, Limits, Message, MessageDecoder, Role};
+use fanfare_codec::{
+    CloseFrame, Encoder, Limits, MaskedWith, Message, MessageDecoder, MessageKind, Role,
+};
 
 type Failure = Box<dyn std::error::Error>;
 /// Answers a data message.
-type OnMessage<'a> = dyn FnMut(Message<'_>, &mut Vec<u8>) + 'a;
+type OnMessage<'a> = dyn FnMut(Message<'_>, &mut Sending) + 'a;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -54,16 +59,45 @@ fn run(url: &str, agent: &str) -> Result<usize, Failure> {
     Ok(count)
 }
 
-fn encoder() -> Encoder<fanfare_codec::MaskedWith<impl FnMut() -> [u8; 4]>> {
+/// What is sent on one connection.
+struct Sending {
+    bytes: Vec<u8>,
+    deflaters: Deflaters,
+    /// How messages are compressed, if the server has agreed.
+    deflated: Option<Outgoing>,
+}
+
+impl Sending {
+    fn new(terms: Option<DeflateTerms>) -> Self {
+        let settings = DeflateSettings::DEFAULT.with_threshold_bytes(0);
+        Self {
+            bytes: Vec::new(),
+            deflaters: Deflaters::new(settings, 1),
+            deflated: terms.map(|terms| Outgoing::new(terms.client)),
+        }
+    }
+}
+
+fn encoder() -> Encoder<MaskedWith<impl FnMut() -> [u8; 4]>> {
     Encoder::client(|| fastrand::u32(..).to_ne_bytes())
 }
 
-fn echo(message: Message<'_>, out: &mut Vec<u8>) {
+fn echo(message: Message<'_>, out: &mut Sending) {
     let mut encoder = encoder();
-    match message {
-        Message::Text(text) => encoder.text(out, text),
-        Message::Binary(bytes) => encoder.binary(out, bytes),
-        _ => Ok(()),
+    let Sending {
+        bytes,
+        deflaters,
+        deflated,
+    } = out;
+    let (kind, payload) = match message {
+        Message::Text(text) => (MessageKind::Text, text.as_bytes()),
+        Message::Binary(payload) => (MessageKind::Binary, payload),
+        _ => return,
+    };
+    match (deflated, message) {
+        (Some(outgoing), _) => encoder.deflate(bytes, kind, payload, outgoing, deflaters),
+        (None, Message::Text(text)) => encoder.text(bytes, text),
+        (None, _) => encoder.binary(bytes, payload),
     }
     .expect("nothing is fragmented");
 }
@@ -72,21 +106,30 @@ fn echo(message: Message<'_>, out: &mut Vec<u8>) {
 fn talk(
     host: &str,
     target: &str,
-    mut on_message: impl FnMut(Message<'_>, &mut Vec<u8>),
+    mut on_message: impl FnMut(Message<'_>, &mut Sending),
 ) -> Result<(), Failure> {
     let mut socket = TcpStream::connect(host)?;
     socket.set_nodelay(true)?;
-    let mut received = upgrade(&mut socket, host, target)?;
+    let (mut received, terms) = upgrade(&mut socket, host, target)?;
     let mut decoder = MessageDecoder::new(Role::Client, Limits::default());
-    let mut out = Vec::new();
+    if let Some(terms) = terms {
+        decoder = decoder.with_deflate(terms.server);
+    }
+    let mut out = Sending::new(terms);
+    let mut inflaters = Inflaters::new(1);
     let mut buffer = vec![0; 64 << 10];
     loop {
         let mut input = &mut received[..];
-        let ended = answer_all(&mut decoder, &mut input, &mut out, &mut on_message);
+        let ended = answer_all(
+            (&mut decoder, &mut inflaters),
+            &mut input,
+            &mut out,
+            &mut on_message,
+        );
         let rest = input.len();
         received.drain(..received.len() - rest);
-        socket.write_all(&out)?;
-        out.clear();
+        socket.write_all(&out.bytes)?;
+        out.bytes.clear();
         if ended {
             finish(&mut socket);
             return Ok(());
@@ -100,34 +143,42 @@ fn talk(
 
 /// Whether the connection is to be closed, by their close frame or their fault.
 fn answer_all(
-    decoder: &mut MessageDecoder,
+    (decoder, inflaters): (&mut MessageDecoder, &mut Inflaters),
     input: &mut &mut [u8],
-    out: &mut Vec<u8>,
+    out: &mut Sending,
     on_message: &mut OnMessage<'_>,
 ) -> bool {
     let mut encoder = encoder();
     loop {
-        match decoder.next_message(input) {
+        match decoder.next_message_with(input, inflaters) {
             Ok(None) => return false,
             Ok(Some(Message::Ping(payload))) => {
-                encoder.pong(out, payload).expect("as long as the ping");
+                encoder
+                    .pong(&mut out.bytes, payload)
+                    .expect("as long as the ping");
             }
             Ok(Some(Message::Close(close))) => {
-                encoder.close(out, close.map(CloseFrame::without_reason));
+                encoder.close(&mut out.bytes, close.map(CloseFrame::without_reason));
                 return true;
             }
             Ok(Some(message)) => on_message(message, out),
             Err(error) => {
                 let close = CloseFrame::new(error.close_code(), "").expect("may be sent");
-                encoder.close(out, Some(close));
+                encoder.close(&mut out.bytes, Some(close));
                 return true;
             }
         }
     }
 }
 
-fn upgrade(socket: &mut TcpStream, host: &str, target: &str) -> Result<Vec<u8>, Failure> {
-    let handshake = ClientHandshake::new(host, target, fastrand::u128(..).to_ne_bytes())?;
+/// What follows the head of the answer, and what the server has agreed to.
+fn upgrade(
+    socket: &mut TcpStream,
+    host: &str,
+    target: &str,
+) -> Result<(Vec<u8>, Option<DeflateTerms>), Failure> {
+    let handshake = ClientHandshake::new(host, target, fastrand::u128(..).to_ne_bytes())?
+        .offer_deflate(DeflateOffer::default());
     let mut request = Vec::new();
     handshake.encode(&mut request);
     socket.write_all(&request)?;
@@ -139,9 +190,9 @@ fn upgrade(socket: &mut TcpStream, host: &str, target: &str) -> Result<Vec<u8>, 
             n => received.extend_from_slice(&buffer[..n]),
         }
         if let Some(response) = decoder.decode(&received)? {
-            handshake.verify(&response)?;
+            let terms = handshake.verify(&response)?.deflate;
             let head_len = response.head_len();
-            return Ok(received.split_off(head_len));
+            return Ok((received.split_off(head_len), terms));
         }
     }
 }

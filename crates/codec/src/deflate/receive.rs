@@ -67,6 +67,12 @@ impl MessageDecoder {
         self
     }
 
+    /// Whether the peer keeps its window between messages: what inflates its first compressed message stays.
+    #[must_use]
+    pub const fn keeps_window(&self) -> bool {
+        self.frames.compression.takeover
+    }
+
     /// [`next_message`](Self::next_message) with an inflater of `inflaters` for each message that needs one.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 
 mod addresses;
 mod arrivals;
+mod contexts;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -20,6 +21,8 @@ use crate::limits::REFUSED_CONNECTIONS_MAX;
 use addresses::Addresses;
 pub(crate) use addresses::Share;
 use arrivals::Arrivals;
+use contexts::Contexts;
+pub(crate) use contexts::Promise;
 
 /// Whether a new connection may upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,7 @@ pub(crate) struct Admission {
     max: usize,
     arrivals: Option<Arrivals>,
     addresses: Option<Arc<Addresses>>,
+    contexts: Contexts,
 }
 
 impl Admission {
@@ -53,7 +57,19 @@ impl Admission {
             max,
             arrivals: arrivals_per_second_max.map(Arrivals::new),
             addresses: per_address_max.map(|max| Arc::new(Addresses::new(max))),
+            contexts: Contexts::new(0),
         }
+    }
+
+    /// The same with so many contexts that connections may keep between messages.
+    pub(crate) fn with_contexts(mut self, max: usize) -> Self {
+        self.contexts = Contexts::new(max);
+        self
+    }
+
+    /// A context that a connection may keep between messages. None: there are no more.
+    pub(crate) fn promise(&self) -> Option<Promise> {
+        self.contexts.promise()
     }
 
     /// For `max` connections, of whomever.

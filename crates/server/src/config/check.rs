@@ -20,8 +20,8 @@ use super::file::{Api, File, Namespace, WebSocket};
 use super::live::{ApiAccess, Live};
 use super::reload::{Running, Settings};
 use super::{
-    Config, Exposure, HookSettings, Listen, OriginPolicy, ServeConfig, Timeouts, bounds, drain,
-    hooks, listen, parse, tls, token,
+    Config, Exposure, HookSettings, Listen, OriginPolicy, ServeConfig, Timeouts, bounds, deflate,
+    drain, hooks, listen, parse, tls, token,
 };
 use crate::limits::{API_KEY_BYTES_MIN, HOOKS_IN_FLIGHT_MAX, WORKERS_MAX};
 use crate::listener::ListenAddr;
@@ -116,6 +116,7 @@ fn daemon(file: &File, is_dev: bool) -> Result<Config, Fault> {
             .with_max_frame_bytes(max_frame_bytes.get())
             .with_max_message_bytes(max_message_bytes.get())
             .with_max_fragments(file.websocket.max_fragments.get()),
+        deflate: deflate::check(&file.websocket.deflate)?,
         output_bytes_max: file.websocket.max_output_bytes.get(),
         bounds: bounds::check(file)?,
         timeouts,

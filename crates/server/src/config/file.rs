@@ -16,10 +16,10 @@ use fanfare_hub::{ChannelOptions, RecoveryMode, SlowReader};
 use fanfare_protocol::limits as protocol;
 use serde::{Deserialize, Serialize};
 
-use super::drain;
 use super::listen::{Places, Tcp};
 use super::tls::Tls;
 use super::token::Token;
+use super::{deflate, drain};
 use crate::limits::UNIX_SOCKET_MODE;
 use crate::logging::{LogFormat, LogLevel};
 
@@ -107,6 +107,7 @@ pub(super) struct WebSocket {
     pub(super) pong_timeout: f64,
     pub(super) send_timeout: f64,
     pub(super) close_timeout: f64,
+    pub(super) deflate: deflate::Written,
 }
 
 impl Default for WebSocket {
@@ -129,6 +130,7 @@ impl Default for WebSocket {
             pong_timeout: 8.0,
             send_timeout: 30.0,
             close_timeout: 2.0,
+            deflate: deflate::Written::default(),
         }
     }
 }

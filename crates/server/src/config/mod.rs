@@ -4,6 +4,7 @@
 
 mod bounds;
 mod check;
+mod deflate;
 mod drain;
 mod error;
 mod exposure;
@@ -29,6 +30,7 @@ use fanfare_codec::Limits;
 use fanfare_hub::{InboxLimits, MemoryConfig};
 
 pub(crate) use bounds::Bounds;
+pub(crate) use deflate::Deflate;
 pub(crate) use drain::Drain;
 pub(crate) use exposure::Exposure;
 pub(crate) use hooks::HookSettings;
@@ -119,6 +121,8 @@ pub(crate) struct Config {
     /// `None`: what the descriptor limit allows.
     pub(crate) max_connections: Option<usize>,
     pub(crate) message_limits: Limits,
+    /// None: nothing is compressed.
+    pub(crate) deflate: Option<Deflate>,
     /// Unsent bytes of one connection past which it is not read; for a subscriber, too, memory that what waits
     /// for it keeps, past which it is slow.
     pub(crate) output_bytes_max: usize,

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use super::pace::Pace;
 use crate::access::Access;
-use crate::admission::Holding;
+use crate::admission::{Holding, Promise};
 
 #[derive(Debug, Default)]
 pub(super) struct About(Option<Box<Known>>);
@@ -20,6 +20,8 @@ struct Known {
     client: Option<IpAddr>,
     access: Option<Box<Access>>,
     holding: Holding,
+    /// Contexts that it may keep between messages.
+    promises: [Option<Promise>; 2],
     /// How fast it sends, if it does and may not at will.
     pace: Option<Pace>,
 }
@@ -54,6 +56,13 @@ impl About {
     pub(super) fn take_holding(&mut self) -> Holding {
         let known = self.0.as_mut();
         known.map_or(Holding::NOTHING, |known| std::mem::take(&mut known.holding))
+    }
+
+    /// It may keep these.
+    pub(super) fn hold_contexts(&mut self, promises: [Option<Promise>; 2]) {
+        if promises.iter().any(Option::is_some) {
+            self.0.get_or_insert_default().promises = promises;
+        }
     }
 
     #[inline]

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use fanfare_codec::deflate::Outgoing;
 use fanfare_codec::handshake::{Response, Status};
 
 use super::about::About;
@@ -15,6 +16,7 @@ use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why};
 use crate::admission::{Admitted, Holding};
 use crate::clock::Time;
 use crate::config::Config;
+use crate::deflate::{self, Agreed};
 use crate::exceeded::Exceeded;
 use crate::limits::{COMMANDS_BYTES_MAX, HANDSHAKE_GRACE};
 use crate::metrics::Kind;
@@ -42,6 +44,7 @@ impl Conn {
             self.spill = [&*self.spill, &cx.receive_buffer[..len]].concat().into();
             &self.spill
         };
+        let mut agreed = None;
         let (verdict, head_len) = match decoder.decode(received) {
             Ok(None) => {
                 if head_before == 0 {
@@ -63,10 +66,17 @@ impl Conn {
                 if let Some(access) = self.about.access_mut() {
                     access.request(request.method(), path);
                 }
+                let offered =
+                    deflate::agree(cx.config.deflate.as_ref(), request.headers(), cx.admission);
+                let answer = offered.map(|offered| {
+                    agreed = offered;
+                    agreed.as_ref().map(|agreed| agreed.answer)
+                });
                 let asked = Asked {
                     request: &request,
                     admitted: *admitted,
                     client,
+                    deflate: answer,
                 };
                 let verdict = match cx.service.judge(asked, cx.id, cx.now) {
                     Verdict::Refuse(response) if request.method() == "HEAD" => {
@@ -85,6 +95,13 @@ impl Conn {
             }
         };
         let until = cx.now + cx.config.timeouts.handshake;
+        let deflate = agreed.as_ref().map(Agreed::terms);
+        if let Verdict::Echo(_) | Verdict::Session(_) | Verdict::Wait(_) | Verdict::Subscribe(_) =
+            verdict
+            && let Some(agreed) = agreed
+        {
+            self.about.hold_contexts(agreed.promises);
+        }
         let follows_at = head_len.saturating_sub(head_before);
         match verdict {
             Verdict::Refuse(response) => {
@@ -96,7 +113,9 @@ impl Conn {
             Verdict::Echo(response) => {
                 response.encode(cx.replies);
                 self.armed_at = Time::NEVER;
-                self.phase = Phase::open(Endpoint::Echo, cx.config.message_limits);
+                let outgoing = deflate.map(|terms| Outgoing::new(terms.server));
+                let limits = cx.config.message_limits;
+                self.phase = Phase::open(Endpoint::Echo(outgoing), limits, deflate);
                 cx.notes.opened = Some(Kind::Echo);
                 cx.notes.answered = Some(Status::SWITCHING_PROTOCOLS);
                 self.spill = Box::default();
@@ -109,7 +128,7 @@ impl Conn {
                 self.armed_at = Time::NEVER;
                 let seat = Box::new(Seat::new(start));
                 let limits = limits_of(cx, COMMANDS_BYTES_MAX);
-                self.phase = Phase::open(Endpoint::Session(seat), limits);
+                self.phase = Phase::open(Endpoint::Session(seat), limits, deflate);
                 cx.notes.opened = Some(Kind::Session);
                 cx.notes.answered = Some(Status::SWITCHING_PROTOCOLS);
                 self.spill = Box::default();
@@ -117,13 +136,21 @@ impl Conn {
                 len - follows_at
             }
             Verdict::Wait(candidate) => {
-                self.phase = Phase::Waiting { candidate, until };
+                self.phase = Phase::Waiting {
+                    candidate,
+                    deflate,
+                    until,
+                };
                 self.spill = cx.receive_buffer[follows_at..len].into();
                 self.stop = Stop::Pending;
                 0
             }
             Verdict::Subscribe(granted) => {
-                self.phase = Phase::Subscribing { granted, until };
+                self.phase = Phase::Subscribing {
+                    granted,
+                    deflate,
+                    until,
+                };
                 self.spill = cx.receive_buffer[follows_at..len].into();
                 self.stop = Stop::Pending;
                 0

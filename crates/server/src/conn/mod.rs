@@ -11,6 +11,7 @@
 //! Never: reads another connection's bytes, waits, allocates while idle.
 
 mod about;
+mod deflated;
 mod entrance;
 mod handshake;
 mod notes;
@@ -24,6 +25,7 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 
+use fanfare_codec::deflate::{DeflateTerms, Outgoing};
 use fanfare_codec::handshake::{RequestDecoder, Response, Status};
 use fanfare_codec::{CloseCode, CloseFrame, Encoder, Limits, MessageDecoder, ProtocolError, Role};
 use fanfare_hub::ClientInfo;
@@ -34,6 +36,7 @@ use crate::admission::{Admission, Admitted, Holding};
 use crate::clock::Time;
 use crate::codes;
 use crate::config::Config;
+use crate::deflate::Contexts;
 use crate::metrics::{Initiator, Metrics as AllMetrics, Worker as Metrics};
 use crate::outbound::Outbound;
 use crate::peer::{Entrance, Peer};
@@ -83,12 +86,14 @@ enum Phase {
     /// Other threads are asked whether the request is granted.
     Waiting {
         candidate: Box<Candidate>,
+        deflate: Option<DeflateTerms>,
         until: Time,
     },
     /// The request is granted, and the engine asked for what it wants.
     Subscribing {
         /// What it is answered then, and to whom.
         granted: Box<(Response, Option<Box<Who>>)>,
+        deflate: Option<DeflateTerms>,
         until: Time,
     },
     Open {
@@ -111,7 +116,8 @@ enum Phase {
 
 /// What an open connection is for.
 enum Endpoint {
-    Echo,
+    /// And how its messages are compressed, if they are.
+    Echo(Option<Outgoing>),
     /// A subscriber; its worker's table knows of what. Without it, it is anonymous.
     Raw(Option<Box<Who>>),
     /// A session of the Centrifuge protocol.
@@ -162,6 +168,7 @@ pub(crate) struct Context<'w> {
     /// Empty between turns.
     pub(crate) replies: &'w mut Vec<u8>,
     pub(crate) service: &'w mut Service,
+    pub(crate) deflate: &'w mut Contexts,
     pub(crate) config: &'w Config,
     pub(crate) metrics: &'w Metrics,
     pub(crate) admission: &'w Admission,
@@ -314,7 +321,7 @@ impl Conn {
             self.phase,
             Phase::Open {
                 pinged_at: None,
-                endpoint: Endpoint::Echo | Endpoint::Raw(None),
+                endpoint: Endpoint::Echo(_) | Endpoint::Raw(None),
                 ..
             }
         ) && !self.is_waiting();
@@ -461,7 +468,7 @@ impl Conn {
                     until,
                     has_left: false,
                 };
-                if !matches!(endpoint, Endpoint::Echo) {
+                if !matches!(endpoint, Endpoint::Echo(_)) {
                     cx.service.leave(cx.id, endpoint.info(), cx.now);
                 }
                 say_close(code, reason, cx);
@@ -495,7 +502,7 @@ impl Conn {
 impl Endpoint {
     fn info(&self) -> Option<&ClientInfo> {
         match self {
-            Self::Echo => None,
+            Self::Echo(_) => None,
             Self::Raw(who) => who.as_ref().map(|who| &*who.info),
             Self::Session(seat) => seat.info().map(|info| &**info),
         }
@@ -504,7 +511,7 @@ impl Endpoint {
     /// When it wants a turn, beside pings.
     fn deadline(&self) -> Time {
         match self {
-            Self::Echo | Self::Raw(None) => Time::NEVER,
+            Self::Echo(_) | Self::Raw(None) => Time::NEVER,
             Self::Raw(Some(who)) => who.ends_at,
             Self::Session(seat) => seat.deadline,
         }
@@ -513,10 +520,14 @@ impl Endpoint {
 
 impl Phase {
     /// Open from now on.
-    fn open(endpoint: Endpoint, limits: Limits) -> Self {
+    fn open(endpoint: Endpoint, limits: Limits, deflate: Option<DeflateTerms>) -> Self {
+        let decoder = MessageDecoder::new(Role::Server, limits);
         Self::Open {
             endpoint,
-            decoder: MessageDecoder::new(Role::Server, limits),
+            decoder: match deflate {
+                None => decoder,
+                Some(terms) => decoder.with_deflate(terms.client),
+            },
             pinged_at: None,
         }
     }

@@ -90,7 +90,7 @@ impl Conn {
 impl Endpoint {
     const fn kind(&self) -> Kind {
         match self {
-            Self::Echo => Kind::Echo,
+            Self::Echo(_) => Kind::Echo,
             Self::Raw(_) => Kind::Raw,
             Self::Session(_) => Kind::Session,
         }

@@ -107,9 +107,13 @@ impl Conn {
         };
         match self.phase {
             Phase::Open {
-                endpoint: Endpoint::Echo,
+                endpoint: Endpoint::Echo(None),
                 ..
             } => return self.take_messages(len, cx),
+            Phase::Open {
+                endpoint: Endpoint::Echo(Some(_)),
+                ..
+            } => self.take_deflated(len, cx),
             Phase::Open {
                 endpoint: Endpoint::Raw(_),
                 ..
@@ -216,9 +220,10 @@ impl Conn {
         let bounds = &cx.config.bounds;
         let pace = self.about.pace();
         let mut room = Room::new(pace, decoder.fragments(), was_asked, bounds, cx.now);
+        let contexts = cx.deflate.lend(decoder);
         let mut input = &mut cx.receive_buffer[..len];
         loop {
-            let message = match decoder.next_message(&mut input) {
+            let message = match decoder.next_message_with(&mut input, contexts.inflaters) {
                 Ok(message) => message,
                 Err(error) => return self.fail(error, cx),
             };
@@ -254,6 +259,9 @@ impl Conn {
                 break;
             }
         }
+        if contexts.is_one_too_many() {
+            return self.end_half_way(cx);
+        }
         keep(&mut self.spill, input);
         if let Some(pace) = room.settle(pace, bounds, cx.now) {
             self.about.set_pace(pace);
@@ -262,7 +270,7 @@ impl Conn {
 
     /// It sends faster than it may.
     #[cold]
-    fn end_flood(&mut self, exceeded: Exceeded, cx: &mut Context<'_>) {
+    pub(super) fn end_flood(&mut self, exceeded: Exceeded, cx: &mut Context<'_>) {
         cx.metrics.exceeds(exceeded);
         say_close(CloseCode::POLICY_VIOLATION, exceeded.why(), cx);
         self.linger(cx);
@@ -275,9 +283,10 @@ impl Conn {
         let Phase::Closing { decoder, .. } = &mut self.phase else {
             return;
         };
+        let contexts = cx.deflate.lend(decoder);
         let mut input = &mut cx.receive_buffer[..len];
         loop {
-            match decoder.next_message(&mut input) {
+            match decoder.next_message_with(&mut input, contexts.inflaters) {
                 Ok(Some(Message::Close(_))) | Err(_) => return self.linger(cx),
                 Ok(Some(ping @ Message::Ping(_))) if !is_waiting => echo::answer(ping, cx.replies),
                 Ok(Some(_)) => {}

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use fanfare_codec::deflate::{Deflaters, FreshWindow};
 use fanfare_codec::{CloseCode, Message};
 use fanfare_hub::{Action, ClientInfo, EngineError, Response, Subscribed};
 use fanfare_protocol::{Commands, Disconnect, Encoding, Rules, Session, Taken};
@@ -26,6 +27,8 @@ use fanfare_protocol::Number;
 pub(super) struct Seat {
     session: Session,
     encoding: Encoding,
+    /// How what it is told is compressed, if it is.
+    window: Option<FreshWindow>,
     /// Commands of a message that the session does not take yet.
     backlog: Option<Box<Backlog>>,
     /// Publications that came before the reply to connect.
@@ -63,6 +66,7 @@ enum Next {
 /// What a turn of a session needs of the worker.
 struct Turn<'t> {
     service: &'t mut Service,
+    deflaters: &'t mut Deflaters,
     replies: &'t mut Vec<u8>,
     id: crate::slab::ConnId,
     now: Time,
@@ -74,6 +78,7 @@ impl Seat {
             deadline: start.deadline,
             session: start.session,
             encoding: start.encoding,
+            window: start.window,
             backlog: None,
             held: None,
             headers: start.headers,
@@ -128,6 +133,8 @@ impl Seat {
             live: &live,
             conn: turn.id,
             encoding: self.encoding,
+            window: self.window,
+            deflaters: turn.deflaters,
             headers: &mut self.headers,
             replies: turn.replies,
             now: turn.now,
@@ -232,8 +239,11 @@ impl Conn {
         let bounds = &cx.config.bounds;
         let pace = self.about.pace();
         let mut room = Room::new(pace, decoder.fragments(), was_asked, bounds, cx.now);
+        let contexts = cx.deflate.lend(decoder);
+        let inflaters = &mut *contexts.inflaters;
         let mut turn = Turn {
             service: cx.service,
+            deflaters: contexts.deflaters,
             replies: cx.replies,
             id: cx.id,
             now: cx.now,
@@ -241,7 +251,7 @@ impl Conn {
         let mut input = &mut cx.receive_buffer[..len];
         let mut next = seat.take_backlog(&mut turn);
         while let Next::Go = next {
-            let message = match decoder.next_message(&mut input) {
+            let message = match decoder.next_message_with(&mut input, inflaters) {
                 Ok(message) => message,
                 Err(error) => return self.fail(error, cx),
             };
@@ -282,6 +292,7 @@ impl Conn {
         }
         let rest = input.len();
         match next {
+            Next::Go if contexts.is_one_too_many() => return self.end_half_way(cx),
             Next::Go => {}
             Next::Wait => self.stop = Stop::Pending,
             Next::Crowded => self.stop = Stop::Crowded,
@@ -376,6 +387,7 @@ impl Conn {
         }
         let mut turn = Turn {
             service: cx.service,
+            deflaters: cx.deflate.deflaters(),
             replies: cx.replies,
             id: cx.id,
             now: cx.now,

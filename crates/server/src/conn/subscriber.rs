@@ -55,12 +55,14 @@ impl Conn {
         let limits = limits_of(cx, 0);
         self.armed_at = Time::NEVER;
         let lingering = Phase::lingering(cx.now);
-        let Phase::Subscribing { granted, .. } = std::mem::replace(&mut self.phase, lingering)
+        let Phase::Subscribing {
+            granted, deflate, ..
+        } = std::mem::replace(&mut self.phase, lingering)
         else {
             unreachable!("a subscriber is answered once: its table says so");
         };
         let (response, who) = *granted;
-        self.phase = Phase::open(Endpoint::Raw(who), limits);
+        self.phase = Phase::open(Endpoint::Raw(who), limits, deflate);
         cx.notes.opened = Some(Kind::Raw);
         cx.notes.answered = Some(Status::SWITCHING_PROTOCOLS);
         let response = match welcome.position() {
@@ -77,7 +79,7 @@ impl Conn {
                 _ => self.resume(cx),
             };
         }
-        welcome.queue(cx.replies, &mut self.outbound);
+        welcome.queue(cx.replies, &mut self.outbound, cx.deflate.deflaters());
         self.took_at = cx.now;
         let fate = self.flush(cx);
         self.outbound.allow();
@@ -94,13 +96,29 @@ impl Conn {
     /// Something that it waited for was found out, in front of its upgrade.
     pub(super) fn on_decided(&mut self, finding: Finding, cx: &mut Context<'_>) -> Fate {
         let lingering = Phase::lingering(cx.now);
-        let Phase::Waiting { candidate, until } = std::mem::replace(&mut self.phase, lingering)
+        let Phase::Waiting {
+            candidate,
+            deflate,
+            until,
+        } = std::mem::replace(&mut self.phase, lingering)
         else {
             return Fate::Wait;
         };
         match cx.service.decide(*candidate, finding, cx.id, cx.now) {
-            Verdict::Wait(candidate) => self.phase = Phase::Waiting { candidate, until },
-            Verdict::Subscribe(granted) => self.phase = Phase::Subscribing { granted, until },
+            Verdict::Wait(candidate) => {
+                self.phase = Phase::Waiting {
+                    candidate,
+                    deflate,
+                    until,
+                };
+            }
+            Verdict::Subscribe(granted) => {
+                self.phase = Phase::Subscribing {
+                    granted,
+                    deflate,
+                    until,
+                };
+            }
             Verdict::Refuse(response) => return self.refuse(&response, cx),
             Verdict::Echo(_) | Verdict::Session(_) | Verdict::HandOver => {
                 unreachable!("only raw clients wait")

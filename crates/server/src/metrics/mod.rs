@@ -221,6 +221,19 @@ impl Metrics {
             &[("type", "reply")],
             self.sum(|worker| worker.replies.get()),
         );
+        out.counter(
+            "fanfare_deflate_messages_total",
+            "Messages that were compressed: what many are told once a worker and window size.",
+        )
+        .add(&[], self.sum(|worker| worker.deflated.get()));
+        let mut contexts = out.gauge(
+            "fanfare_deflate_contexts",
+            "Contexts of permessage-deflate: compressors, messages that have begun to come, clients that keep their window.",
+        );
+        for n in 0..3 {
+            let name = self.workers[0].contexts()[n].0;
+            contexts.add(&[("for", name)], self.sum(|worker| worker.contexts()[n].1));
+        }
         out.gauge(
             "fanfare_output_queued_bytes",
             "Bytes that wait for slow readers.",

@@ -6,6 +6,7 @@ use fanfare_codec::CloseCode;
 use fanfare_codec::handshake::Status;
 
 use super::count::{Count, Histogram};
+use crate::deflate::Sums;
 use crate::exceeded::Exceeded;
 
 /// What a connection is at the moment.
@@ -129,6 +130,9 @@ pub(crate) struct Worker {
     pub(crate) deliveries: Count,
     /// Messages for single sessions.
     pub(crate) replies: Count,
+    /// Messages that it has compressed.
+    pub(crate) deflated: Count,
+    deflate_contexts: [Count; 3],
     /// Publications that its connections asked for.
     pub(crate) publications: Count,
     /// From a publication to the end of its fan-out here.
@@ -204,6 +208,21 @@ impl Worker {
     /// How often anything of that kind has.
     pub(crate) fn exceeded_in_all(&self) -> u64 {
         self.exceeded_in_all.get()
+    }
+
+    /// What there is of compression.
+    pub(crate) fn has_contexts(&self, sums: Sums) {
+        self.deflated.set(sums.deflated);
+        let [deflating, receiving, takeover] = &self.deflate_contexts;
+        deflating.set(sums.deflaters as u64);
+        receiving.set(sums.half_way as u64);
+        takeover.set(sums.kept as u64);
+    }
+
+    /// By what they are for.
+    pub(super) fn contexts(&self) -> [(&'static str, u64); 3] {
+        let names = ["deflating", "receiving", "takeover"];
+        std::array::from_fn(|n| (names[n], self.deflate_contexts[n].get()))
     }
 
     /// An upgrade was granted.

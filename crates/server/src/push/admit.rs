@@ -14,6 +14,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fanfare_codec::deflate::FreshWindow;
 use fanfare_codec::handshake::{Response, Status};
 use fanfare_hub::{Asker, CatchUp, Channel, ChannelOptions, ClientInfo, UserId};
 use fanfare_protocol::hook::{Granted, HookAnswer, HookCall, HookEvent, HookFailed};
@@ -37,6 +38,8 @@ pub(crate) struct Candidate {
     response: Response,
     channel: Channel,
     wishes: Wishes,
+    /// How it is told, if that is compressed.
+    window: Option<FreshWindow>,
     identity: Identity,
     headers: ClientHeaders,
 }
@@ -64,13 +67,14 @@ impl Candidate {
     pub(super) fn new(
         response: Response,
         channel: Channel,
-        wishes: Wishes,
+        (wishes, window): (Wishes, Option<FreshWindow>),
         headers: ClientHeaders,
     ) -> Self {
         Self {
             response,
             channel,
             wishes,
+            window,
             identity: Identity::default(),
             headers,
         }
@@ -301,6 +305,7 @@ impl Push {
             response,
             channel,
             wishes,
+            window,
             identity,
             ..
         } = candidate;
@@ -324,7 +329,10 @@ impl Push {
             catch_up: wishes.catch_up,
             info: Arc::clone(&info),
         };
-        if self.subscribe(conn, wishes.cohort, wish, now).is_err() {
+        if self
+            .subscribe(conn, wishes.cohort.told(window), wish, now)
+            .is_err()
+        {
             self.leave(conn, Some(&info), now);
             return busy();
         }

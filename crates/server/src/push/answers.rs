@@ -65,7 +65,7 @@ impl Push {
         }
         let follower = *subscriber.data();
         self.close(id, now);
-        Some(if follower.cohort.is_session() {
+        Some(if follower.variant.cohort.is_session() {
             News::Answer(conn, follower.terms.number, Err(error))
         } else {
             News::Failed(conn, error)
@@ -75,7 +75,7 @@ impl Push {
     fn activate(&mut self, ticket: Ticket, subscribed: Subscribed) -> Option<News> {
         let id = SubscriptionId::from_generation(ticket.generation);
         let follower = *self.table.subscription(id)?.1.data();
-        let is_session = follower.cohort.is_session();
+        let is_session = follower.variant.cohort.is_session();
         let is_positioned = if is_session {
             follower.terms.is_positioned
         } else {
@@ -106,7 +106,7 @@ impl Push {
             let Subscribed {
                 position, recovery, ..
             } = subscribed;
-            News::Welcome(conn, Welcome::new(follower.cohort, position, recovery))
+            News::Welcome(conn, Welcome::new(follower.variant, position, recovery))
         })
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use fanfare_codec::deflate::{Deflaters, FreshWindow};
 use fanfare_hub::{Busy, Channel, ClientInfo, Request, Ticket};
 use fanfare_protocol::hook::HookCall;
 use fanfare_protocol::token::TokenKind;
@@ -13,7 +14,7 @@ use fanfare_protocol::{
     append_ping,
 };
 
-use super::segment::{Cohort, append_frame, opcode};
+use super::segment::{Cohort, append_message, opcode};
 use super::{Push, REQUEST, token};
 use crate::clock::Time;
 use crate::config::Live;
@@ -28,6 +29,9 @@ pub(crate) struct Desk<'t> {
     pub(crate) live: &'t Live,
     pub(crate) conn: ConnId,
     pub(crate) encoding: Encoding,
+    /// How what it is told is compressed, if it is.
+    pub(crate) window: Option<FreshWindow>,
+    pub(crate) deflaters: &'t mut Deflaters,
     /// What the backend is to see of its upgrade.
     pub(crate) headers: &'t mut ClientHeaders,
     pub(crate) replies: &'t mut Vec<u8>,
@@ -39,7 +43,8 @@ impl Desk<'_> {
         self.push.link.metrics.replies.add(1);
         let mut object = std::mem::take(&mut self.push.object);
         append(&mut object, self.encoding);
-        append_frame(self.replies, opcode(self.encoding), &object);
+        let opcode = opcode(self.encoding);
+        append_message(self.replies, opcode, &object, self.window, self.deflaters);
         object.clear();
         object.shrink_to(OBJECT_BYTES_KEPT);
         self.push.object = object;
@@ -106,7 +111,8 @@ impl Host for Desk<'_> {
             encoding: self.encoding,
             joins: wish.terms.gets_join_leave,
         };
-        self.push.subscribe(self.conn, cohort, wish, self.now)
+        let variant = cohort.told(self.window);
+        self.push.subscribe(self.conn, variant, wish, self.now)
     }
 
     fn unsubscribe(&mut self, channel: &str) -> bool {

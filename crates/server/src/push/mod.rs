@@ -2,10 +2,10 @@
 //! requests for the engine, news for single connections, segments for many.
 //!
 //! A tick is what one batch of the inbox brings: publications of a channel wait here until the batch is
-//! through, are encoded once for each cohort, and every subscriber gets its share of the same bytes.
+//! through, are encoded once for each variant, and every subscriber gets its share of the same bytes.
 //!
 //! Never: reads or writes a socket; knows a connection but by its id; encodes a publication twice for one
-//! cohort.
+//! variant.
 
 mod admit;
 mod answers;
@@ -58,7 +58,7 @@ pub(crate) use upgrade::Start;
 pub(crate) use users::Census;
 pub(crate) use welcome::Welcome;
 
-use segment::Cohort;
+use segment::Variant;
 use tick::Tick;
 use users::Users;
 
@@ -120,7 +120,7 @@ pub(crate) struct Push {
 /// What a worker keeps with a subscription.
 #[derive(Clone, Copy, Debug)]
 struct Follower {
-    cohort: Cohort,
+    variant: Variant,
     /// What of this tick came before its answer.
     skips: u32,
     terms: Terms,
@@ -269,7 +269,7 @@ impl Push {
     fn subscribe(
         &mut self,
         conn: ConnId,
-        cohort: Cohort,
+        variant: impl Into<Variant>,
         wish: Wish<'_>,
         now: Time,
     ) -> Result<(), NotSubscribed> {
@@ -281,7 +281,7 @@ impl Push {
             info,
         } = wish;
         let follower = Follower {
-            cohort,
+            variant: variant.into(),
             skips: 0,
             terms,
         };

@@ -11,10 +11,11 @@ use std::fmt;
 use std::io::Write;
 
 use fanfare_codec::Opcode;
+use fanfare_codec::deflate::Deflaters;
 use fanfare_hub::limits::HISTORY_READ_MAX;
 use fanfare_hub::{CatchUp, PayloadKind, Position, Publication, Since};
 
-use super::segment::{Cohort, append_header};
+use super::segment::{Cohort, Variant, append_header, append_message};
 
 /// Twenty decimal digits, a colon, sixteen hexadecimal ones.
 const POSITION_BYTES_MAX: usize = 37;
@@ -86,32 +87,57 @@ fn count(text: &str) -> Option<u32> {
         .then_some(count)
 }
 
-/// Appends the message that tells `cohort` of `publication`.
-pub(super) fn append_publication(out: &mut Vec<u8>, publication: &Publication, cohort: Cohort) {
+/// Appends the message that tells `variant` of `publication`.
+pub(super) fn append_publication(
+    out: &mut Vec<u8>,
+    publication: &Publication,
+    variant: Variant,
+    deflaters: &mut Deflaters,
+) {
     let payload = publication.payload.bytes();
-    append_head(out, publication, cohort);
-    out.extend_from_slice(payload);
+    let Variant { cohort, window } = variant;
+    if window.is_none() {
+        append_head(out, publication, cohort);
+        return out.extend_from_slice(payload);
+    }
+    let opcode = opcode(publication);
+    if cohort != Cohort::Positioned {
+        return append_message(out, opcode, payload, window, deflaters);
+    }
+    let position = position_text(publication);
+    let message = [position.bytes(), payload].concat();
+    append_message(out, opcode, &message, window, deflaters);
+}
+
+const fn opcode(publication: &Publication) -> Opcode {
+    match publication.payload.kind() {
+        PayloadKind::Json | PayloadKind::Text => Opcode::Text,
+        PayloadKind::Binary => Opcode::Binary,
+    }
+}
+
+/// What stands in front of a payload, for those who want its position.
+fn position_text(publication: &Publication) -> Digits {
+    let mut text = Digits::EMPTY;
+    // A publication without a place (history was skipped) is told without one: the space stays.
+    if let Some(position) = publication.position {
+        text.write(position);
+    }
+    text.push(b' ');
+    text
 }
 
 /// Appends everything of that message that stands in front of the payload.
 pub(super) fn append_head(out: &mut Vec<u8>, publication: &Publication, cohort: Cohort) {
     let payload_len = publication.payload.bytes().len();
-    let opcode = match publication.payload.kind() {
-        PayloadKind::Json | PayloadKind::Text => Opcode::Text,
-        PayloadKind::Binary => Opcode::Binary,
-    };
-    match (cohort, publication.position) {
-        // A publication without a place (history was skipped) is told without one: the space stays.
-        (Cohort::Positioned, position) => {
-            let mut text = Digits::EMPTY;
-            if let Some(position) = position {
-                text.write(position);
-            }
-            text.push(b' ');
+    let opcode = opcode(publication);
+    match cohort {
+        Cohort::Positioned => {
+            let text = position_text(publication);
             append_header(out, opcode, text.len + payload_len);
             out.extend_from_slice(text.bytes());
         }
-        (Cohort::Bare | Cohort::Session { .. }, _) => append_header(out, opcode, payload_len),
+        Cohort::Bare | Cohort::Session { .. } => append_header(out, opcode, payload_len),
     }
 }
 
@@ -157,6 +183,7 @@ mod tests {
     use bytes::Bytes;
     use fanfare_hub::{Epoch, Payload, Tags, Time};
 
+    use super::super::segment::tests::deflaters;
     use super::*;
 
     fn at(offset: u64, epoch: &str) -> Position {
@@ -241,7 +268,7 @@ mod tests {
         ];
         for (publication, cohort, expected) in cases {
             let mut out = Vec::new();
-            append_publication(&mut out, &publication, cohort);
+            append_publication(&mut out, &publication, cohort.into(), &mut deflaters());
             assert_eq!(out, expected);
         }
         let mut out = Vec::new();

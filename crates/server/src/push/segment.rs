@@ -1,12 +1,13 @@
 //! A channel's news of one tick, encoded once for everyone who is told of them in the same way. In: news. Out:
-//! frames back to back, and where each begins.
+//! frames back to back, compressed or not, and where each begins.
 //!
 //! Never: knows who gets it.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use fanfare_codec::{Header, Opcode, Rsv};
+use fanfare_codec::deflate::{Deflaters, FreshWindow};
+use fanfare_codec::{Encoder, Header, MessageKind, Opcode, Rsv};
 use fanfare_hub::{ClientInfo, Publication};
 use fanfare_protocol::{Encoding, Push};
 
@@ -21,7 +22,7 @@ pub(super) enum Item {
     Leave(Arc<ClientInfo>),
 }
 
-/// How a subscriber is told: all with the same share one segment.
+/// What a subscriber is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cohort {
     /// `/raw`: the payload is the message.
@@ -49,6 +50,14 @@ impl Cohort {
         }
     }
 
+    /// As it is, or deflated for whoever has such a window.
+    pub(super) const fn told(self, window: Option<FreshWindow>) -> Variant {
+        Variant {
+            cohort: self,
+            window,
+        }
+    }
+
     pub(super) const fn is_session(self) -> bool {
         matches!(self, Self::Session { .. })
     }
@@ -56,6 +65,20 @@ impl Cohort {
     /// Whether its segments have frames of joins and leaves.
     pub(super) const fn has_joins(self) -> bool {
         matches!(self, Self::Session { joins: true, .. })
+    }
+}
+
+/// What a subscriber is told, and how: all with the same share one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Variant {
+    pub(super) cohort: Cohort,
+    /// How far back compressed messages may refer; none: they are not compressed.
+    pub(super) window: Option<FreshWindow>,
+}
+
+impl From<Cohort> for Variant {
+    fn from(cohort: Cohort) -> Self {
+        cohort.told(None)
     }
 }
 
@@ -81,7 +104,13 @@ impl Drop for Segment {
 pub(super) const FRAME_BYTES: usize = 128;
 
 impl Segment {
-    pub(super) fn encode(channel: &str, items: &[Item], cohort: Cohort) -> Self {
+    pub(super) fn encode(
+        channel: &str,
+        items: &[Item],
+        variant: Variant,
+        deflaters: &mut Deflaters,
+    ) -> Self {
+        let Variant { cohort, window } = variant;
         let payloads = items.iter().map(|item| match item {
             Item::Publication(publication) => publication.payload.bytes().len() + FRAME_BYTES,
             Item::Join(_) | Item::Leave(_) => FRAME_BYTES,
@@ -96,7 +125,7 @@ impl Segment {
             segment.starts.push(segment.end());
             match (item, cohort) {
                 (Item::Publication(publication), Cohort::Bare | Cohort::Positioned) => {
-                    raw::append_publication(&mut segment.bytes, publication, cohort);
+                    raw::append_publication(&mut segment.bytes, publication, variant, deflaters);
                 }
                 (Item::Publication(publication), Cohort::Session { encoding, .. }) => {
                     let push = Push::Publication {
@@ -122,7 +151,8 @@ impl Segment {
                 (Item::Join(_) | Item::Leave(_), _) => {}
             }
             if let (Cohort::Session { encoding, .. }, false) = (cohort, object.is_empty()) {
-                append_frame(&mut segment.bytes, opcode(encoding), &object);
+                let out = &mut segment.bytes;
+                append_message(out, opcode(encoding), &object, window, deflaters);
                 object.clear();
             }
         }
@@ -181,8 +211,27 @@ pub(super) const fn opcode(encoding: Encoding) -> Opcode {
     }
 }
 
-/// Appends a message in one frame.
-pub(super) fn append_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
+/// Appends a message in one frame, deflated if there is a window and that makes it smaller.
+pub(super) fn append_message(
+    out: &mut Vec<u8>,
+    opcode: Opcode,
+    payload: &[u8],
+    window: Option<FreshWindow>,
+    deflaters: &mut Deflaters,
+) {
+    let Some(window) = window else {
+        return append_frame(out, opcode, payload);
+    };
+    let kind = match opcode {
+        Opcode::Text => MessageKind::Text,
+        _ => MessageKind::Binary,
+    };
+    let encoded = Encoder::server().deflate_shared(out, kind, payload, window, deflaters);
+    debug_assert_eq!(encoded, Ok(()), "nothing is fragmented");
+}
+
+/// Appends a message in one frame, as it is.
+fn append_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     append_header(out, opcode, payload.len());
     out.extend_from_slice(payload);
 }
@@ -203,6 +252,8 @@ pub(super) fn append_header(out: &mut Vec<u8>, opcode: Opcode, payload_len: usiz
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use fanfare_codec::deflate::{DirectionTerms, WindowBits};
+    use fanfare_codec::{Limits, Message, MessageDecoder, Role};
     use fanfare_hub::{Payload, Tags, Time};
 
     use super::*;
@@ -217,6 +268,10 @@ pub(crate) mod tests {
         })
     }
 
+    pub(crate) fn deflaters() -> Deflaters {
+        Deflaters::new(Default::default(), 1)
+    }
+
     /// A segment of frames with these payloads.
     pub(crate) fn segment(texts: &[&str]) -> Arc<Segment> {
         let items = texts
@@ -225,7 +280,8 @@ pub(crate) mod tests {
         Arc::new(Segment::encode(
             "x",
             &items.collect::<Vec<_>>(),
-            Cohort::Bare,
+            Cohort::Bare.into(),
+            &mut deflaters(),
         ))
     }
 
@@ -240,5 +296,57 @@ pub(crate) mod tests {
         assert_eq!(segment.last_frame(), 5);
         let ends: Vec<u32> = (0..=10).map(|at| segment.frame_end(at)).collect();
         assert_eq!(ends, [0, 3, 3, 3, 5, 5, 10, 10, 10, 10, 10]);
+    }
+
+    fn window(bits: u8) -> Option<FreshWindow> {
+        let window_bits = WindowBits::new(bits)?;
+        FreshWindow::of(DirectionTerms {
+            takeover: false,
+            window_bits,
+        })
+    }
+
+    /// What a client with any window reads of them.
+    fn inflated(segment: &Segment) -> Vec<String> {
+        let terms = DirectionTerms {
+            takeover: false,
+            window_bits: WindowBits::MAX,
+        };
+        let mut messages = MessageDecoder::new(Role::Client, Limits::default()).with_deflate(terms);
+        let mut bytes = segment.bytes().to_vec();
+        let mut input = &mut bytes[..];
+        let mut texts = Vec::new();
+        while let Some(message) = messages.next_message(&mut input).unwrap() {
+            let Message::Text(text) = message else {
+                panic!("{message:?}");
+            };
+            texts.push(text.to_owned());
+        }
+        texts
+    }
+
+    #[test]
+    fn what_becomes_smaller_is_compressed_in_any_cohort_and_is_the_same() {
+        let long = format!("{{\"news\":\"{}\"}}", "again and ".repeat(50));
+        let items = ["short", &long].map(|text| Item::Publication(publication(text)));
+        let session = Cohort::Session {
+            encoding: Encoding::Json,
+            joins: true,
+        };
+        for cohort in [Cohort::Bare, Cohort::Positioned, session] {
+            let mut deflaters = deflaters();
+            let plain = Segment::encode("x", &items, cohort.into(), &mut deflaters);
+            assert_eq!(deflaters.deflated(), 0, "{cohort:?}");
+            for bits in 8..=15 {
+                let variant = cohort.told(window(bits));
+                let deflated = Segment::encode("x", &items, variant, &mut deflaters);
+                assert_eq!(inflated(&deflated), inflated(&plain), "{cohort:?}");
+                let first = deflated.starts[1] as usize;
+                assert_eq!(deflated.bytes[..first], plain.bytes[..first], "{cohort:?}");
+                assert_eq!(deflated.bytes[first], 0xC1, "{cohort:?}: RSV1");
+                assert!(deflated.bytes.len() < plain.bytes.len() / 2, "{cohort:?}");
+            }
+            assert_eq!(deflaters.deflated(), 8, "{cohort:?}");
+        }
     }
 }

@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use fanfare_codec::Message;
+use fanfare_codec::deflate::{Deflaters, DirectionTerms, FreshWindow, WindowBits};
 use fanfare_hub::{
     CatchUp, ChannelOptions, ClientId, Delivery, InboxLimits, MemoryConfig, MemoryEngine,
     Namespaces, Origins, PresenceStats, Since, Target, UserId, Wake,
 };
 
+use super::segment::Cohort;
+use super::segment::tests::deflaters;
 use super::*;
 use crate::config::Live;
 use crate::limits::SEGMENT_BYTES_MAX;
@@ -95,7 +98,13 @@ impl World {
     }
 
     /// Requests a subscription of a new connection.
-    fn ask(&mut self, worker: usize, channel: &str, cohort: Cohort, catch_up: CatchUp) -> ConnId {
+    fn ask(
+        &mut self,
+        worker: usize,
+        channel: &str,
+        variant: impl Into<Variant>,
+        catch_up: CatchUp,
+    ) -> ConnId {
         let conn = self.conns.insert(());
         let channel = Channel::parse(channel).unwrap();
         let options = self.options(&channel);
@@ -107,12 +116,12 @@ impl World {
             catch_up,
             info: push.link.client_ids.info(conn),
         };
-        assert_eq!(push.subscribe(conn, cohort, wish, self.now), Ok(()));
+        assert_eq!(push.subscribe(conn, variant, wish, self.now), Ok(()));
         conn
     }
 
-    fn subscribe(&mut self, worker: usize, channel: &str, cohort: Cohort) -> ConnId {
-        let conn = self.ask(worker, channel, cohort, CatchUp::Now);
+    fn subscribe(&mut self, worker: usize, channel: &str, variant: impl Into<Variant>) -> ConnId {
+        let conn = self.ask(worker, channel, variant, CatchUp::Now);
         let (_, news) = self.turn(worker);
         assert!(matches!(news[..], [News::Welcome(who, _)] if who == conn));
         conn
@@ -145,7 +154,11 @@ impl World {
 }
 
 fn fan_out(push: &mut Push, told: &mut Vec<Told>) {
-    push.fan_out(|conn, share| {
+    fan_out_with(push, &mut deflaters(), told);
+}
+
+fn fan_out_with(push: &mut Push, deflaters: &mut Deflaters, told: &mut Vec<Told>) {
+    push.fan_out(deflaters, |conn, share| {
         let Share { segment, range, .. } = share;
         let bytes = &segment.bytes()[range.start as usize..range.end as usize];
         told.push((conn, bytes.to_vec(), Arc::as_ptr(segment)));
@@ -241,7 +254,7 @@ fn who_comes_back_gets_what_it_missed_or_is_told() {
     let welcome = back(1);
     assert_eq!(welcome.position().unwrap().offset, 3);
     let (mut replies, mut outbound) = (Vec::new(), crate::outbound::Outbound::default());
-    welcome.queue(&mut replies, &mut outbound);
+    welcome.queue(&mut replies, &mut outbound, &mut deflaters());
     assert_eq!(replies, b"\x81\x012\x81\x013");
 }
 
@@ -453,4 +466,47 @@ fn orders_are_for_anonymous_clients_or_one_of_them() {
     let channel = Channel::parse("x").unwrap();
     assert!(push.is_subscribed(a, Some(&channel)) && !push.is_subscribed(b, Some(&channel)));
     assert!(push.is_subscribed(b, None));
+}
+
+#[test]
+fn a_publication_is_compressed_once_for_all_with_a_window_of_one_size() {
+    let mut world = World::new(1, InboxLimits::default());
+    let told = |bits| {
+        let window = FreshWindow::of(DirectionTerms {
+            takeover: false,
+            window_bits: WindowBits::new(bits).unwrap(),
+        });
+        Cohort::Bare.told(window)
+    };
+    let plain = world.subscribe(0, "x", Cohort::Bare);
+    let large: Vec<_> = (0..100)
+        .map(|_| world.subscribe(0, "x", told(15)))
+        .collect();
+    let small: Vec<_> = (0..100).map(|_| world.subscribe(0, "x", told(9))).collect();
+    world.publish(0, plain, &"again and ".repeat(50));
+
+    let push = &mut world.workers[0];
+    let (mut deflaters, mut told) = (deflaters(), Vec::new());
+    let mut batch = Batch::default();
+    while push.drain(&mut batch) {
+        for delivery in &mut batch {
+            assert!(push.take(delivery, world.now).is_none());
+        }
+        fan_out_with(push, &mut deflaters, &mut told);
+    }
+    assert_eq!(told.len(), 201);
+    assert_eq!(deflaters.deflated(), 2);
+    let segment_of = |conn: ConnId| told.iter().find(|(who, ..)| *who == conn).unwrap().2;
+    assert!(
+        large
+            .iter()
+            .all(|conn| segment_of(*conn) == segment_of(large[0]))
+    );
+    assert!(
+        small
+            .iter()
+            .all(|conn| segment_of(*conn) == segment_of(small[0]))
+    );
+    let bytes = |conn: ConnId| &told.iter().find(|(who, ..)| *who == conn).unwrap().1;
+    assert!(bytes(large[0]).len() < bytes(plain).len() / 10);
 }

@@ -1,14 +1,15 @@
 //! What is told at the end of a tick. In: publications, and who comes and goes, one by one. Out: a segment for
-//! each cohort of a channel, and the share of each subscriber.
+//! each variant of a channel, and the share of each subscriber.
 //!
-//! Never: sends; encodes anything twice for one cohort.
+//! Never: sends; encodes anything twice for one variant.
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use fanfare_codec::deflate::Deflaters;
 use fanfare_hub::{Channel, ChannelId, Publication, SlowReader, Subscriber};
 
-use super::segment::{Cohort, FRAME_BYTES, Segment};
+use super::segment::{Cohort, FRAME_BYTES, Segment, Variant};
 use super::{Follower, Push, conn_of};
 use crate::limits::{PUBLISHES_PER_TICK_MAX, SEGMENT_BYTES_MAX};
 use crate::outbound::Excess;
@@ -38,6 +39,32 @@ pub(crate) struct Share<'t> {
     pub(crate) excess: Excess,
     /// The subscriber may have news of other channels in this tick, too.
     pub(crate) has_company: bool,
+}
+
+/// A channel's segments of one tick.
+#[derive(Default)]
+struct Segments {
+    plain: [Option<Arc<Segment>>; Cohort::COUNT],
+    /// Few: clients have few window sizes.
+    deflated: Vec<(Variant, Arc<Segment>)>,
+}
+
+impl Segments {
+    fn get_or_insert_with(
+        &mut self,
+        variant: Variant,
+        make: impl FnOnce() -> Arc<Segment>,
+    ) -> &Arc<Segment> {
+        if variant.window.is_none() {
+            return self.plain[variant.cohort.index()].get_or_insert_with(make);
+        }
+        let known = self.deflated.iter().position(|(made, _)| *made == variant);
+        let at = known.unwrap_or_else(|| {
+            self.deflated.push((variant, make()));
+            self.deflated.len() - 1
+        });
+        &self.deflated[at].1
+    }
 }
 
 impl Push {
@@ -79,7 +106,11 @@ impl Push {
     }
 
     /// Ends the tick: tells every subscriber its share of what waits.
-    pub(crate) fn fan_out(&mut self, mut tell: impl FnMut(ConnId, Share<'_>)) {
+    pub(crate) fn fan_out(
+        &mut self,
+        deflaters: &mut Deflaters,
+        mut tell: impl FnMut(ConnId, Share<'_>),
+    ) {
         if self.dirty.is_empty() {
             return;
         }
@@ -99,14 +130,15 @@ impl Push {
             let is_publication = |item: &Item| matches!(item, Item::Publication(_));
             let last_publication = items.iter().rposition(is_publication);
             let are_publications = items.iter().all(is_publication);
-            let mut segments = [const { None::<Arc<Segment>> }; Cohort::COUNT];
+            let mut segments = Segments::default();
             for subscriber in subscribers.iter().filter(|s| s.is_live()) {
                 let Some(first) = first_for(subscriber, &items, last_publication) else {
                     continue;
                 };
-                let cohort = subscriber.data().cohort;
-                let segment = segments[cohort.index()].get_or_insert_with(|| {
-                    let segment = Segment::encode(name.as_str(), &items, cohort);
+                let variant = subscriber.data().variant;
+                let cohort = variant.cohort;
+                let segment = segments.get_or_insert_with(variant, || {
+                    let segment = Segment::encode(name.as_str(), &items, variant, deflaters);
                     Arc::new(segment.counted_by(&self.link.metrics))
                 });
                 let range = segment.from(first);
@@ -151,7 +183,8 @@ fn first_for(
     items: &[Item],
     last_publication: Option<usize>,
 ) -> Option<usize> {
-    let Follower { cohort, skips, .. } = *subscriber.data();
+    let Follower { variant, skips, .. } = *subscriber.data();
+    let cohort = variant.cohort;
     let skips = skips as usize;
     let mut first = None;
     for (at, item) in items.iter().enumerate().skip(skips) {

@@ -7,6 +7,7 @@
 
 use std::fmt::Display;
 
+use fanfare_codec::deflate::{DeflateAnswer, FreshWindow};
 use fanfare_codec::handshake::{Response, Status, Upgrade};
 use fanfare_hub::Channel;
 use fanfare_protocol::{Encoding, PingKind, Rules, Session};
@@ -46,6 +47,8 @@ pub(crate) struct Start {
     pub(crate) encoding: Encoding,
     /// Of the upgrade, for the backend.
     pub(crate) headers: ClientHeaders,
+    /// How what it is told is compressed, if it is.
+    pub(crate) window: Option<FreshWindow>,
     /// It asked for WebSocket pings in the place of the protocol's.
     pub(crate) frame_pings: bool,
     pub(crate) deadline: Time,
@@ -58,6 +61,7 @@ impl Push {
             request,
             admitted,
             client,
+            deflate,
         } = asked;
         let Some(endpoint) = self.endpoint(request.path()) else {
             return if request.wants_websocket() {
@@ -77,18 +81,23 @@ impl Push {
         if !is_welcome(&live, &upgrade) {
             return refuse(Status::FORBIDDEN, &"pages of this origin may not connect");
         }
+        let deflate = match deflate {
+            Ok(answer) => answer,
+            Err(error) => return Verdict::Refuse(Response::from(&error)),
+        };
         let query = request.query().unwrap_or_default();
         let headers = ClientHeaders::of_upgrade(&live.hooks, upgrade.headers(), client);
         match endpoint {
-            Endpoint::Echo => Verdict::Echo(accept(&live, &upgrade, None)),
+            Endpoint::Echo => Verdict::Echo(accept(&live, &upgrade, None, deflate)),
             Endpoint::Session => {
                 let wire = Wire::of(query, &upgrade);
-                let response = accept(&live, &upgrade, wire.subprotocol());
-                let start = self.start(&live, wire, (&upgrade, headers), conn, now);
+                let response = accept(&live, &upgrade, wire.subprotocol(), deflate);
+                let mut start = self.start(&live, wire, (&upgrade, headers), conn, now);
+                start.window = window_of(deflate);
                 Verdict::Session(Box::new((response, start)))
             }
             Endpoint::Raw { channel } => {
-                let request = (query, &upgrade, headers);
+                let request = (query, &upgrade, headers, deflate);
                 self.receive_raw(&live, channel, request, conn, now)
                     .unwrap_or_else(Verdict::Refuse)
             }
@@ -129,6 +138,7 @@ impl Push {
             session,
             encoding: wire.encoding,
             headers,
+            window: None,
             frame_pings: wire.pings == PingKind::WebSocket,
         }
     }
@@ -138,11 +148,11 @@ impl Push {
         &mut self,
         live: &Live,
         channel: &str,
-        request: (&str, &Upgrade<'_>, ClientHeaders),
+        request: (&str, &Upgrade<'_>, ClientHeaders, Option<DeflateAnswer>),
         conn: ConnId,
         now: Time,
     ) -> Result<Verdict, Response> {
-        let (query, upgrade, headers) = request;
+        let (query, upgrade, headers, deflate) = request;
         let bad = |why: &dyn Display| Response::refusal(Status::BAD_REQUEST, why);
         if !is_encoded_whole(channel) {
             return Err(bad(
@@ -162,8 +172,9 @@ impl Push {
             // A cookie of that name may be somebody else's as long as no tokens are expected.
             (None, false) => None,
         };
-        let response = accept(live, upgrade, None);
-        let candidate = Candidate::new(response, channel, wishes, headers);
+        let response = accept(live, upgrade, None, deflate);
+        let window = window_of(deflate);
+        let candidate = Candidate::new(response, channel, (wishes, window), headers);
         Ok(self.receive(live, candidate, token, conn, now))
     }
 }
@@ -191,9 +202,22 @@ fn is_welcome(live: &Live, upgrade: &Upgrade<'_>) -> bool {
     origins.all(|origin| live.origins.admits(origin, host))
 }
 
+/// How a client is told what others are told, too.
+fn window_of(deflate: Option<DeflateAnswer>) -> Option<FreshWindow> {
+    FreshWindow::of(deflate?.terms().server)
+}
+
 /// The 101, with what the config adds to it; `chosen`: the endpoint's subprotocol, if the client offered it.
-fn accept(live: &Live, upgrade: &Upgrade<'_>, chosen: Option<&str>) -> Response {
+fn accept(
+    live: &Live,
+    upgrade: &Upgrade<'_>,
+    chosen: Option<&str>,
+    deflate: Option<DeflateAnswer>,
+) -> Response {
     let mut response = Response::switching_protocols(upgrade);
+    if let Some(answer) = deflate {
+        response = response.deflate(&answer);
+    }
     let is_known = |offered: &&str| live.subprotocols.iter().any(|known| known == offered);
     if let Some(protocol) = chosen.or_else(|| upgrade.protocols().find(is_known)) {
         response = response

@@ -5,26 +5,31 @@
 
 use std::sync::Arc;
 
+use fanfare_codec::deflate::Deflaters;
 use fanfare_hub::{Position, Publication, Recovery};
 
 use super::raw;
-use super::segment::Cohort;
+use super::segment::{Cohort, Variant};
 use crate::limits::HISTORY_COPY_BYTES_MAX;
 use crate::outbound::Outbound;
 
 /// A subscription that is in place.
 #[derive(Debug)]
 pub(crate) struct Welcome {
-    cohort: Cohort,
+    variant: Variant,
     position: Option<Position>,
     /// What it gets of the past; none: what it asked for is gone.
     past: Option<Vec<Arc<Publication>>>,
 }
 
 impl Welcome {
-    pub(super) fn new(cohort: Cohort, position: Option<Position>, recovery: Recovery) -> Self {
+    pub(super) fn new(
+        variant: impl Into<Variant>,
+        position: Option<Position>,
+        recovery: Recovery,
+    ) -> Self {
         Self {
-            cohort,
+            variant: variant.into(),
             position,
             past: match recovery {
                 Recovery::NotAsked => Some(Vec::new()),
@@ -45,10 +50,15 @@ impl Welcome {
     }
 
     /// Queues the first messages behind `replies`, which leave first. Short ones are copied there; the
-    /// others are shared with the history.
-    pub(crate) fn queue(self, replies: &mut Vec<u8>, outbound: &mut Outbound) {
+    /// others are shared with the history, and so never compressed.
+    pub(crate) fn queue(
+        self,
+        replies: &mut Vec<u8>,
+        outbound: &mut Outbound,
+        deflaters: &mut Deflaters,
+    ) {
         let past = self.past.unwrap_or_default();
-        if let (Cohort::Positioned, Some(position)) = (self.cohort, self.position) {
+        if let (Cohort::Positioned, Some(position)) = (self.variant.cohort, self.position) {
             // Where it starts: behind what it has, or in front of what it gets of the past.
             let before = past.first().and_then(|first| first.position);
             let start = before.map_or(position, |first| Position {
@@ -59,11 +69,11 @@ impl Welcome {
         }
         for publication in past {
             let payload = publication.payload.bytes();
-            let head_at = replies.len();
-            raw::append_head(replies, &publication, self.cohort);
             if payload.len() <= HISTORY_COPY_BYTES_MAX {
-                replies.extend_from_slice(payload);
+                raw::append_publication(replies, &publication, self.variant, deflaters);
             } else {
+                let head_at = replies.len();
+                raw::append_head(replies, &publication, self.variant.cohort);
                 outbound.append(&replies[..head_at]);
                 outbound.push_history(&replies[head_at..], payload.clone());
                 replies.clear();
@@ -104,7 +114,8 @@ mod tests {
 
     fn queued(welcome: Welcome) -> (Vec<u8>, Vec<u8>) {
         let (mut replies, mut outbound) = (b"101".to_vec(), Outbound::default());
-        welcome.queue(&mut replies, &mut outbound);
+        let mut deflaters = Deflaters::new(Default::default(), 1);
+        welcome.queue(&mut replies, &mut outbound, &mut deflaters);
         let mut slices = [IoSlice::new(&[]); SLICES_PER_SEND_MAX];
         let used = outbound.unsent(&mut slices);
         let waits = slices[..used].iter().flat_map(|s| s.to_vec()).collect();

@@ -162,7 +162,7 @@ impl Reactor {
         } = &mut self.deliveries;
         let now = self.now;
         let cap = config.output_bytes_max_now(&self.all_metrics);
-        push.fan_out(|id, share| {
+        push.fan_out(self.deflate.deflaters(), |id, share| {
             let Some(conn) = conns.get_mut(id) else {
                 return;
             };

@@ -25,6 +25,7 @@ use crate::admission::{Admission, Place};
 use crate::clock::{Clock, Moment, Time};
 use crate::config::Config;
 use crate::conn::{Conn, Context, Fate, Notes, Readiness, Why};
+use crate::deflate::Contexts;
 use crate::http::Handover;
 use crate::limits::{BUSY_TURNS_MICROS_MAX, EVENTS_PER_POLL, LISTENERS_MAX, RECEIVE_BUFFER_BYTES};
 use crate::listener::Listener;
@@ -68,6 +69,7 @@ pub(crate) struct Reactor {
     /// Of all workers, this one.
     number: usize,
     service: Service,
+    deflate: Contexts,
     stop: Stop,
     draining: Draining,
     conns: Slab<Conn>,
@@ -123,6 +125,7 @@ impl Reactor {
             now,
             poll,
             clock: parts.clock,
+            deflate: Contexts::new(parts.config.deflate.as_ref(), parts.config.workers.get()),
             config: parts.config,
             accepting,
             newcomers_wait: false,
@@ -227,6 +230,9 @@ impl Reactor {
         self.warnings.log(&self.metrics, self.now);
         if let Service::Push(push) = &self.service {
             push.count_subscriptions();
+            if self.config.deflate.is_some() {
+                self.metrics.has_contexts(self.deflate.sums());
+            }
             self.metrics.events_lost.set(self.deliveries.events_lost());
             let now = self.clock.moment();
             self.metrics.turns.observe(now.micros_since(moment));
@@ -279,6 +285,7 @@ impl Reactor {
             receive_buffer: &mut self.receive_buffer,
             replies: &mut self.replies,
             service: &mut self.service,
+            deflate: &mut self.deflate,
             config: &self.config,
             metrics: &self.metrics,
             admission: &self.admission,

@@ -22,6 +22,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_tcp_nodelay};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, socket_with};
 
+use super::deflate;
 use super::tls::TlsStream;
 use super::transport::Transport;
 use crate::clock::Clock;
@@ -58,6 +59,8 @@ pub(crate) struct DialOptions {
     pub(crate) ca: Vec<PathBuf>,
     /// `--insecure`: trust everybody.
     pub(crate) insecure: bool,
+    /// `--deflate`: offer to compress.
+    pub(crate) deflate: bool,
 }
 
 /// Everything that connections have in common, checked.
@@ -68,6 +71,7 @@ pub(crate) struct Dial {
     sources: Sources,
     credentials: Credentials,
     trust: Option<Trust>,
+    deflate: bool,
 }
 
 /// A flag that cannot be followed, in one line.
@@ -118,6 +122,7 @@ impl Dial {
             sources: Sources::choose(options, address, connections)?,
             credentials: Credentials::load(options)?,
             trust: Trust::establish(options, &target)?,
+            deflate: options.deflate,
             target,
             address,
         })
@@ -126,6 +131,11 @@ impl Dial {
     /// Path and query of the URL, as typed: a `{channel}` still stands in it.
     pub(crate) const fn route(&self) -> &Route {
         &self.target.route
+    }
+
+    /// Whether compression is offered.
+    pub(super) const fn offers_deflate(&self) -> bool {
+        self.deflate
     }
 
     /// A socket that is connecting, the `attempt`-th of the run; `receive_bytes` is the size of its
@@ -182,6 +192,10 @@ impl Dial {
         let nonce = random.u128(..).to_ne_bytes();
         ClientHandshake::new(&self.target.host, route.as_str(), nonce)
             .and_then(|request| self.credentials.add_to(request, number))
+            .map(|request| match self.deflate {
+                true => request.offer_deflate(deflate::offer()),
+                false => request,
+            })
             .map_err(|error| Fault::new(FaultClass::Handshake, error))
     }
 }

@@ -300,3 +300,29 @@ fn a_file_that_cannot_be_read_or_parsed_is_named() {
         "{line}"
     );
 }
+
+#[test]
+fn what_deflate_cannot_do_is_named() {
+    for (setting, why) in [
+        ("level = 0", "level: must be from 1 to 9"),
+        ("mem_level = 10", "mem_level: must be from 1 to 9"),
+        (
+            "server_max_window_bits = 7",
+            "server_max_window_bits: must be from 8 to 15",
+        ),
+        (
+            "client_max_window_bits = 16",
+            "client_max_window_bits: must be from 8 to 15",
+        ),
+    ] {
+        let line = read(&format!("[websocket.deflate]\n{setting}")).unwrap_err();
+        assert_eq!(line, format!("FILE: websocket.deflate.{why}"));
+    }
+    let text =
+        "[websocket.deflate]\nenabled = true\nallow_client_takeover = true\nmax_contexts = 7";
+    let deflate = read(text).unwrap().daemon.deflate.expect("enabled");
+    assert!(!deflate.policy.server_takeover, "many are sent the same");
+    assert!(deflate.policy.client_takeover);
+    assert_eq!(deflate.contexts_max, 7);
+    assert!(read("").unwrap().daemon.deflate.is_none());
+}
