@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn bytes_after_the_head_are_unasked() {
-        let result = read_response(&mut &b"HTTP/1.1 101 x\r\n\r\n\x89\x00"[..]);
+        let result = read_response(&mut &b"HTTP/1.1 101 x\r\n\r\n\x89\x00"[..], false);
         assert!(matches!(result, Err(Failure::Unasked)), "{result:?}");
     }
 

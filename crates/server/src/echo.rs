@@ -52,7 +52,7 @@ pub(crate) fn answer_deflated(
 ) {
     let (kind, payload) = match message {
         Message::Text(text) => (MessageKind::Text, text.as_bytes()),
-        Message::Binary(bytes) => (MessageKind::Binary, &*bytes),
+        Message::Binary(bytes) => (MessageKind::Binary, bytes),
         control => return answer(control, replies),
     };
     let encoded = Encoder::server().deflate(replies, kind, payload, outgoing, deflaters);

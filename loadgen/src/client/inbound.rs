@@ -161,7 +161,7 @@ impl Inbound {
             let wire_bytes = (before - input.len()) as u64;
             let (kind, data) = match message {
                 Some(Message::Text(text)) => (MessageKind::Text, text.as_bytes()),
-                Some(Message::Binary(bytes)) => (MessageKind::Binary, &*bytes),
+                Some(Message::Binary(bytes)) => (MessageKind::Binary, bytes),
                 other => {
                     // Part of a message, or none.
                     out.save(Savings {

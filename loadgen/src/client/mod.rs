@@ -285,10 +285,9 @@ impl<'d> Clients<'d> {
         let now = self.io.clock.now();
         if let Some(connection) = &mut self.connections[conn]
             && connection.takes_more()
+            && let Err(fault) = connection.refill(conn, now, &mut self.io.out, handler)
         {
-            if let Err(fault) = connection.refill(conn, now, &mut self.io.out, handler) {
-                self.end(conn, fault.into(), handler);
-            }
+            self.end(conn, fault.into(), handler);
         }
     }
 

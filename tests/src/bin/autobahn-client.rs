@@ -91,7 +91,7 @@ fn echo(message: Message<'_>, out: &mut Sending) {
     } = out;
     let (kind, payload) = match message {
         Message::Text(text) => (MessageKind::Text, text.as_bytes()),
-        Message::Binary(payload) => (MessageKind::Binary, &*payload),
+        Message::Binary(payload) => (MessageKind::Binary, payload),
         _ => return,
     };
     match (deflated, message) {
