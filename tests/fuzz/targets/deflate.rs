@@ -11,13 +11,15 @@
 use fanfare_codec::deflate::{
     DeflateSettings, Deflaters, DirectionTerms, Inflaters, Outgoing, WindowBits,
 };
-use fanfare_codec::{Encoder, Limits, Message, MessageDecoder, MessageKind, ProtocolError, Role};
+use fanfare_codec::{CloseCode, Encoder, Limits, Message, MessageDecoder, MessageKind, Role};
 use libfuzzer_sys::fuzz_target;
 
 const BYTES_MAX: usize = 3_000;
 const LIMITS: Limits = Limits::DEFAULT.with_max_message_bytes(BYTES_MAX as u64);
 
-type Outcome = (Vec<Vec<u8>>, Option<ProtocolError>);
+/// Messages, and the code that what is wrong behind them closes with: of a text that is corrupt and no UTF-8, where it
+/// is cut says which is seen first.
+type Outcome = (Vec<Vec<u8>>, Option<CloseCode>);
 
 fuzz_target!(|input: &[u8]| {
     let [options, cuts, rest @ ..] = input else {
@@ -82,7 +84,7 @@ fn receive(terms: DirectionTerms, stream: &[u8], ends: &[usize]) -> Outcome {
                 Ok(Some(Message::Binary(bytes))) => received.push(bytes.to_vec()),
                 Ok(Some(other)) => panic!("{other:?}"),
                 Ok(None) => break,
-                Err(error) => return (received, Some(error)),
+                Err(error) => return (received, Some(error.close_code())),
             }
         }
         held = input.to_vec();
