@@ -1,5 +1,5 @@
-//! What the targets of the client protocol check alike. In: a frame, or data of a client. Out: its commands,
-//! or whether others get it as JSON.
+//! What several targets do alike. In: an input, a frame, or data of a client. Out: the input's parts, the frame's
+//! commands, or whether others get the data as JSON.
 //!
 //! Never: reads with what has written.
 
@@ -9,6 +9,16 @@ use bytes::Bytes;
 use fanfare_hub::{ClientInfo, PayloadKind, Publication, Tags, Time};
 use fanfare_protocol::{Command, Commands, Encoding, Malformed, Outcome, Push, Reply, data};
 use serde::de::IgnoredAny;
+
+/// A byte of options, up to 15 places to cut at, of two bytes each, and what is to be cut; none: the input is too short.
+#[must_use]
+pub fn options_and_cuts(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let [options, cuts, rest @ ..] = input else {
+        return None;
+    };
+    let (cuts, rest) = rest.split_at_checked(usize::from(cuts % 16) * 2)?;
+    Some((*options, cuts, rest))
+}
 
 /// The commands of a frame, up to an error if it has one: the same from every place where it can be left.
 ///

@@ -12,6 +12,7 @@ use fanfare_codec::{
     AllowedRsv, Encoder, FrameDecoder, FrameEvent, Isa, Kernel, Limits, Message, MessageDecoder,
     ProtocolError, Role, Rsv, UNCONSUMED_BYTES_MAX,
 };
+use fanfare_fuzz::options_and_cuts;
 use libfuzzer_sys::fuzz_target;
 
 const LIMITS: Limits = Limits::DEFAULT
@@ -39,14 +40,9 @@ struct Options {
 }
 
 fuzz_target!(|input: &[u8]| {
-    let [options, cuts, rest @ ..] = input else {
+    let Some((options, cuts, stream)) = options_and_cuts(input) else {
         return;
     };
-    let cut_bytes = usize::from(cuts % 16) * 2;
-    if rest.len() < cut_bytes {
-        return;
-    }
-    let (cuts, stream) = rest.split_at(cut_bytes);
     let options = Options {
         role: if options & 1 == 0 {
             Role::Server

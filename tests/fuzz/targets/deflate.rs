@@ -12,6 +12,7 @@ use fanfare_codec::deflate::{
     DeflateSettings, Deflaters, DirectionTerms, Inflaters, Outgoing, WindowBits,
 };
 use fanfare_codec::{CloseCode, Encoder, Limits, Message, MessageDecoder, MessageKind, Role};
+use fanfare_fuzz::options_and_cuts;
 use libfuzzer_sys::fuzz_target;
 
 const BYTES_MAX: usize = 3_000;
@@ -22,14 +23,9 @@ const LIMITS: Limits = Limits::DEFAULT.with_max_message_bytes(BYTES_MAX as u64);
 type Outcome = (Vec<Vec<u8>>, Option<CloseCode>);
 
 fuzz_target!(|input: &[u8]| {
-    let [options, cuts, rest @ ..] = input else {
+    let Some((options, cuts, payloads)) = options_and_cuts(input) else {
         return;
     };
-    let cut_bytes = usize::from(cuts % 16) * 2;
-    if rest.len() < cut_bytes {
-        return;
-    }
-    let (cuts, payloads) = rest.split_at(cut_bytes);
     let terms = DirectionTerms {
         takeover: options & 1 != 0,
         window_bits: WindowBits::MAX,
@@ -49,7 +45,7 @@ fuzz_target!(|input: &[u8]| {
         assert!(message.len() <= BYTES_MAX);
     }
     assert_eq!(
-        sent_again(terms, &whole.0, *options >> 2),
+        sent_again(terms, &whole.0, options >> 2),
         whole.0,
         "and back"
     );

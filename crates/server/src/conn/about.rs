@@ -7,9 +7,11 @@
 
 use std::net::IpAddr;
 
-use super::pace::Pace;
+use super::pace::{Pace, Room};
 use crate::access::Access;
 use crate::admission::{Holding, Promise};
+use crate::clock::Time;
+use crate::config::Bounds;
 
 #[derive(Debug, Default)]
 pub(super) struct About(Option<Box<Known>>);
@@ -70,8 +72,12 @@ impl About {
         self.0.as_ref()?.pace
     }
 
-    pub(super) fn set_pace(&mut self, pace: Pace) {
-        self.0.get_or_insert_default().pace = Some(pace);
+    /// A read is over that had so much of its room.
+    #[inline]
+    pub(super) fn settle(&mut self, room: &Room, bounds: &Bounds, now: Time) {
+        if let Some(pace) = room.settle(bounds, now) {
+            self.0.get_or_insert_default().pace = Some(pace);
+        }
     }
 
     pub(super) fn client(&self) -> Option<IpAddr> {

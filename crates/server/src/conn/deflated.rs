@@ -5,8 +5,7 @@
 
 use fanfare_codec::{CloseCode, Message};
 
-use super::pace::Room;
-use super::read::{code_of, keep};
+use super::read::{code_of, hear, keep};
 use super::{Conn, Context, Endpoint, Phase, say_close};
 use crate::echo;
 use crate::exceeded::Exceeded;
@@ -23,13 +22,7 @@ impl Conn {
         else {
             return;
         };
-        let was_asked = pinged_at.take().is_some();
-        if was_asked {
-            self.armed_at = crate::clock::Time::NEVER; // any byte is a sign of life
-        }
-        let bounds = &cx.config.bounds;
-        let pace = self.about.pace();
-        let mut room = Room::new(pace, decoder.fragments(), was_asked, bounds, cx.now);
+        let mut room = hear(pinged_at, &mut self.armed_at, &self.about, decoder, cx);
         let contexts = cx.deflate.lend(decoder);
         let mut input = &mut cx.receive_buffer[..len];
         loop {
@@ -59,9 +52,7 @@ impl Conn {
             return self.end_half_way(cx);
         }
         keep(&mut self.spill, input);
-        if let Some(pace) = room.settle(pace, bounds, cx.now) {
-            self.about.set_pace(pace);
-        }
+        self.about.settle(&room, &cx.config.bounds, cx.now);
     }
 
     /// It has begun a compressed message, and too many others have, too. That is not its fault: it may come again.

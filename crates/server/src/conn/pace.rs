@@ -21,6 +21,7 @@ pub(super) struct Pace {
 /// What may come in one read.
 #[derive(Debug)]
 pub(super) struct Room {
+    before: Option<Pace>,
     messages: Tally,
     fragments: Tally,
     /// Of the message in progress, those that were counted.
@@ -57,14 +58,15 @@ impl Room {
     /// `seen`: [fragments](MessageDecoder::fragments) that came before. `awaited`: a pong, or anything else that
     /// shows that the peer is there.
     pub(super) fn new(
-        pace: Option<Pace>,
+        before: Option<Pace>,
         seen: u32,
         awaited: bool,
         bounds: &Bounds,
         now: Time,
     ) -> Self {
-        let pace = pace.unwrap_or_default();
+        let pace = before.unwrap_or_default();
         Self {
+            before,
             seen,
             messages: Tally::of(pace.messages, bounds.messages_per_second_max, now),
             fragments: Tally::of(pace.fragments, bounds.fragments_per_second_max, now),
@@ -131,17 +133,17 @@ impl Room {
         }
     }
 
-    /// What is to be kept of `before`, if anything is.
-    pub(super) fn settle(&self, before: Option<Pace>, bounds: &Bounds, now: Time) -> Option<Pace> {
+    /// What is to be kept for the next read, if anything is.
+    pub(super) fn settle(&self, bounds: &Bounds, now: Time) -> Option<Pace> {
         let (messages_max, fragments_max) = (
             bounds.messages_per_second_max,
             bounds.fragments_per_second_max,
         );
         let counts = |tally: Tally, max: Option<NonZeroU32>| max.is_some() && tally.had > 0;
         if !counts(self.messages, messages_max) && !counts(self.fragments, fragments_max) {
-            return before;
+            return self.before;
         }
-        let before = before.unwrap_or_default();
+        let before = self.before.unwrap_or_default();
         Some(Pace {
             messages: self.messages.settle(before.messages, messages_max, now),
             fragments: self.fragments.settle(before.fragments, fragments_max, now),
@@ -175,7 +177,7 @@ mod tests {
         let mut room = Room::new(None, 0, false, &bounds, NOW);
         assert!(room.add_message().is_ok() && room.add_message().is_ok());
         assert!(room.add_frames(4).is_ok());
-        let pace = room.settle(None, &bounds, NOW);
+        let pace = room.settle(&bounds, NOW);
         let mut room = Room::new(pace, 0, false, &bounds, NOW);
         assert_eq!(room.add_message(), Ok(()));
         assert_eq!(room.add_message(), Err(Exceeded::Messages));
@@ -192,7 +194,7 @@ mod tests {
         let bounds = bounds(1, 1);
         let mut room = Room::new(None, 0, true, &bounds, NOW);
         assert!(room.add_control().is_ok());
-        assert!(room.settle(None, &bounds, NOW).is_none());
+        assert!(room.settle(&bounds, NOW).is_none());
         assert!(room.add_control().is_ok(), "once");
         assert_eq!(room.add_control(), Err(Exceeded::Fragments));
     }
@@ -217,7 +219,7 @@ mod tests {
                         break;
                     }
                 }
-                pace = room.settle(pace, &bounds, NOW);
+                pace = room.settle(&bounds, NOW);
                 rest = input.to_vec();
             }
             let left = Tally::of(
@@ -233,6 +235,6 @@ mod tests {
     fn without_limits_nothing_is_kept() {
         let mut room = Room::new(None, 0, false, &Bounds::NONE, NOW);
         assert!((0..100_000).all(|_| room.add_message().is_ok() && room.add_control().is_ok()));
-        assert!(room.settle(None, &Bounds::NONE, NOW).is_none());
+        assert!(room.settle(&Bounds::NONE, NOW).is_none());
     }
 }

@@ -7,6 +7,7 @@ use std::io;
 
 use fanfare_codec::{CloseCode, CloseFrame, Message, MessageDecoder};
 
+use super::about::About;
 use super::pace::Room;
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, Why, say_close};
 use crate::clock::Time;
@@ -141,16 +142,11 @@ impl Conn {
         else {
             return 0;
         };
-        let was_asked = pinged_at.take().is_some();
-        if was_asked {
-            self.armed_at = Time::NEVER; // any byte is a sign of life
-        }
-        let bounds = &cx.config.bounds;
-        let pace = self.about.pace();
-        let mut room = Room::new(pace, decoder.fragments(), was_asked, bounds, cx.now);
+        let mut room = hear(pinged_at, &mut self.armed_at, &self.about, decoder, cx);
         // Messages that are counted are looked at one by one.
+        let are_counted = cx.config.bounds.messages_per_second_max.is_some();
         let answer_in_place = |decoder: &mut MessageDecoder, input: &mut _| {
-            if bounds.messages_per_second_max.is_some() {
+            if are_counted {
                 return &[][..];
             }
             echo::answer_in_place(decoder, input)
@@ -188,9 +184,7 @@ impl Conn {
         }
         keep(&mut self.spill, input);
         let paced = room.add_fragments(decoder);
-        if let Some(pace) = room.settle(pace, bounds, cx.now) {
-            self.about.set_pace(pace);
-        }
+        self.about.settle(&room, &cx.config.bounds, cx.now);
         if let Err(exceeded) = paced {
             cx.replies.extend_from_slice(in_place);
             self.end_flood(exceeded, cx);
@@ -213,13 +207,7 @@ impl Conn {
         else {
             return;
         };
-        let was_asked = pinged_at.take().is_some();
-        if was_asked {
-            self.armed_at = Time::NEVER; // any byte is a sign of life
-        }
-        let bounds = &cx.config.bounds;
-        let pace = self.about.pace();
-        let mut room = Room::new(pace, decoder.fragments(), was_asked, bounds, cx.now);
+        let mut room = hear(pinged_at, &mut self.armed_at, &self.about, decoder, cx);
         let contexts = cx.deflate.lend(decoder);
         let mut input = &mut cx.receive_buffer[..len];
         loop {
@@ -263,9 +251,7 @@ impl Conn {
             return self.end_half_way(cx);
         }
         keep(&mut self.spill, input);
-        if let Some(pace) = room.settle(pace, bounds, cx.now) {
-            self.about.set_pace(pace);
-        }
+        self.about.settle(&room, &cx.config.bounds, cx.now);
     }
 
     /// It sends faster than it may.
@@ -308,6 +294,23 @@ impl Conn {
         }
         Fate::Gone(why)
     }
+}
+
+/// Bytes have come, which are a sign of life whatever they are; how much they may be.
+#[inline]
+pub(super) fn hear(
+    pinged_at: &mut Option<Time>,
+    armed_at: &mut Time,
+    about: &About,
+    decoder: &mut MessageDecoder,
+    cx: &Context<'_>,
+) -> Room {
+    let was_asked = pinged_at.take().is_some();
+    if was_asked {
+        *armed_at = Time::NEVER;
+    }
+    let (bounds, seen) = (&cx.config.bounds, decoder.fragments());
+    Room::new(about.pace(), seen, was_asked, bounds, cx.now)
 }
 
 /// What a peer closes with.

@@ -10,7 +10,6 @@ use fanfare_codec::{CloseCode, Message};
 use fanfare_hub::{Action, ClientInfo, EngineError, Response, Subscribed};
 use fanfare_protocol::{Commands, Disconnect, Encoding, Rules, Session, Taken};
 
-use super::pace::Room;
 use super::{Conn, Context, Endpoint, Fate, Phase, Stop, read};
 use crate::clock::Time;
 use crate::echo;
@@ -232,13 +231,7 @@ impl Conn {
         else {
             return;
         };
-        let was_asked = pinged_at.take().is_some();
-        if was_asked {
-            self.armed_at = Time::NEVER; // any byte is a sign of life
-        }
-        let bounds = &cx.config.bounds;
-        let pace = self.about.pace();
-        let mut room = Room::new(pace, decoder.fragments(), was_asked, bounds, cx.now);
+        let mut room = read::hear(pinged_at, &mut self.armed_at, &self.about, decoder, cx);
         let contexts = cx.deflate.lend(decoder);
         let inflaters = &mut *contexts.inflaters;
         let mut turn = Turn {
@@ -287,9 +280,7 @@ impl Conn {
                 break;
             }
         }
-        if let Some(pace) = room.settle(pace, bounds, cx.now) {
-            self.about.set_pace(pace);
-        }
+        self.about.settle(&room, &cx.config.bounds, cx.now);
         let rest = input.len();
         match next {
             Next::Go if contexts.is_one_too_many() => return self.end_half_way(cx),
