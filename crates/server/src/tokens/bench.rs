@@ -13,7 +13,7 @@ use super::jwks::Jwks;
 use crate::config::TokenSettings;
 
 /// What holds now.
-struct Standing {
+pub(super) struct Standing {
     settings: Arc<TokenSettings>,
     verifier: Verifier,
     /// What the URL gave last.
@@ -117,7 +117,13 @@ impl Bench {
         self.verdict(self.now.load().as_ref(), kind, token, now)
     }
 
-    fn verdict(
+    /// For tests: what whoever has begun goes on with.
+    #[cfg(test)]
+    pub(super) fn standing(&self) -> Option<Arc<Standing>> {
+        self.now.load_full()
+    }
+
+    pub(super) fn verdict(
         &self,
         standing: Option<&Arc<Standing>>,
         kind: Option<TokenKind>,
@@ -128,20 +134,26 @@ impl Bench {
             tracing::debug!("a token is refused: [token] has no algorithm");
             return Err(TokenError::Invalid);
         };
-        standing
-            .verifier
-            .examine(kind, token, now)
-            .map_err(|refusal| {
-                let may_come = refusal == Refusal::UnknownKey
-                    && standing.settings.jwks.is_some()
-                    && self.jwks.may_bring_key_of(token);
-                if may_come {
-                    tracing::debug!("a token is put off: {refusal} yet");
-                    return TokenError::Unavailable;
-                }
-                tracing::debug!("a token is refused: {refusal}");
-                refusal.into()
-            })
+        let refusal = match standing.verifier.examine(kind, token, now) {
+            Ok(claims) => return Ok(claims),
+            Err(refusal) => refusal,
+        };
+        if refusal == Refusal::UnknownKey && standing.settings.jwks.is_some() {
+            if self.jwks.may_bring_key_of(token) {
+                tracing::debug!("a token is put off: {refusal} yet");
+                return Err(TokenError::Unavailable);
+            }
+            // Keys are put in place before those that are missing among them are refused: it may have come since.
+            let current = self.now.load();
+            if !current
+                .as_ref()
+                .is_some_and(|current| Arc::ptr_eq(current, standing))
+            {
+                return self.verdict(current.as_ref(), kind, token, now);
+            }
+        }
+        tracing::debug!("a token is refused: {refusal}");
+        Err(refusal.into())
     }
 }
 

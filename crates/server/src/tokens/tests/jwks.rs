@@ -133,11 +133,28 @@ fn a_key_that_a_fetch_does_not_bring_is_refused() {
     assert_eq!(verify(&tokens, &unknown), Err(TokenError::Unavailable));
     assert_eq!(verdict(&tokens, &unknown), Err(TokenError::Invalid));
     let asked = server.asked();
-    assert_eq!(asked, 2);
-    for _ in 0..50 {
+    for _ in 0..20 {
         assert_eq!(verify(&tokens, &unknown), Err(TokenError::Invalid));
+        thread::sleep(PAUSE);
     }
-    assert_eq!(server.asked(), asked, "nobody asks for it again");
+    // One may have been under way, and one have been asked for meanwhile.
+    assert!(server.asked() <= asked + 2, "it is asked for again");
+}
+
+#[test]
+fn a_key_that_comes_while_its_token_is_looked_at_is_found() {
+    let pair = ec();
+    let server = IssuerServer::start("HTTP/1.1 503 Away\r\n\r\n".into(), None);
+    let tokens = following(&server);
+    let bench = &tokens.0.bench;
+    let stale = bench.standing();
+    let token = signed(&pair, "a");
+    server.answer(ok(&set(&[("a", &pair)])));
+    let ask = || match bench.verdict(stale.as_ref(), CONNECTION, &token, NOW) {
+        Err(TokenError::Unavailable) => None,
+        verdict => Some(verdict.map(|claims| claims.user)),
+    };
+    assert_eq!(until(ask, "a verdict"), Ok("ada".into()));
 }
 
 #[test]
