@@ -116,6 +116,14 @@ impl Content {
         memory.reserve_exact(like_last.min(len.saturating_mul(RATIO_MAX)));
     }
 
+    /// Bytes that need no more memory.
+    pub(crate) const fn spare(&self) -> usize {
+        match self {
+            Self::Text(text) => text.spare(),
+            Self::Binary(bytes) => bytes.capacity() - bytes.len(),
+        }
+    }
+
     /// Makes room for `more` bytes: doubles, and never past the `left` bytes that it may still become
     /// longer by.
     pub(crate) fn grow_towards(&mut self, more: usize, left: usize) {

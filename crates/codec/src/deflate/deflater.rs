@@ -16,7 +16,7 @@ use super::inflater::{Living, Tally};
 const TAIL: &[u8] = &[0x00, 0x00, 0xFF, 0xFF];
 
 /// An empty message (§7.2.3.6): the header of the block that the tail is the rest of.
-const EMPTY: u8 = 0x00;
+const EMPTY: &[u8] = &[0x00];
 
 /// How hard to try, and with how much memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,32 +90,35 @@ impl Deflater {
         }
     }
 
-    /// Forgets the messages before.
-    pub(super) fn restart(&mut self) {
-        self.stream.reset();
-    }
-
-    /// Appends what is sent of a message.
-    pub(super) fn append(&mut self, mut payload: &[u8], out: &mut Vec<u8>) {
+    /// What is sent of a message, in `scratch`.
+    ///
+    /// The next message may refer to this one, unless `then` is to forget.
+    fn deflate<'s>(
+        &mut self,
+        mut payload: &[u8],
+        then: Then,
+        scratch: &'s mut Scratch,
+    ) -> &'s [u8] {
         if payload.is_empty() {
-            out.push(EMPTY);
-            return;
+            return EMPTY;
         }
-        let start = out.len();
-        // Half of it, and what a flush takes, will do for most; what it lacks is added below.
-        let mut room = payload.len() / 2 + 64;
+        // Clearing the table behind a message is half of a restart, and all that it takes.
+        let flush = match then {
+            Then::Keep => DeflateFlush::SyncFlush,
+            Then::Forget => DeflateFlush::FullFlush,
+        };
+        let mut end = 0;
+        // Most become smaller; what a long one may lack is added below.
+        let mut room = payload.len().min(Scratch::KEPT_BYTES_MAX) + payload.len() / 8 + 64;
         loop {
-            let end = out.len();
-            out.resize(end + room, 0);
+            let out = scratch.room(end, room);
             let (read, written) = (self.stream.total_in(), self.stream.total_out());
-            let status = self
-                .stream
-                .compress(payload, &mut out[end..], DeflateFlush::SyncFlush);
+            let status = self.stream.compress(payload, out, flush);
             let since =
                 |total: u64, before: u64| usize::try_from(total - before).unwrap_or(usize::MAX);
             payload = &payload[since(self.stream.total_in(), read)..];
             let written = since(self.stream.total_out(), written);
-            out.truncate(end + written);
+            end += written;
             assert!(
                 matches!(status, Ok(Status::Ok | Status::BufError)),
                 "a compressor takes any bytes"
@@ -126,8 +129,41 @@ impl Deflater {
             }
             room = payload.len() + 64;
         }
-        debug_assert!(out[start..].ends_with(TAIL), "flushed");
-        out.truncate(out.len() - TAIL.len());
+        let deflated = &scratch.0[..end];
+        debug_assert!(deflated.ends_with(TAIL), "flushed");
+        &deflated[..end - TAIL.len()]
+    }
+}
+
+/// What becomes of the window behind a message.
+#[derive(Clone, Copy)]
+enum Then {
+    Keep,
+    Forget,
+}
+
+/// Where messages are compressed to, each over the one before.
+#[derive(Debug, Default)]
+struct Scratch(Vec<u8>);
+
+impl Scratch {
+    /// What is kept for the next message.
+    const KEPT_BYTES_MAX: usize = 64 << 10;
+
+    /// `len` bytes behind the first `end`.
+    fn room(&mut self, end: usize, len: usize) -> &mut [u8] {
+        let needed = end + len;
+        if self.0.len() < needed {
+            self.0.resize(needed, 0);
+        }
+        &mut self.0[end..needed]
+    }
+
+    /// Gives back what only a long message needed.
+    fn shrink(&mut self) {
+        if self.0.len() > Self::KEPT_BYTES_MAX {
+            self.0 = Vec::new();
+        }
     }
 }
 
@@ -152,6 +188,7 @@ pub struct Deflaters {
     idle_max: usize,
     living: Living,
     deflated: u64,
+    scratch: Scratch,
 }
 
 impl Deflaters {
@@ -164,6 +201,7 @@ impl Deflaters {
             idle_max,
             living: Living::default(),
             deflated: 0,
+            scratch: Scratch::default(),
         }
     }
 
@@ -191,54 +229,66 @@ impl Deflaters {
         self.deflated
     }
 
-    /// Whether a payload of so many bytes is worth it.
-    pub(super) const fn is_worth(&self, payload: &[u8]) -> bool {
+    /// Gives `take` what is sent of a message whose window `kept` is made when it is first needed; `None` if
+    /// the message is sent as it is.
+    ///
+    /// Smaller or not, once it is in the window it must be in the peer's.
+    pub(super) fn deflate_behind<R>(
+        &mut self,
+        window_bits: WindowBits,
+        kept: &mut Option<Box<Deflater>>,
+        payload: &[u8],
+        take: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> R {
+        if !self.is_worth(payload) {
+            return take(None);
+        }
+        let deflater = kept.get_or_insert_with(|| self.make(window_bits));
+        let taken = take(Some(deflater.deflate(
+            payload,
+            Then::Keep,
+            &mut self.scratch,
+        )));
+        self.scratch.shrink();
+        self.deflated += 1;
+        taken
+    }
+
+    /// Gives `take` what is sent of a message that refers to no other; `None` if it would not be smaller.
+    pub(super) fn deflate_fresh<R>(
+        &mut self,
+        window_bits: WindowBits,
+        payload: &[u8],
+        take: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> R {
+        if !self.is_worth(payload) {
+            return take(None);
+        }
+        let mut idle = self.idle.iter();
+        let kept = idle.rposition(|deflater| deflater.window_bits == window_bits);
+        let mut deflater = match kept {
+            Some(at) => self.idle.swap_remove(at),
+            None => self.make(window_bits),
+        };
+        let deflated = deflater.deflate(payload, Then::Forget, &mut self.scratch);
+        let taken = take((deflated.len() < payload.len()).then_some(deflated));
+        if self.idle.len() < self.idle_max {
+            self.idle.push(deflater);
+        }
+        self.scratch.shrink();
+        self.deflated += 1;
+        taken
+    }
+
+    const fn is_worth(&self, payload: &[u8]) -> bool {
         payload.len() >= self.settings.threshold_bytes
     }
 
-    pub(super) const fn count(&mut self) {
-        self.deflated += 1;
-    }
-
-    /// One for good.
-    pub(super) fn make(&self, window_bits: WindowBits) -> Box<Deflater> {
+    fn make(&self, window_bits: WindowBits) -> Box<Deflater> {
         Box::new(Deflater::new(
             self.settings,
             window_bits,
             self.living.tally(),
         ))
-    }
-
-    /// Appends what is sent of a message that refers to no other; nothing if it would not be smaller.
-    /// Whether it is.
-    pub(super) fn append_fresh(
-        &mut self,
-        window_bits: WindowBits,
-        payload: &[u8],
-        out: &mut Vec<u8>,
-    ) -> bool {
-        if !self.is_worth(payload) {
-            return false;
-        }
-        let kept = self
-            .idle
-            .iter()
-            .rposition(|deflater| deflater.window_bits == window_bits);
-        let mut deflater = match kept {
-            Some(at) => self.idle.swap_remove(at),
-            None => self.make(window_bits),
-        };
-        let start = out.len();
-        deflater.append(payload, out);
-        self.count();
-        deflater.restart();
-        if self.idle.len() < self.idle_max {
-            self.idle.push(deflater);
-        }
-        let is_smaller = out.len() - start < payload.len();
-        if !is_smaller {
-            out.truncate(start);
-        }
-        is_smaller
     }
 }

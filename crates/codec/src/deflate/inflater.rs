@@ -19,14 +19,17 @@ use crate::assembly::Content;
 /// header; and a byte behind it that nothing may take.
 const TAIL_AND_SENTINEL: &[u8] = &[0x00, 0x00, 0xFF, 0xFF, 0x00];
 
-/// The most that one step appends: what is inflated, copied and validated while a first-level cache has it.
-const STEP_BYTES_MAX: usize = 16 << 10;
+/// The most that one step appends: what is inflated and validated while a cache near by has it.
+const STEP_BYTES_MAX: usize = 32 << 10;
 
 /// The least: a short message is one step.
 const STEP_BYTES_MIN: usize = 256;
 
 /// What text of our kind shrinks to; a guess at what a piece comes to.
 const USUAL_RATIO: usize = 4;
+
+/// What few texts shrink to.
+const GOOD_RATIO: usize = 16;
 
 /// The most steps without a byte read or written that a stream may take, one after another.
 const IDLE_STEPS_MAX: u32 = 2;
@@ -131,7 +134,11 @@ impl Inflater {
         if left == 0 {
             return self.step_at_limit(input, flush, max);
         }
-        let guess = input.len().saturating_mul(USUAL_RATIO);
+        let guess = match content.spare() {
+            // There already, so more would only move what there is; but zeroed, so not all of it for a byte.
+            spare @ STEP_BYTES_MIN.. => spare.min(input.len().saturating_mul(GOOD_RATIO)),
+            _ => input.len().saturating_mul(USUAL_RATIO),
+        };
         let room = guess.clamp(STEP_BYTES_MIN, STEP_BYTES_MAX).min(left);
         content.grow_towards(room, left);
         let mut step = Ok(Step::default());

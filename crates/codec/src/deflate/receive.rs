@@ -96,7 +96,8 @@ impl MessageDecoder {
     ) -> Result<bool, ProtocolError> {
         apply_mask(piece.data, key);
         let takeover = self.frames.compression.takeover;
-        let like_last = self.last_assembled.bytes().min(self.max_message_bytes);
+        // At least as much as the last message, whose magnitude is rounded down.
+        let like_last = (2 * self.last_assembled.bytes()).min(self.max_message_bytes);
         let assembly = self.assembly.get_or_insert_with(|| self.kind.assembly());
         let is_last = piece.ends_frame && self.fin;
         if assembly.inflater.is_none() {

@@ -56,18 +56,16 @@ impl Outgoing {
         matches!(self.window, Window::Kept(_, Some(_)))
     }
 
-    /// Appends what is sent of a message; nothing if it is sent as it is. Whether it is compressed.
-    fn append(&mut self, deflaters: &mut Deflaters, payload: &[u8], out: &mut Vec<u8>) -> bool {
+    /// Gives `take` what is sent of a message; `None` if it is sent as it is.
+    fn deflate<R>(
+        &mut self,
+        deflaters: &mut Deflaters,
+        payload: &[u8],
+        take: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> R {
         match &mut self.window {
-            Window::Fresh(fresh) => deflaters.append_fresh(fresh.bits(), payload, out),
-            Window::Kept(..) if !deflaters.is_worth(payload) => false,
-            Window::Kept(bits, kept) => {
-                // Smaller or not: its window has it now, and so must the peer's.
-                kept.get_or_insert_with(|| deflaters.make(*bits))
-                    .append(payload, out);
-                deflaters.count();
-                true
-            }
+            Window::Fresh(fresh) => deflaters.deflate_fresh(fresh.bits(), payload, take),
+            Window::Kept(bits, kept) => deflaters.deflate_behind(*bits, kept, payload, take),
         }
     }
 }
@@ -102,12 +100,10 @@ impl<K: MaskKeys> Encoder<K> {
         deflaters: &mut Deflaters,
     ) -> Result<(), EncodeError> {
         self.expect_between_messages()?;
-        let mut deflated = Vec::new();
-        if outgoing.append(deflaters, payload, &mut deflated) {
-            self.extended(out, kind, Rsv::RSV1, &deflated);
-        } else {
-            self.extended(out, kind, Rsv::NONE, payload);
-        }
+        outgoing.deflate(deflaters, payload, |deflated| match deflated {
+            Some(deflated) => self.extended(out, kind, Rsv::RSV1, deflated),
+            None => self.extended(out, kind, Rsv::NONE, payload),
+        });
         Ok(())
     }
 }

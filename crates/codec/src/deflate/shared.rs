@@ -8,6 +8,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use std::sync::OnceLock;
 
+use bytes::Bytes;
+
 use super::{Deflaters, DirectionTerms, WindowBits};
 use crate::header::Rsv;
 use crate::{Encoder, MessageKind, PreparedFrame, Unmasked};
@@ -118,10 +120,10 @@ impl PreparedFrame {
         };
         let size = usize::from(window.bits.get() - WindowBits::MIN.get());
         let variant = variants.0[size].get_or_init(|| {
-            let mut payload = Vec::new();
-            deflaters
-                .append_fresh(window.bits, self.payload(), &mut payload)
-                .then(|| Box::new(self.extended(Rsv::RSV1, payload.into())))
+            deflaters.deflate_fresh(window.bits, self.payload(), |deflated| {
+                let payload = Bytes::copy_from_slice(deflated?);
+                Some(Box::new(self.extended(Rsv::RSV1, payload)))
+            })
         });
         match variant {
             Some(frame) => Self::clone(frame),

@@ -238,6 +238,12 @@ impl TextBuffer {
         self.bytes.len()
     }
 
+    /// Bytes that need no more memory.
+    #[cfg(feature = "deflate")]
+    pub(crate) const fn spare(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
+    }
+
     /// Its memory, to make room in.
     pub(crate) const fn memory(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
