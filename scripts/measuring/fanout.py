@@ -64,6 +64,8 @@ class Sample:
     last_max: float
     # The 99th percentile over all deliveries.
     p99: float
+    # Of the payloads that compression was agreed on for, the share that was sent.
+    deflated_to: float
 
     @property
     def server_ns(self) -> float:
@@ -145,7 +147,14 @@ def sample(report: Any) -> Sample:
         last["p99"] / 1e6,
         last["max"] / 1e6,
         report["latency_microseconds"]["p99"] / 1e6,
+        deflated_to(report),
     )
+
+
+def deflated_to(report: Any) -> float:
+    """What a byte of payload became; 1 without compression."""
+    payload = report.get("deflate_payload_bytes")
+    return 1 - report["deflate_saved_bytes"] / payload if payload else 1
 
 
 def lost(output: str) -> str:

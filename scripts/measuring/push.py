@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
 from types import MappingProxyType
@@ -26,6 +26,9 @@ from measuring.servers import RELEASE, START_S_MAX, RunFailed, free_port, servin
 DESCRIPTORS = 20000
 API_KEY = "of-this-run"
 NO_KEYS: Mapping[str, str] = MappingProxyType({})
+# What loadgen publishes, as it is.
+BYTES = '"b64data":"{b64payload}"'
+DEFLATE = "[websocket.deflate]\nenabled = true\n"
 
 FANFARE = Template("""\
 log_level = "error"
@@ -117,17 +120,28 @@ def serve_command(
 
 @contextmanager
 def fanfare(
-    cpus: int | str, workers: int = 1, namespace: Mapping[str, str] = NO_KEYS
+    cpus: int | str,
+    workers: int = 1,
+    namespace: Mapping[str, str] = NO_KEYS,
+    extra: str = "",
+    data: str = BYTES,
 ) -> Iterator[PushServer]:
-    """Ours."""
+    """Ours; `data`: what a POST publishes, with its key."""
     with (
-        serve_command(workers, namespace) as (command, api_port),
+        serve_command(workers, namespace, extra) as (command, api_port),
         serving(command, cpus, DESCRIPTORS) as (pid, port),
     ):
         post = ["--publish-http", f"http://127.0.0.1:{api_port}/api/publish"]
         post += ["--publish-header", f"X-API-Key: {API_KEY}"]
-        post += ["--publish-json", '{"channel":"{channel}","b64data":"{b64payload}"}']
+        post += ["--publish-json", f'{{"channel":"{{channel}}",{data}}}']
         yield PushServer(pid, f"ws://127.0.0.1:{port}/raw/{{channel}}", post)
+
+
+@contextmanager
+def documents(cpus: int | str, document: str, extra: str = "") -> Iterator[PushServer]:
+    """Ours, told documents of JSON, in each of which {payload} stands once."""
+    with fanfare(cpus, extra=extra, data=f'"data":{document}') as server:
+        yield replace(server, post=[*server.post, "--delivery", document])
 
 
 @contextmanager
