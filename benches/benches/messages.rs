@@ -24,7 +24,7 @@ use fanfare_benches::corpus::wire::Wire;
 use fanfare_benches::feed::{Cut, Feed, Outlet};
 use fanfare_benches::peers::Fanfare;
 use fanfare_benches::peers::decode::{self, Decoder, each_peer};
-use fanfare_benches::peers::encode::{self, MaskingEncoder};
+use fanfare_benches::peers::encode::{self, MessageEncoder};
 use fanfare_codec::{Encoder, Header, Limits, MessageDecoder, MessageKind, Role};
 
 /// Payload of a round: inside a second-level cache.
@@ -195,7 +195,7 @@ struct Encoding<'g, 'c> {
 }
 
 impl encode::Visitor for Encoding<'_, '_> {
-    fn visit<E: MaskingEncoder>(&mut self) {
+    fn visit<E: MessageEncoder>(&mut self) {
         let mut encoder = E::open(Outlet::default());
         let id = format!("encode/{}/{}", self.payload.len(), E::NAME);
         self.group.bench_function(id, |b| {

@@ -5,13 +5,16 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use fanfare_benches::corpus::json;
 use fanfare_benches::corpus::size::Shape;
 use fanfare_benches::corpus::text::{ASCII, EMOJI_JSON, KOREAN, bad_last_byte, binary};
-use fanfare_benches::corpus::wire::Wire;
+use fanfare_benches::corpus::wire::{NO_TAKEOVER, Wire};
 use fanfare_benches::feed::{Cut, Feed, Outlet};
 use fanfare_benches::peers::decode::{Decoder, Visitor, each_peer};
-use fanfare_benches::peers::encode::{self, MaskingEncoder};
-use fanfare_benches::peers::{Fanfare, FanfareStreamed};
+use fanfare_benches::peers::deflate::{each_deflating, each_inflating_peer};
+use fanfare_benches::peers::encode::{self, MessageEncoder};
+use fanfare_benches::peers::{Fanfare, FanfareInflating, FanfareStreamed};
+use fanfare_codec::deflate::Inflaters;
 use fanfare_codec::{Limits, Message, MessageDecoder, MessageKind, Role};
 
 fn each_decoder(visitor: &mut impl Visitor) {
@@ -121,10 +124,70 @@ fn text_that_is_not_utf8_is_refused_by_those_who_say_so() {
     }
 }
 
+#[test]
+fn those_who_inflate_give_what_was_deflated() {
+    for size in [256, 1024, 16 << 10, 70_000] {
+        let wire = Rc::new(Wire::deflated(size, 256 << 10));
+        assert!(wire.bytes.len() < wire.plain.len());
+        for (cut, read_bytes) in [(Cut::BehindFrames, 16 << 10), (Cut::Anywhere, 1460)] {
+            let mut visitor = DecodesTheSame {
+                wire: Rc::clone(&wire),
+                cut,
+                read_bytes,
+                fragments: false,
+            };
+            visitor.visit::<FanfareInflating>();
+            each_inflating_peer(&mut visitor);
+        }
+    }
+}
+
+struct Deflates(Bytes);
+
+impl encode::Visitor for Deflates {
+    fn visit<E: MessageEncoder>(&mut self) {
+        let outlet = Outlet::keeping();
+        let mut encoder = E::open(outlet.clone());
+        for _ in 0..3 {
+            encoder
+                .message(&self.0)
+                .and_then(|()| encoder.flush())
+                .unwrap_or_else(|error| panic!("{}: {error}", E::NAME));
+        }
+        let mut wire = outlet.kept();
+        let plain = 3 * self.0.len();
+        assert!(wire.len() * 5 < plain * 4, "{}: {}", E::NAME, wire.len());
+        // Each from an empty window: the second is what the first was.
+        assert!(
+            wire.chunks(wire.len() / 3)
+                .all(|frame| frame == &wire[..wire.len() / 3])
+        );
+        let mut input = &mut wire[..];
+        let mut inflaters = Inflaters::new(1);
+        let mut decoder =
+            MessageDecoder::new(Role::Client, Limits::DEFAULT).with_deflate(NO_TAKEOVER);
+        let text = str::from_utf8(&self.0).expect("JSON");
+        for _ in 0..3 {
+            let message = decoder.next_message_with(&mut input, &mut inflaters);
+            assert!(message == Ok(Some(Message::Text(text))), "{}", E::NAME);
+        }
+        assert!(input.is_empty(), "{}", E::NAME);
+    }
+}
+
+#[test]
+fn what_is_deflated_inflates() {
+    for size in [256, 1024, 16 << 10, 70_000] {
+        let text = json::trades(size, 1).remove(0);
+        assert_eq!(text.len(), size);
+        each_deflating(&mut Deflates(text.into()));
+    }
+}
+
 struct EncodesTheSame(Bytes);
 
 impl encode::Visitor for EncodesTheSame {
-    fn visit<E: MaskingEncoder>(&mut self) {
+    fn visit<E: MessageEncoder>(&mut self) {
         let outlet = Outlet::keeping();
         let mut encoder = E::open(outlet.clone());
         for _ in 0..3 {

@@ -58,6 +58,29 @@ fn the_json_is_a_list_of_cases_with_every_peer() {
 }
 
 #[test]
+fn compression_is_compared_with_those_who_have_it() {
+    let flags = [
+        "--quick",
+        "--rounds",
+        "1",
+        "--case",
+        "inflate_256",
+        "--case",
+        "deflate_256",
+    ];
+    let output = versus(&flags);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let table = text(&output.stdout);
+    for peer in ["sockudo-ws", "yawc"] {
+        let lines = table
+            .lines()
+            .filter(|line| line.trim_start().starts_with(peer));
+        assert_eq!(lines.count(), 2, "{peer} in\n{table}");
+    }
+    assert!(!table.contains("less work"), "{table}");
+}
+
+#[test]
 fn bad_usage_exits_2_and_says_what_is_wrong() {
     for (flags, complaint) in [
         (&["--case", "no_such_case"][..], "no case fits no_such_case"),
@@ -90,6 +113,8 @@ fn the_cases_that_others_rely_on_are_there() {
         "mask_1048576",
         "unmask_validate_16384",
         "encode_masked_1024",
+        "inflate_16384",
+        "deflate_256",
         "text_1024_cold",
     ] {
         assert!(list.lines().any(|line| line == case), "{case} in\n{list}");

@@ -3,6 +3,7 @@
 //!
 //! Never: measures.
 
+pub mod json;
 pub mod size;
 pub mod text;
 pub mod wire;

@@ -4,10 +4,18 @@
 
 use std::ops::Range;
 
-use fanfare_codec::{Header, MessageKind, Opcode, Rsv, append_masked};
+use fanfare_codec::deflate::{DeflateSettings, Deflaters, DirectionTerms, FreshWindow};
+use fanfare_codec::{Header, MessageKind, Opcode, PreparedFrame, Rsv, append_masked};
 
+use super::json;
 use super::size::Shape;
 use super::text::{Language, SEED, binary};
+
+/// What is agreed on where messages are compressed: none refers to those before it.
+pub const NO_TAKEOVER: DirectionTerms = DirectionTerms {
+    takeover: false,
+    ..DirectionTerms::DEFAULT
+};
 
 /// A buffer of masked frames, each with a key of its own.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +61,31 @@ impl Wire {
         wire.0
     }
 
+    /// Text messages of JSON, each of `size` bytes and in a compressed frame of its own (RFC 7692), at least
+    /// `total` of those bytes. None refers to another, and the level is what zlib takes when nobody says
+    /// one, as browsers do not.
+    ///
+    /// # Panics
+    ///
+    /// If one does not become smaller.
+    #[must_use]
+    pub fn deflated(size: usize, total: usize) -> Self {
+        const USUAL_LEVEL: u8 = 6;
+        let settings = DeflateSettings::default().with_level(USUAL_LEVEL);
+        let mut deflaters = Deflaters::new(settings, 1);
+        let window = FreshWindow::of(NO_TAKEOVER).expect("no takeover");
+        let mut wire = Builder::default();
+        for text in json::trades(size, total.div_ceil(size)) {
+            wire.0.plain.extend_from_slice(text.as_bytes());
+            wire.0.message_ends.push(wire.0.plain.len());
+            let frame = PreparedFrame::text(text).with_deflate();
+            let frame = frame.deflated(window, &mut deflaters);
+            assert!(frame.payload().len() < size, "it becomes smaller");
+            wire.frame(Opcode::Text, Rsv::RSV1, true, frame.payload());
+        }
+        wire.0
+    }
+
     /// How many messages there are.
     #[must_use]
     pub const fn messages(&self) -> usize {
@@ -84,18 +117,18 @@ impl Builder {
                 (0, MessageKind::Binary) => Opcode::Binary,
                 _ => Opcode::Continuation,
             };
-            self.frame(opcode, index + 1 == fragments, piece);
+            self.frame(opcode, Rsv::NONE, index + 1 == fragments, piece);
         }
         self.0.plain.extend_from_slice(payload);
         self.0.message_ends.push(self.0.plain.len());
     }
 
-    fn frame(&mut self, opcode: Opcode, fin: bool, payload: &[u8]) {
+    fn frame(&mut self, opcode: Opcode, rsv: Rsv, fin: bool, payload: &[u8]) {
         let seed = SEED + self.0.payloads.len() as u64;
         let key = fastrand::Rng::with_seed(seed).u32(..).to_ne_bytes();
         let header = Header {
             fin,
-            rsv: Rsv::NONE,
+            rsv,
             opcode,
             mask_key: Some(key),
             payload_len: payload.len() as u64,

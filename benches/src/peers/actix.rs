@@ -7,7 +7,7 @@ use actix_http::ws::{Codec, Frame, Item, Message};
 use bytes::{Bytes, BytesMut};
 
 use super::decode::{Decoder, Work};
-use super::encode::MaskingEncoder;
+use super::encode::MessageEncoder;
 use super::{Failure, MESSAGE_BYTES_MAX};
 use crate::feed::{Feed, Outlet};
 
@@ -57,7 +57,7 @@ pub(super) struct ActixClient {
     outlet: Outlet,
 }
 
-impl MaskingEncoder for ActixClient {
+impl MessageEncoder for ActixClient {
     const NAME: &'static str = "actix-http codec";
 
     fn open(outlet: Outlet) -> Self {

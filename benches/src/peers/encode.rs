@@ -1,4 +1,4 @@
-//! What an encoder is, and all of them. In: payloads. Out: masked frames, to an [`Outlet`].
+//! What an encoder is, and all that mask. In: payloads. Out: frames, to an [`Outlet`].
 //!
 //! Never: measures.
 
@@ -8,15 +8,15 @@ use super::{Failure, actix, fastwebsockets, ours, sans_io, sockudo, soketto};
 use super::{tokio_websockets, tungstenite};
 use crate::feed::Outlet;
 
-/// An encoder on the client's side: a fresh key a frame.
-pub trait MaskingEncoder: Sized + 'static {
+/// An encoder: a client's with a fresh key a frame, or one of a server that [deflates](super::deflate).
+pub trait MessageEncoder: Sized + 'static {
     /// As tables and JSON call it.
     const NAME: &'static str;
 
     /// A fresh one that writes to `outlet`.
     fn open(outlet: Outlet) -> Self;
 
-    /// Encodes one binary message.
+    /// Encodes one message: a binary one, or a text of those who deflate.
     ///
     /// # Errors
     ///
@@ -34,10 +34,10 @@ pub trait MaskingEncoder: Sized + 'static {
 /// What is done with each encoder.
 pub trait Visitor {
     /// Called with each encoder's type.
-    fn visit<E: MaskingEncoder>(&mut self);
+    fn visit<E: MessageEncoder>(&mut self);
 }
 
-/// Shows `visitor` every encoder, ours first.
+/// Shows `visitor` every client's encoder, ours first.
 pub fn each(visitor: &mut impl Visitor) {
     visitor.visit::<ours::FanfareClient>();
     visitor.visit::<tungstenite::TungsteniteClient>();

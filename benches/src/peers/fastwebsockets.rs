@@ -7,7 +7,7 @@ use bytes::Bytes;
 use fastwebsockets::{FragmentCollector, Frame, OpCode, Payload, Role, WebSocket};
 
 use super::decode::{Decoder, Work};
-use super::encode::MaskingEncoder;
+use super::encode::MessageEncoder;
 use super::ready::ready;
 use super::{Failure, MESSAGE_BYTES_MAX};
 use crate::feed::{Feed, Outlet};
@@ -50,7 +50,7 @@ pub(super) struct FastwebsocketsClient {
     socket: WebSocket<Outlet>,
 }
 
-impl MaskingEncoder for FastwebsocketsClient {
+impl MessageEncoder for FastwebsocketsClient {
     const NAME: &'static str = "fastwebsockets";
 
     fn open(outlet: Outlet) -> Self {

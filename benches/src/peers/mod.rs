@@ -9,6 +9,7 @@
 
 mod actix;
 pub mod decode;
+pub mod deflate;
 pub mod encode;
 mod fastwebsockets;
 pub mod mask;
@@ -21,7 +22,7 @@ mod tokio_websockets;
 mod tungstenite;
 mod yawc;
 
-pub use ours::{Fanfare, FanfareStreamed};
+pub use ours::{Fanfare, FanfareInflating, FanfareStreamed};
 
 /// Why a peer gave up: its own error, as it says it.
 pub type Failure = Box<dyn std::error::Error>;

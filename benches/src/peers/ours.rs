@@ -3,15 +3,18 @@
 //! Never: does what a user of the published API could not.
 
 use bytes::Bytes;
+use fanfare_codec::deflate::{DeflateSettings, Deflaters, Inflaters, Outgoing};
 use fanfare_codec::{
-    Encoder, FrameDecoder, FrameEvent, Limits, MaskKeys, Message, MessageDecoder, Opcode, Role,
-    Utf8Validator,
+    Encoder, FrameDecoder, FrameEvent, Limits, MaskKeys, Message, MessageDecoder, MessageKind,
+    Opcode, Role, Unmasked, Utf8Validator,
 };
 
 use super::decode::{Decoder, Work};
-use super::encode::MaskingEncoder;
+use super::deflate::LEVEL;
+use super::encode::MessageEncoder;
 use super::{Failure, MESSAGE_BYTES_MAX};
 use crate::carry::Carry;
+use crate::corpus::wire::NO_TAKEOVER;
 use crate::feed::{Feed, Outlet};
 
 /// [`MessageDecoder`].
@@ -40,13 +43,57 @@ impl Decoder for Fanfare {
             let mut input = self.carry.refill(&mut self.feed);
             let len = input.len();
             while let Some(message) = self.decoder.next_message(&mut input)? {
-                match message {
-                    Message::Text(text) => sink(text.as_bytes()),
-                    Message::Binary(bytes) => sink(bytes),
-                    Message::Ping(_) | Message::Pong(_) | Message::Close(_) => {
-                        return Err("no corpus holds control frames".into());
-                    }
-                }
+                sink(payload(&message)?);
+            }
+            let rest = input.len();
+            self.carry.keep(len - rest, len);
+        }
+        Ok(())
+    }
+}
+
+fn payload<'m>(message: &Message<'m>) -> Result<&'m [u8], Failure> {
+    match *message {
+        Message::Text(text) => Ok(text.as_bytes()),
+        Message::Binary(bytes) => Ok(bytes),
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) => {
+            Err("no corpus holds control frames".into())
+        }
+    }
+}
+
+/// [`MessageDecoder`] with inflaters, as a worker of `fanfare` has them: lent for a message.
+#[derive(Debug)]
+pub struct FanfareInflating {
+    feed: Feed,
+    carry: Carry,
+    decoder: MessageDecoder,
+    inflaters: Inflaters,
+}
+
+impl Decoder for FanfareInflating {
+    const NAME: &'static str = "fanfare";
+    const WORK: Work = Work::WHOLE;
+
+    fn open(feed: Feed) -> Self {
+        Self {
+            carry: Carry::new(&feed),
+            decoder: MessageDecoder::new(Role::Server, Limits::DEFAULT).with_deflate(NO_TAKEOVER),
+            feed,
+            inflaters: Inflaters::new(1),
+        }
+    }
+
+    #[inline]
+    fn pass(&mut self, sink: &mut impl FnMut(&[u8])) -> Result<(), Failure> {
+        for _ in 0..self.feed.ends().len() {
+            let mut input = self.carry.refill(&mut self.feed);
+            let len = input.len();
+            while let Some(message) = self
+                .decoder
+                .next_message_with(&mut input, &mut self.inflaters)?
+            {
+                sink(payload(&message)?);
             }
             let rest = input.len();
             self.carry.keep(len - rest, len);
@@ -135,7 +182,7 @@ pub(super) struct FanfareClient {
     outlet: Outlet,
 }
 
-impl MaskingEncoder for FanfareClient {
+impl MessageEncoder for FanfareClient {
     const NAME: &'static str = "fanfare";
 
     fn open(outlet: Outlet) -> Self {
@@ -149,6 +196,49 @@ impl MaskingEncoder for FanfareClient {
     #[inline]
     fn message(&mut self, payload: &Bytes) -> Result<(), Failure> {
         Ok(self.encoder.binary(&mut self.out, payload)?)
+    }
+
+    #[inline]
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.outlet.accept(&self.out);
+        self.out.clear();
+        Ok(())
+    }
+}
+
+/// [`Encoder::deflate`] on the server's side.
+pub(super) struct FanfareDeflating {
+    encoder: Encoder<Unmasked>,
+    outgoing: Outgoing,
+    deflaters: Deflaters,
+    out: Vec<u8>,
+    outlet: Outlet,
+}
+
+impl MessageEncoder for FanfareDeflating {
+    const NAME: &'static str = "fanfare";
+
+    fn open(outlet: Outlet) -> Self {
+        let settings = DeflateSettings::default().with_level(LEVEL);
+        Self {
+            encoder: Encoder::server(),
+            outgoing: Outgoing::new(NO_TAKEOVER),
+            deflaters: Deflaters::new(settings, 1),
+            out: Vec::new(),
+            outlet,
+        }
+    }
+
+    #[inline]
+    fn message(&mut self, payload: &Bytes) -> Result<(), Failure> {
+        let (outgoing, deflaters) = (&mut self.outgoing, &mut self.deflaters);
+        Ok(self.encoder.deflate(
+            &mut self.out,
+            MessageKind::Text,
+            payload,
+            outgoing,
+            deflaters,
+        )?)
     }
 
     #[inline]

@@ -9,7 +9,7 @@ use websocket_sans_io::{
 
 use super::Failure;
 use super::decode::{Decoder, Work};
-use super::encode::MaskingEncoder;
+use super::encode::MessageEncoder;
 use super::ours::random_key;
 use crate::carry::Carry;
 use crate::feed::{Feed, Outlet};
@@ -65,7 +65,7 @@ pub(super) struct SansIoClient {
     outlet: Outlet,
 }
 
-impl MaskingEncoder for SansIoClient {
+impl MessageEncoder for SansIoClient {
     const NAME: &'static str = "websocket-sans-io";
 
     fn open(outlet: Outlet) -> Self {

@@ -11,7 +11,7 @@ use futures_sink::Sink;
 use tokio_websockets::{ClientBuilder, Limits, Message, ServerBuilder, WebSocketStream};
 
 use super::decode::{Decoder, Work};
-use super::encode::MaskingEncoder;
+use super::encode::MessageEncoder;
 use super::ready::polled;
 use super::{Failure, MESSAGE_BYTES_MAX};
 use crate::feed::{Feed, Outlet};
@@ -52,7 +52,7 @@ impl Decoder for TokioWebsockets {
 
 pub(super) struct TokioWebsocketsClient(WebSocketStream<Outlet>);
 
-impl MaskingEncoder for TokioWebsocketsClient {
+impl MessageEncoder for TokioWebsocketsClient {
     const NAME: &'static str = "tokio-websockets";
 
     fn open(outlet: Outlet) -> Self {

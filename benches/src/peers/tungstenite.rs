@@ -7,7 +7,7 @@ use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Message, WebSocket};
 
 use super::decode::{Decoder, Work};
-use super::encode::MaskingEncoder;
+use super::encode::MessageEncoder;
 use super::{Failure, MESSAGE_BYTES_MAX};
 use crate::feed::{Feed, Outlet};
 
@@ -49,7 +49,7 @@ impl Decoder for Tungstenite {
 
 pub(super) struct TungsteniteClient(WebSocket<Outlet>);
 
-impl MaskingEncoder for TungsteniteClient {
+impl MessageEncoder for TungsteniteClient {
     const NAME: &'static str = "tungstenite";
 
     fn open(outlet: Outlet) -> Self {

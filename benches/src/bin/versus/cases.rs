@@ -9,7 +9,7 @@ use fanfare_benches::feed::Cut;
 use fanfare_benches::peers::decode::Work;
 use fanfare_codec::MessageKind;
 
-use crate::decoding::Decoding;
+use crate::decoding::{Decoding, Way};
 use crate::encoding;
 use crate::field::Field;
 use crate::masking::{self, HOT_BYTES};
@@ -56,6 +56,10 @@ enum Kind {
     Mask(Shape, usize),
     UnmaskValidate(usize),
     EncodeMasked(usize),
+    /// JSON in compressed frames.
+    Inflate(usize),
+    /// JSON to be compressed.
+    Deflate(usize),
 }
 
 impl Case {
@@ -111,6 +115,12 @@ impl Case {
         for size in [20, 125, 1024, 16_384, 65_536, MIB] {
             add(&format!("encode_masked_{size}"), Kind::EncodeMasked(size));
         }
+        for size in [256, 1024, 16_384] {
+            add(&format!("inflate_{size}"), Kind::Inflate(size));
+        }
+        for size in [256, 1024, 16_384] {
+            add(&format!("deflate_{size}"), Kind::Deflate(size));
+        }
         if cold {
             for size in [20, 1024, 16_384] {
                 let kind = Kind::Text(ASCII, Shape::Fixed(size), COLD_BYTES);
@@ -144,17 +154,24 @@ impl Case {
                 return masking::validate_field(&self.name, size);
             }
             Kind::EncodeMasked(size) => return encoding::masked_field(&self.name, size),
+            Kind::Deflate(size) => return encoding::deflated_field(&self.name, size),
+            Kind::Inflate(size) => Decoding {
+                wire: Wire::deflated(size, FIXED_BYTES),
+                cut: Cut::BehindFrames,
+                needed: TEXT,
+                way: Way::Inflated,
+            },
             Kind::Text(language, shape, total) => Decoding {
                 wire: Wire::text(language, shape, total),
                 cut: Cut::BehindFrames,
                 needed: TEXT,
-                streamed: false,
+                way: Way::Messages,
             },
             Kind::Binary(shape, total) => Decoding {
                 wire: Wire::binary(shape, total),
                 cut: Cut::BehindFrames,
                 needed: FRAMES,
-                streamed: false,
+                way: Way::Messages,
             },
             Kind::CutText(shape, total) => Decoding {
                 wire: Wire::text(ASCII, shape, total),
@@ -163,7 +180,7 @@ impl Case {
                     joins_reads: true,
                     ..TEXT
                 },
-                streamed: false,
+                way: Way::Messages,
             },
             Kind::HugeText { streamed } => Decoding {
                 wire: Wire::text(ASCII, Shape::Fixed(MIB), MIB),
@@ -172,7 +189,7 @@ impl Case {
                     joins_reads: !streamed,
                     ..TEXT
                 },
-                streamed,
+                way: if streamed { Way::Pieces } else { Way::Messages },
             },
             Kind::Fragments(fragments) => Decoding {
                 wire: fragmented(fragments),
@@ -181,7 +198,7 @@ impl Case {
                     joins_fragments: true,
                     ..TEXT
                 },
-                streamed: false,
+                way: Way::Messages,
             },
         };
         decoding.field(&self.name)

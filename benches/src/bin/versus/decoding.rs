@@ -16,8 +16,10 @@ use fanfare_benches::corpus::wire::Wire;
 use fanfare_benches::feed::{Cut, Feed};
 use fanfare_benches::limit::Limit;
 use fanfare_benches::peers::decode::{Decoder, Visitor, Work, each_peer};
-use fanfare_benches::peers::{Fanfare, FanfareStreamed};
-use fanfare_codec::validate_utf8;
+use fanfare_benches::peers::deflate::each_inflating_peer;
+use fanfare_benches::peers::{Fanfare, FanfareInflating, FanfareStreamed};
+use fanfare_codec::{apply_mask, validate_utf8};
+use zlib_rs::{Inflate, InflateFlush};
 
 use crate::field::{Field, Part};
 use crate::race::Runner;
@@ -36,8 +38,18 @@ pub(crate) struct Decoding {
     pub(crate) cut: Cut,
     /// What the case asks for: who does less is listed but not compared.
     pub(crate) needed: Work,
-    /// Ours hands on pieces instead of messages.
-    pub(crate) streamed: bool,
+    /// What ours hands on.
+    pub(crate) way: Way,
+}
+
+/// Who runs, and what ours hands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Messages,
+    /// Of messages, as they come.
+    Pieces,
+    /// Messages that were compressed: of the peers, those that inflate.
+    Inflated,
 }
 
 impl Decoding {
@@ -53,13 +65,18 @@ impl Decoding {
             cut: self.cut,
             wire: Rc::clone(&wire),
         };
-        if self.streamed {
-            entry.enter::<FanfareStreamed>(OUR_READ_BYTES, Part::Ours);
-        } else {
-            entry.enter::<Fanfare>(OUR_READ_BYTES, Part::Ours);
+        match self.way {
+            Way::Messages => entry.enter::<Fanfare>(OUR_READ_BYTES, Part::Ours),
+            Way::Pieces => entry.enter::<FanfareStreamed>(OUR_READ_BYTES, Part::Ours),
+            Way::Inflated => entry.enter::<FanfareInflating>(OUR_READ_BYTES, Part::Ours),
         }
-        each_peer(&mut entry);
-        entry.bound();
+        if self.way == Way::Inflated {
+            each_inflating_peer(&mut entry);
+            entry.inflating_bound();
+        } else {
+            each_peer(&mut entry);
+            entry.bound();
+        }
         entry.field
     }
 }
@@ -174,6 +191,34 @@ impl Entry {
             });
             self.field.add(Part::LimitValidator, runner);
         }
+    }
+
+    /// The library alone: each message at once, into a buffer that was there.
+    fn inflating_bound(&mut self) {
+        const WINDOW_BITS: u8 = 15;
+        const TAIL: [u8; 4] = [0, 0, 0xFF, 0xFF];
+        let unmasked = |payload: &Range<usize>| {
+            let frame = &self.wire.bytes[..payload.end];
+            let key = frame[payload.start - 4..payload.start].try_into();
+            let mut message = frame[payload.clone()].to_vec();
+            apply_mask(&mut message, key.expect("four bytes"));
+            message.extend_from_slice(&TAIL);
+            message
+        };
+        let messages: Vec<Vec<u8>> = self.wire.payloads.iter().map(unmasked).collect();
+        let longest = self.wire.plain_messages().map(<[u8]>::len).max();
+        // Room to spare: the library is slow in the last bytes of it.
+        let mut out = vec![0; 2 * longest.unwrap_or_default()];
+        let mut stream = Inflate::new(false, WINDOW_BITS);
+        let alone = Runner::new(messages.len(), move || {
+            for message in &messages {
+                let done = stream.decompress(black_box(message), &mut out, InflateFlush::NoFlush);
+                assert!(done.is_ok(), "the corpus inflates");
+                black_box(&mut out);
+                stream.reset(false);
+            }
+        });
+        self.field.add(Part::Limit, alone);
     }
 
     fn texts_of_a_read(&self) -> Vec<Vec<u8>> {

@@ -6,10 +6,13 @@ use std::hint::black_box;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
+use fanfare_benches::corpus::json;
 use fanfare_benches::corpus::text::{SEED, binary};
 use fanfare_benches::feed::Outlet;
 use fanfare_benches::limit::Limit;
-use fanfare_benches::peers::encode::{MaskingEncoder, Visitor, each};
+use fanfare_benches::peers::deflate::{LEVEL, each_deflating};
+use fanfare_benches::peers::encode::{MessageEncoder, Visitor, each};
+use zlib_rs::{Deflate, DeflateFlush};
 
 use crate::field::{Field, Part};
 use crate::race::Runner;
@@ -32,13 +35,41 @@ pub(crate) fn masked_field(case: &str, size: usize) -> Field {
     let payloads = payloads(size);
     let mut field = Field::new(case, size as f64);
     field.add(Part::Limit, bound(&payloads));
-    let mut entry = Entry {
-        field,
-        payloads,
-        batch: (BATCH_BYTES / size.max(1)).max(1),
-    };
+    let mut entry = Entry::new(field, payloads, size);
     each(&mut entry);
     entry.field
+}
+
+/// Server frames with JSON of `size` bytes, compressed.
+pub(crate) fn deflated_field(case: &str, size: usize) -> Field {
+    let texts = json::trades(size, count(size));
+    let payloads: Vec<Bytes> = texts.into_iter().map(Bytes::from).collect();
+    let mut field = Field::new(case, size as f64);
+    field.add(Part::Limit, deflating_bound(&payloads));
+    let mut entry = Entry::new(field, payloads, size);
+    each_deflating(&mut entry);
+    entry.field
+}
+
+/// The library alone: each message at once, into a buffer that was there.
+fn deflating_bound(payloads: &[Bytes]) -> Runner {
+    const WINDOW_BITS: u8 = 15;
+    let payloads = payloads.to_vec();
+    let longest = payloads.iter().map(Bytes::len).max().unwrap_or_default();
+    let mut out = vec![0; 2 * longest + 64];
+    let mut stream = Deflate::new(LEVEL.into(), false, WINDOW_BITS);
+    Runner::new(payloads.len(), move || {
+        for payload in &payloads {
+            let done = stream.compress(black_box(payload), &mut out, DeflateFlush::FullFlush);
+            assert!(done.is_ok(), "a compressor takes any bytes");
+            black_box(&mut out);
+        }
+    })
+}
+
+/// How many payloads a pass encodes.
+fn count(size: usize) -> usize {
+    (PASS_BYTES / size.max(1)).clamp(*PAYLOADS.start(), *PAYLOADS.end())
 }
 
 /// Payloads that start all over a page, in one piece of memory that stays in a cache.
@@ -48,8 +79,7 @@ pub(crate) fn masked_field(case: &str, size: usize) -> Field {
 fn payloads(size: usize) -> Vec<Bytes> {
     let memory = Bytes::from(binary(size + PAGE_BYTES));
     let mut random = fastrand::Rng::with_seed(SEED);
-    let count = (PASS_BYTES / size.max(1)).clamp(*PAYLOADS.start(), *PAYLOADS.end());
-    (0..count)
+    (0..count(size))
         .map(|_| random.usize(..PAGE_BYTES / ALLOCATION_BYTES) * ALLOCATION_BYTES)
         .map(|start| memory.slice(start..start + size))
         .collect()
@@ -83,8 +113,18 @@ struct Entry {
     batch: usize,
 }
 
+impl Entry {
+    fn new(field: Field, payloads: Vec<Bytes>, size: usize) -> Self {
+        Self {
+            field,
+            payloads,
+            batch: (BATCH_BYTES / size.max(1)).max(1),
+        }
+    }
+}
+
 impl Visitor for Entry {
-    fn visit<E: MaskingEncoder>(&mut self) {
+    fn visit<E: MessageEncoder>(&mut self) {
         let payloads = self.payloads.clone();
         let batch = self.batch;
         let mut encoder = E::open(Outlet::default());

@@ -13,7 +13,8 @@ use crate::targets::{Sense, Verdict};
 /// How the table is to be read; printed above it.
 pub(crate) const LEGEND: &str = "\
 ns a message: medians over the rounds, quartiles in brackets, the wire copy of the same round taken off
-bound: load, XOR and store of the same bytes, plus the best validator alone where text is not ASCII
+bound: load, XOR and store of the same bytes, plus the best validator alone where text is not ASCII; of
+inflate and deflate, zlib-rs alone
 ratio: how many times as fast as the fastest peer that does the same work";
 
 /// One case: ours, the best peer, the bound.

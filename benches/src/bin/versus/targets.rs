@@ -50,6 +50,12 @@ const RATIOS: &[(&str, Option<f64>, Option<f64>)] = &[
     ("encode_masked_1024", Some(1.15), None),
     ("encode_masked_16384", Some(1.3), None),
     ("encode_masked_65536", Some(1.0), None),
+    ("inflate_256", Some(1.0), Some(1.0)),
+    ("inflate_1024", Some(1.0), Some(1.0)),
+    ("inflate_16384", Some(1.0), Some(1.0)),
+    ("deflate_256", Some(1.0), Some(1.0)),
+    ("deflate_1024", Some(1.0), Some(1.0)),
+    ("deflate_16384", Some(1.0), Some(1.0)),
 ];
 
 const MASK_TO_LIMIT_MAX: f64 = 1.1;

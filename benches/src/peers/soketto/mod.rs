@@ -2,16 +2,21 @@
 //!
 //! Never: measures.
 
+#[cfg(feature = "soketto-deflate")]
+mod deflating;
+
 use bytes::Bytes;
 use soketto::Parsing;
 use soketto::base::{Codec, Header, OpCode};
 
 use super::decode::{Decoder, Work};
-use super::encode::MaskingEncoder;
+use super::encode::MessageEncoder;
 use super::ours::random_key;
 use super::{Failure, MESSAGE_BYTES_MAX};
 use crate::carry::Carry;
 use crate::feed::{Feed, Outlet};
+#[cfg(feature = "soketto-deflate")]
+pub(super) use deflating::SokettoDeflating;
 
 pub(super) struct Soketto {
     feed: Feed,
@@ -60,7 +65,7 @@ pub(super) struct SokettoClient {
     outlet: Outlet,
 }
 
-impl MaskingEncoder for SokettoClient {
+impl MessageEncoder for SokettoClient {
     const NAME: &'static str = "soketto codec";
 
     fn open(outlet: Outlet) -> Self {
