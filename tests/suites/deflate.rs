@@ -268,6 +268,52 @@ fn c2_02_03_80_and_its_kin_end() {
 }
 
 #[test]
+fn streams_that_give_nothing_end_the_message_however_they_come() {
+    const EMPTY: [u8; 2] = [0x03, 0x00];
+    let few = [&EMPTY.repeat(16)[..], &HELLO].concat();
+    let (received, error) = receive_any_way(FRESH, Limits::default(), &binary(&few));
+    assert_eq!((received, error), (vec![b"Hello".to_vec()], None));
+    for count in [17, 500, 8_000] {
+        let many = binary(&EMPTY.repeat(count));
+        let (received, error) = receive_any_way(FRESH, Limits::default(), &many);
+        assert_eq!(
+            (received, error),
+            (vec![], Some(ProtocolError::CorruptDeflate)),
+            "{count}"
+        );
+    }
+}
+
+#[test]
+fn what_messages_hold_that_have_begun_is_counted_till_they_end() {
+    let zeros = deflated(&vec![0; 200_000]);
+    let (front, back) = zeros.split_at(zeros.len() - 20);
+    let beginning = Frame::binary(front.to_vec()).rsv(RSV1).not_final();
+    let end = Frame::continuation(back.to_vec());
+    for terms in [TAKEOVER, FRESH] {
+        let mut inflaters = Inflaters::new(1);
+        let mut first = decoder(terms, Limits::default());
+        let mut second = decoder(terms, Limits::default());
+        let beginning = beginning.encode(Sender::Client);
+        for messages in [&mut first, &mut second] {
+            assert!(!messages.is_inflating());
+            let (received, error) = receive(messages, &mut inflaters, &[&beginning]);
+            assert_eq!((received, error), (vec![], None));
+            assert!(messages.is_inflating());
+        }
+        let held = inflaters.message_bytes();
+        assert!((360_000..2_000_000).contains(&held), "{held}");
+        let end = end.encode(Sender::Client);
+        let (received, error) = receive(&mut first, &mut inflaters, &[&end]);
+        assert_eq!((received.len(), error), (1, None));
+        assert!(!first.is_inflating());
+        assert!((180_000..=held / 2).contains(&inflaters.message_bytes()));
+        drop(second);
+        assert_eq!(inflaters.message_bytes(), 0);
+    }
+}
+
+#[test]
 fn s6_rsv1_stands_on_first_frames_of_messages_only() {
     let cases = [
         Frame::ping(b"".to_vec()).rsv(RSV1).encode(Sender::Client),

@@ -106,7 +106,7 @@ impl Content {
 
 #[cfg(feature = "deflate")]
 impl Content {
-    /// Makes room at once for `like_last`, what the peer's last message took, if this one's first piece can
+    /// Makes room at once for `like_last`, about what the peer's last message took, if this one's first piece can
     /// be as much of it as `len` bytes, deflated, are.
     pub(crate) fn expect_like_last(&mut self, len: usize, like_last: u64) {
         /// What deflate makes of the best that there is.
@@ -116,12 +116,17 @@ impl Content {
         memory.reserve_exact(like_last.min(len.saturating_mul(RATIO_MAX)));
     }
 
-    /// Bytes that need no more memory.
-    pub(crate) const fn spare(&self) -> usize {
+    /// The memory that it has, in bytes.
+    pub(crate) const fn capacity(&self) -> usize {
         match self {
-            Self::Text(text) => text.spare(),
-            Self::Binary(bytes) => bytes.capacity() - bytes.len(),
+            Self::Text(text) => text.capacity(),
+            Self::Binary(bytes) => bytes.capacity(),
         }
+    }
+
+    /// How much of that is left.
+    pub(crate) const fn spare(&self) -> usize {
+        self.capacity() - self.len()
     }
 
     /// Makes room for `more` bytes: doubles, and never past the `left` bytes that it may still become

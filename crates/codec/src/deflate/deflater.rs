@@ -272,6 +272,10 @@ impl Deflaters {
         };
         let deflated = deflater.deflate(payload, Then::Forget, &mut self.scratch);
         let taken = take((deflated.len() < payload.len()).then_some(deflated));
+        if self.idle.len() == self.idle_max && !self.idle.is_empty() {
+            // Perhaps of a size that nobody has any more.
+            self.idle.remove(0);
+        }
         if self.idle.len() < self.idle_max {
             self.idle.push(deflater);
         }

@@ -19,6 +19,10 @@ use crate::assembly::Content;
 /// header; and a byte behind it that nothing may take.
 const TAIL_AND_SENTINEL: &[u8] = &[0x00, 0x00, 0xFF, 0xFF, 0x00];
 
+/// The tail, and bytes that nothing may take: so many that the library need not be careful before them.
+const TAIL_AND_MARGIN: &[u8] = b"\x00\x00\xFF\xFF\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+const MARGIN_BYTES: usize = TAIL_AND_MARGIN.len() - 4;
+
 /// The most that one step appends: what is inflated and validated while a cache near by has it.
 const STEP_BYTES_MAX: usize = 32 << 10;
 
@@ -34,6 +38,10 @@ const GOOD_RATIO: usize = 16;
 /// The most steps without a byte read or written that a stream may take, one after another.
 const IDLE_STEPS_MAX: u32 = 2;
 
+/// The most streams in a row, each ended by a block with BFINAL set, that may give nothing: no sender needs many,
+/// and each costs us more than its two bytes cost the peer.
+const BARREN_STREAMS_MAX: u32 = 16;
+
 /// A window of 32 KiB, which reads what any smaller one was written for, and the state around it: 47 KiB.
 pub(crate) struct Inflater {
     stream: Inflate,
@@ -41,7 +49,11 @@ pub(crate) struct Inflater {
     ended: bool,
     /// The message in progress has had a byte.
     begun: bool,
-    _tally: Tally,
+    /// The stream in progress has given one.
+    wrote: bool,
+    /// Of the message in progress, streams in a row that gave none.
+    barren: u32,
+    tally: Tally,
 }
 
 impl Inflater {
@@ -50,8 +62,23 @@ impl Inflater {
             stream: Inflate::new(false, super::WindowBits::MAX.get()),
             ended: false,
             begun: false,
-            _tally: tally,
+            wrote: false,
+            barren: 0,
+            tally,
         }
+    }
+
+    /// It is in the middle of a message, of which there is `content`; or of none.
+    pub(crate) fn hold(&mut self, content: Option<&Content>) {
+        if content.is_none() {
+            self.barren = 0;
+        }
+        self.tally.hold(content.map(Content::capacity));
+    }
+
+    /// Whether it is in the middle of a message.
+    pub(crate) const fn holds_message(&self) -> bool {
+        self.tally.held.is_some()
     }
 
     /// Inflates `input` behind `content`, which gets no longer than `max` bytes.
@@ -67,24 +94,65 @@ impl Inflater {
         max: u64,
     ) -> Result<(), ProtocolError> {
         self.begun |= !input.is_empty();
-        let mut idle_steps = 0;
-        let mut is_full = false;
-        while !input.is_empty() || is_full {
+        let mut steps = Steps::default();
+        while !input.is_empty() || steps.is_full {
             if self.ended {
                 self.restart();
             }
-            let step = self.step(input, InflateFlush::NoFlush, content, max)?;
+            let step = self.step(input, InflateFlush::NoFlush, &steps, content, max)?;
             input = &input[step.read..];
-            is_full = step.is_full;
-            idle_steps = if step.is_idle() { idle_steps + 1 } else { 0 };
-            if idle_steps > IDLE_STEPS_MAX {
-                return Err(ProtocolError::CorruptDeflate);
-            }
+            steps.add(step)?;
             if self.ended && input.is_empty() {
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Whether [`whole`](Self::whole) takes a message of which this is all.
+    pub(crate) const fn takes_whole(&self, message: &[u8]) -> bool {
+        !self.begun && !message.is_empty() && message.len() <= Self::WHOLE_BYTES_MAX
+    }
+
+    /// The longest that [`whole`](Self::whole) takes: it is copied.
+    const WHOLE_BYTES_MAX: usize = 1024;
+
+    /// [`push`](Self::push) and [`finish`](Self::finish) of a short message at once, so that the library goes fast to
+    /// its end.
+    ///
+    /// # Errors
+    ///
+    /// As theirs.
+    pub(crate) fn whole(
+        &mut self,
+        message: &[u8],
+        content: &mut Content,
+        max: u64,
+    ) -> Result<(), ProtocolError> {
+        let mut bytes = [0; Self::WHOLE_BYTES_MAX + TAIL_AND_MARGIN.len()];
+        let end = message.len() + TAIL_AND_MARGIN.len();
+        bytes[..message.len()].copy_from_slice(message);
+        bytes[message.len()..end].copy_from_slice(TAIL_AND_MARGIN);
+        let mut rest = &bytes[..end];
+        let mut steps = Steps::default();
+        loop {
+            if self.ended {
+                self.restart();
+            }
+            // To a block's end at most, so that it shows whether the message ends with one.
+            let step = self.step(rest, InflateFlush::Block, &steps, content, max)?;
+            rest = &rest[step.read..];
+            steps.add(step)?;
+            if step.is_full && !self.ended && !rest.is_empty() {
+                continue;
+            }
+            match rest.len() {
+                MARGIN_BYTES if !self.ended => return Ok(()),
+                left if left == TAIL_AND_MARGIN.len() && self.ended => return Ok(()),
+                left if left >= TAIL_AND_MARGIN.len() => {}
+                _ => return Err(ProtocolError::CorruptDeflate),
+            }
+        }
     }
 
     /// Ends the message with what its sender has taken off (§7.2.2): all of it is in `content` then.
@@ -101,15 +169,15 @@ impl Inflater {
             return Ok(());
         }
         let mut rest = TAIL_AND_SENTINEL;
-        let mut idle_steps = 0;
+        let mut steps = Steps::default();
         loop {
             // Goes no further than to a block's end: so that it shows whether the tail is one.
-            let step = self.step(rest, InflateFlush::Block, content, max)?;
+            let step = self.step(rest, InflateFlush::Block, &steps, content, max)?;
             rest = &rest[step.read..];
-            idle_steps = if step.is_idle() { idle_steps + 1 } else { 0 };
+            steps.add(step)?;
             match rest.len() {
                 1 if !step.is_full && !self.ended => return Ok(()),
-                1.. if !self.ended && idle_steps <= IDLE_STEPS_MAX => {}
+                1.. if !self.ended => {}
                 _ => return Err(ProtocolError::CorruptDeflate),
             }
         }
@@ -126,6 +194,7 @@ impl Inflater {
         &mut self,
         input: &[u8],
         flush: InflateFlush,
+        before: &Steps,
         content: &mut Content,
         max: u64,
     ) -> Result<Step, ProtocolError> {
@@ -135,7 +204,9 @@ impl Inflater {
             return self.step_at_limit(input, flush, max);
         }
         let guess = match content.spare() {
-            // There already, so more would only move what there is; but zeroed, so not all of it for a byte.
+            // Room is zeroed: nobody who sends many short blocks gets much for each.
+            _ if before.left_room() => STEP_BYTES_MIN,
+            // There already, so more would only move what there is; but not all of it for a byte.
             spare @ STEP_BYTES_MIN.. => spare.min(input.len().saturating_mul(GOOD_RATIO)),
             _ => input.len().saturating_mul(USUAL_RATIO),
         };
@@ -177,6 +248,14 @@ impl Inflater {
         }
         let since = |total: u64, before: u64| usize::try_from(total - before).unwrap_or(usize::MAX);
         let written = since(self.stream.total_out(), written);
+        self.wrote |= written > 0;
+        if self.ended {
+            let wrote = core::mem::take(&mut self.wrote);
+            self.barren = if wrote { 0 } else { self.barren + 1 };
+            if self.barren > BARREN_STREAMS_MAX {
+                return Err(ProtocolError::CorruptDeflate);
+            }
+        }
         Ok(Step {
             read: since(self.stream.total_in(), read),
             written,
@@ -203,9 +282,33 @@ struct Step {
     is_full: bool,
 }
 
-impl Step {
-    const fn is_idle(self) -> bool {
-        self.read == 0 && self.written == 0
+/// The steps of one piece so far.
+#[derive(Default)]
+struct Steps {
+    count: usize,
+    /// Those without a byte read or written, one after another.
+    idle: u32,
+    is_full: bool,
+}
+
+impl Steps {
+    /// There was one, and it did not need all the room that it had.
+    const fn left_room(&self) -> bool {
+        self.count > 0 && !self.is_full
+    }
+
+    /// # Errors
+    ///
+    /// [`ProtocolError::CorruptDeflate`]: nothing comes of them.
+    fn add(&mut self, step: Step) -> Result<(), ProtocolError> {
+        let is_idle = step.read == 0 && step.written == 0;
+        self.count += 1;
+        self.idle = if is_idle { self.idle + 1 } else { 0 };
+        self.is_full = step.is_full;
+        if self.idle > IDLE_STEPS_MAX {
+            return Err(ProtocolError::CorruptDeflate);
+        }
+        Ok(())
     }
 }
 
@@ -244,6 +347,15 @@ impl Inflaters {
         self.idle.len()
     }
 
+    /// Memory of messages that have begun and not ended, as far as they are inflated; the inflaters are not in it.
+    ///
+    /// A peer that sends little can have this grow as far as the limit of a message, for each of its connections:
+    /// whoever serves many limits the sum.
+    #[must_use]
+    pub fn message_bytes(&self) -> usize {
+        self.living.message_bytes()
+    }
+
     fn take(&mut self) -> Box<Inflater> {
         let make = || Box::new(Inflater::new(self.living.tally()));
         self.idle.pop().unwrap_or_else(make)
@@ -252,6 +364,7 @@ impl Inflaters {
     fn put(&mut self, mut inflater: Box<Inflater>) {
         if self.idle.len() < self.idle_max {
             inflater.begun = false;
+            inflater.wrote = false;
             inflater.restart();
             self.idle.push(inflater);
         }
@@ -283,28 +396,58 @@ impl<'p> Lender<'p> {
     }
 }
 
-/// Counts contexts, wherever they have gone.
+/// Counts contexts, wherever they have gone, and what messages that have begun hold.
 #[derive(Debug, Default)]
-pub(super) struct Living(Arc<AtomicUsize>);
+pub(super) struct Living(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    contexts: AtomicUsize,
+    message_bytes: AtomicUsize,
+}
 
 impl Living {
     pub(super) fn count(&self) -> usize {
-        // Nothing else is read by it.
-        self.0.load(Ordering::Relaxed)
+        // Nothing else is read by it, nor by the other.
+        self.0.contexts.load(Ordering::Relaxed)
+    }
+
+    fn message_bytes(&self) -> usize {
+        self.0.message_bytes.load(Ordering::Relaxed)
     }
 
     /// One more, until it is dropped.
     pub(super) fn tally(&self) -> Tally {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Tally(Arc::clone(&self.0))
+        self.0.contexts.fetch_add(1, Ordering::Relaxed);
+        Tally {
+            counts: Arc::clone(&self.0),
+            held: None,
+        }
     }
 }
 
 /// A context that is counted.
-pub(super) struct Tally(Arc<AtomicUsize>);
+pub(super) struct Tally {
+    counts: Arc<Counts>,
+    /// What a message that it is in the middle of holds.
+    held: Option<usize>,
+}
+
+impl Tally {
+    fn hold(&mut self, held: Option<usize>) {
+        if self.held == held {
+            return;
+        }
+        let bytes = &self.counts.message_bytes;
+        bytes.fetch_add(held.unwrap_or(0), Ordering::Relaxed);
+        bytes.fetch_sub(self.held.unwrap_or(0), Ordering::Relaxed);
+        self.held = held;
+    }
+}
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.hold(None);
+        self.counts.contexts.fetch_sub(1, Ordering::Relaxed);
     }
 }

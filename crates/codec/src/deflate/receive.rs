@@ -111,15 +111,33 @@ impl MessageDecoder {
                 .content
                 .expect_like_last(piece.data.len(), like_last);
         }
-        inflater.push(piece.data, &mut assembly.content, self.max_message_bytes)?;
-        if is_last {
-            inflater.finish(&mut assembly.content, self.max_message_bytes)?;
-            assembly.content.finish()?;
-            if !takeover && let Some(inflater) = assembly.inflater.take() {
-                lender.put(inflater);
+        let (content, max) = (&mut assembly.content, self.max_message_bytes);
+        if is_last && inflater.takes_whole(piece.data) {
+            inflater.whole(piece.data, content, max)?;
+        } else {
+            inflater.push(piece.data, content, max)?;
+            if is_last {
+                inflater.finish(content, max)?;
             }
         }
-        Ok(is_last)
+        if !is_last {
+            inflater.hold(Some(content));
+            return Ok(false);
+        }
+        inflater.hold(None);
+        content.finish()?;
+        if !takeover && let Some(inflater) = assembly.inflater.take() {
+            lender.put(inflater);
+        }
+        Ok(true)
+    }
+
+    /// Whether a compressed message has begun to come, and not ended: it holds an inflater, and what it was inflated
+    /// to so far.
+    #[must_use]
+    pub fn is_inflating(&self) -> bool {
+        let inflater = self.assembly.as_ref().and_then(|a| a.inflater.as_ref());
+        inflater.is_some_and(|inflater| inflater.holds_message())
     }
 
     /// The most bytes that a message is sent as which may be inflated to `max_message_bytes`: codes of nine

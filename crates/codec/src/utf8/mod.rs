@@ -238,10 +238,10 @@ impl TextBuffer {
         self.bytes.len()
     }
 
-    /// Bytes that need no more memory.
+    /// The memory that it has, in bytes.
     #[cfg(feature = "deflate")]
-    pub(crate) const fn spare(&self) -> usize {
-        self.bytes.capacity() - self.bytes.len()
+    pub(crate) const fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Its memory, to make room in.
@@ -270,14 +270,13 @@ impl TextBuffer {
         room: usize,
         write: impl FnOnce(&mut [u8]) -> usize,
     ) -> Result<(), Utf8Error> {
-        // Taken out: should `write` unwind, no byte is left that the validator has not seen.
-        let mut bytes = core::mem::take(&mut self.bytes);
-        let before = bytes.len();
-        append_written(&mut bytes, room, write);
-        self.bytes = bytes;
-        self.validator
-            .push(&self.bytes[before..])
-            .inspect_err(|_| *self = Self::default())
+        // Taken out: should `write` unwind, neither a byte nor what the validator waits for is left.
+        let mut text = core::mem::take(self);
+        let before = text.bytes.len();
+        append_written(&mut text.bytes, room, write);
+        text.validator.push(&text.bytes[before..])?;
+        *self = text;
+        Ok(())
     }
 
     /// All of it, when its last character is finished.
@@ -285,7 +284,7 @@ impl TextBuffer {
         self.validator.finish()?;
         // SAFETY: `bytes` holds exactly what `validator.push` accepted, in order, since both were
         // last empty: `push` gives the validator what it has appended, empties both on an error, and
-        // leaves both as they were if appending unwinds; `fill` does the same, but leaves no byte at all if
+        // leaves both as they were if appending unwinds; `fill` does the same, but leaves both empty if
         // what it calls unwinds. The validator carries no unfinished
         // character, so they are whole, valid UTF-8 sequences.
         Ok(unsafe { core::str::from_utf8_unchecked(&self.bytes) })
