@@ -270,7 +270,7 @@ fn c2_02_03_80_and_its_kin_end() {
 #[test]
 fn streams_that_give_nothing_end_the_message_however_they_come() {
     const EMPTY: [u8; 2] = [0x03, 0x00];
-    let few = [&EMPTY.repeat(16)[..], &HELLO].concat();
+    let few = [&EMPTY.repeat(16)[..], HELLO].concat();
     let (received, error) = receive_any_way(FRESH, Limits::default(), &binary(&few));
     assert_eq!((received, error), (vec![b"Hello".to_vec()], None));
     for count in [17, 500, 8_000] {

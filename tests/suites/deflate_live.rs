@@ -378,13 +378,7 @@ fn past_the_messages_that_may_have_begun_the_next_is_closed_with_1013() {
     let push = serve("max_half_received = 2");
     let before = Samples::of(&push);
     let receiving = "fanfare_deflate_contexts{for=\"receiving\"}";
-    let begin = |target: &str| {
-        let mut client = Compressed::enter(push.addr(), target, PMD);
-        let payload = client.payload(news(1).as_bytes());
-        let (head, tail) = payload.split_at(10);
-        client.socket.say(&Frame::text(head).rsv(RSV1).not_final());
-        (client, tail.to_vec())
-    };
+    let begin = |target: &str| begin(&push, target, &news(1));
     let (mut first, tail) = begin("/raw/open:x");
     let _second = begin("/echo");
     expect_moved(&push, &before, &[(receiving, 2.0)]);
@@ -404,6 +398,51 @@ fn past_the_messages_that_may_have_begun_the_next_is_closed_with_1013() {
     let (mut fourth, tail) = begin("/raw/open:z");
     fourth.socket.say(&Frame::continuation(tail));
     fourth.expect(&news(1));
+}
+
+/// All of a message but the last bytes of its frame, and those.
+fn begin(push: &Push, target: &str, message: &str) -> (Compressed, Vec<u8>) {
+    let mut client = Compressed::enter(push.addr(), target, PMD);
+    let payload = client.payload(message.as_bytes());
+    let (head, tail) = payload.split_at(payload.len() - 10);
+    client.socket.say(&Frame::text(head).rsv(RSV1).not_final());
+    (client, tail.to_vec())
+}
+
+#[test]
+fn past_what_begun_messages_may_hold_who_holds_more_is_closed_with_1013() {
+    const HELD: &str = "fanfare_deflate_half_received_bytes";
+    let push = serve("max_half_received_bytes = 1000000");
+    let long = "a".repeat(200_000);
+    for target in ["/raw/open:x", "/echo", SESSION] {
+        let (mut first, tail) = begin(&push, "/echo", &long);
+        eventually("it is held", || Samples::of(&push).get(HELD) >= 170_000.0);
+        // Memory grows by doubling: at least two and at most five of them may hold so much.
+        let mut others: Vec<_> = (0..5).map(|_| begin(&push, target, &long).0).collect();
+        let mut last = others.pop().unwrap();
+        last.socket.expect_close(1013);
+        first.socket.say(&Frame::continuation(tail));
+        first.expect(&long);
+        drop((first, others));
+        eventually("it is let go", || Samples::of(&push).get(HELD) < 1.0);
+    }
+    let exceeded = "fanfare_limits_exceeded_total{limit=\"max_half_received_bytes\"}";
+    assert!(Samples::of(&push).get(exceeded) >= 3.0);
+}
+
+#[test]
+fn a_message_that_takes_too_long_is_closed_with_1008() {
+    let push = serve("half_received_timeout = 0.3");
+    let mut whole = Compressed::enter(push.addr(), "/echo", PMD);
+    for target in ["/raw/open:x", "/echo", SESSION] {
+        let (mut late, _) = begin(&push, target, &news(1));
+        late.socket.expect_close(1008);
+        // Not who has ended in time, however long ago.
+        whole.say(&news(2));
+        whole.expect(&news(2));
+    }
+    let exceeded = "fanfare_limits_exceeded_total{limit=\"half_received_timeout\"}";
+    assert_eq!(Samples::of(&push).get(exceeded), 3.0);
 }
 
 #[test]

@@ -3,12 +3,15 @@
 //!
 //! Never: lets a connection keep a context that it was not promised.
 
+use std::sync::Arc;
+
 use fanfare_codec::MessageDecoder;
 use fanfare_codec::deflate::{DeflateAnswer, DeflateTerms, Deflaters, Inflaters};
 use fanfare_codec::handshake::{Headers, MalformedExtensions};
 
-use crate::admission::{Admission, Promise};
+use crate::admission::{Admission, HalfWay, Promise};
 use crate::config::Deflate;
+use crate::exceeded::Exceeded;
 use crate::limits::{DEFLATERS_KEPT_MAX, INFLATERS_KEPT_MAX};
 
 /// What is agreed on with one client.
@@ -66,7 +69,10 @@ pub(crate) struct Contexts {
     lent: Inflaters,
     /// Of connections whose peers keep their windows: they stay there.
     kept: Inflaters,
-    half_way_max: usize,
+    max: HalfWay,
+    admission: Arc<Admission>,
+    /// What all workers have been told of this one's.
+    told: HalfWay,
 }
 
 /// What one connection borrows for a turn.
@@ -74,20 +80,23 @@ pub(crate) struct Contexts {
 pub(crate) struct Borrowed<'w> {
     pub(crate) deflaters: &'w mut Deflaters,
     pub(crate) inflaters: &'w mut Inflaters,
-    half_way_before: usize,
-    half_way_max: usize,
+    before: HalfWay,
+    /// Of all workers, then.
+    all_before: HalfWay,
+    max: HalfWay,
 }
 
 impl Contexts {
-    /// `workers` share what there may be.
-    pub(crate) fn new(deflate: Option<&Deflate>, workers: usize) -> Self {
+    /// All workers share what there may be, by `admission`.
+    pub(crate) fn new(deflate: Option<&Deflate>, admission: Arc<Admission>) -> Self {
         let settings = deflate.map_or_else(Default::default, |deflate| deflate.settings);
-        let half_way_max = deflate.map_or(0, |deflate| deflate.half_way_max);
         Self {
             deflaters: Deflaters::new(settings, DEFLATERS_KEPT_MAX),
             lent: Inflaters::new(INFLATERS_KEPT_MAX),
             kept: Inflaters::new(0),
-            half_way_max: half_way_max.div_ceil(workers),
+            max: deflate.map_or_else(HalfWay::default, |deflate| deflate.half_way_max),
+            admission,
+            told: HalfWay::default(),
         }
     }
 
@@ -97,17 +106,34 @@ impl Contexts {
 
     /// For a connection that decodes with `decoder`.
     pub(crate) fn lend(&mut self, decoder: &MessageDecoder) -> Borrowed<'_> {
-        let (inflaters, half_way_max) = if decoder.keeps_window() {
+        self.tell();
+        let keeps_window = decoder.keeps_window();
+        let (inflaters, messages_max) = if keeps_window {
+            // As many as have been promised.
             (&mut self.kept, usize::MAX)
         } else {
-            (&mut self.lent, self.half_way_max)
+            (&mut self.lent, self.max.messages)
         };
         Borrowed {
-            half_way_before: half_way(inflaters),
+            before: half_way(inflaters),
+            all_before: self.admission.half_ways().sum(),
             deflaters: &mut self.deflaters,
             inflaters,
-            half_way_max,
+            max: HalfWay {
+                messages: messages_max,
+                ..self.max
+            },
         }
+    }
+
+    /// Tells all workers what of this one's messages is under way.
+    pub(crate) fn tell(&mut self) {
+        let now = HalfWay {
+            messages: half_way(&self.lent).messages,
+            bytes: self.lent.message_bytes() + self.kept.message_bytes(),
+        };
+        self.admission.half_ways().moves(self.told, now);
+        self.told = now;
     }
 
     /// What they come to.
@@ -115,23 +141,35 @@ impl Contexts {
         Sums {
             deflated: self.deflaters.deflated(),
             deflaters: self.deflaters.living(),
-            half_way: half_way(&self.lent),
+            half_way: half_way(&self.lent).messages,
+            half_way_bytes: self.told.bytes,
             kept: self.kept.living(),
         }
     }
 }
 
-/// How many are out.
-fn half_way(inflaters: &Inflaters) -> usize {
-    inflaters.living() - inflaters.idle()
+/// How many are out, and what their messages hold.
+fn half_way(inflaters: &Inflaters) -> HalfWay {
+    HalfWay {
+        messages: inflaters.living() - inflaters.idle(),
+        bytes: inflaters.message_bytes(),
+    }
 }
 
 impl Borrowed<'_> {
-    /// Whether its connection has begun a compressed message in this turn, has not ended it, and too many others had
-    /// done so already.
-    pub(crate) fn is_one_too_many(&self) -> bool {
-        let half_way = half_way(self.inflaters);
-        half_way > self.half_way_max && half_way > self.half_way_before
+    /// What there is too much of, if its connection has begun a compressed message in this turn, or gone on with one,
+    /// and has not ended it.
+    pub(crate) fn exceeded(&self) -> Option<Exceeded> {
+        let now = half_way(self.inflaters);
+        let is_over = |now: usize, before: usize, all: usize, max: usize| {
+            now > before && all.saturating_add(now - before) > max
+        };
+        let (before, all, max) = (self.before, self.all_before, self.max);
+        if is_over(now.messages, before.messages, all.messages, max.messages) {
+            return Some(Exceeded::HalfReceived);
+        }
+        is_over(now.bytes, before.bytes, all.bytes, max.bytes)
+            .then_some(Exceeded::HalfReceivedBytes)
     }
 }
 
@@ -143,6 +181,8 @@ pub(crate) struct Sums {
     pub(crate) deflaters: usize,
     /// Inflaters of messages that have not ended.
     pub(crate) half_way: usize,
+    /// Memory of what those, and those of `kept`, were inflated to.
+    pub(crate) half_way_bytes: usize,
     /// Inflaters of connections whose peers keep their windows.
     pub(crate) kept: usize,
 }
@@ -201,10 +241,14 @@ mod tests {
         };
         let one = || MessageDecoder::new(Role::Server, Limits::default()).with_deflate(fresh);
         let deflate = Deflate {
-            half_way_max: 1,
+            half_way_max: HalfWay {
+                messages: 1,
+                bytes: 1000,
+            },
             ..Deflate::ECHO
         };
-        let mut contexts = Contexts::new(Some(&deflate), 1);
+        let admission = Arc::new(Admission::of_any(9));
+        let mut contexts = Contexts::new(Some(&deflate), Arc::clone(&admission));
         let (mut first, mut second) = (one(), one());
         // "Hello" (RFC 7692 §7.2.3.1), cut in two, with keys of zero.
         let beginning = b"\x41\x83\0\0\0\0\xF2\x48\xCD";
@@ -217,18 +261,32 @@ mod tests {
                 .next_message_with(&mut input, borrowed.inflaters)
                 .unwrap()
             {}
-            (borrowed.is_one_too_many(), contexts.sums().half_way)
+            (borrowed.exceeded(), contexts.sums().half_way)
         };
-        assert_eq!(push(&mut first, beginning), (false, 1));
-        assert_eq!(push(&mut second, beginning), (true, 2));
+        let too_many = Some(Exceeded::HalfReceived);
+        assert_eq!(push(&mut first, beginning), (None, 1));
+        assert_eq!(push(&mut second, beginning), (too_many, 2));
         assert_eq!(
             push(&mut first, end),
-            (false, 1),
+            (None, 1),
             "it has only ended its own"
         );
-        assert_eq!(push(&mut second, end), (false, 0));
-        assert_eq!(push(&mut second, beginning), (false, 1));
+        assert_eq!(push(&mut second, end), (None, 0));
+        assert_eq!(push(&mut second, beginning), (None, 1));
         drop(second);
         assert_eq!(contexts.sums().half_way, 0);
+
+        // What another worker has is in the sum, and so is memory.
+        let more = HalfWay {
+            messages: 0,
+            bytes: 900,
+        };
+        admission.half_ways().moves(HalfWay::default(), more);
+        let mut third = one();
+        let borrowed = contexts.lend(&third);
+        let mut bytes = beginning.to_vec();
+        let outcome = third.next_message_with(&mut &mut bytes[..], borrowed.inflaters);
+        assert_eq!(outcome, Ok(None));
+        assert_eq!(borrowed.exceeded(), Some(Exceeded::HalfReceivedBytes));
     }
 }

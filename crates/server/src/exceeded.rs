@@ -21,6 +21,10 @@ pub(crate) enum Exceeded {
     Commands,
     /// Compressed messages that have begun to come.
     HalfReceived,
+    /// What those are inflated to so far.
+    HalfReceivedBytes,
+    /// One of those has taken too long.
+    HalfReceivedTime,
     /// One client's.
     Output,
     /// That of all together.
@@ -28,7 +32,7 @@ pub(crate) enum Exceeded {
 }
 
 impl Exceeded {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::ConnectionsPerUser,
@@ -41,6 +45,8 @@ impl Exceeded {
         Self::Fragments,
         Self::Commands,
         Self::HalfReceived,
+        Self::HalfReceivedBytes,
+        Self::HalfReceivedTime,
         Self::Output,
         Self::OutputInAll,
     ];
@@ -60,6 +66,8 @@ impl Exceeded {
             Self::Fragments => "max_fragments_per_second",
             Self::Commands => "max_commands_per_second",
             Self::HalfReceived => "max_half_received",
+            Self::HalfReceivedBytes => "max_half_received_bytes",
+            Self::HalfReceivedTime => "half_received_timeout",
             Self::Output => "max_output_bytes",
             Self::OutputInAll => "max_output_bytes_in_all",
         }
@@ -80,6 +88,8 @@ impl Exceeded {
             Self::Fragments => "too many fragments or control frames a second",
             Self::Commands => "too many commands a second",
             Self::HalfReceived => "too many compressed messages are under way",
+            Self::HalfReceivedBytes => "too much of compressed messages is under way",
+            Self::HalfReceivedTime => "a compressed message took too long",
             Self::Output | Self::OutputInAll => "slow: too much waits to be read",
         }
     }

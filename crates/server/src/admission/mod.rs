@@ -21,8 +21,8 @@ use crate::limits::REFUSED_CONNECTIONS_MAX;
 use addresses::Addresses;
 pub(crate) use addresses::Share;
 use arrivals::Arrivals;
-use contexts::Contexts;
-pub(crate) use contexts::Promise;
+use contexts::{Contexts, HalfWays};
+pub(crate) use contexts::{HalfWay, Promise};
 
 /// Whether a new connection may upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,7 @@ pub(crate) struct Admission {
     arrivals: Option<Arrivals>,
     addresses: Option<Arc<Addresses>>,
     contexts: Contexts,
+    half_ways: HalfWays,
 }
 
 impl Admission {
@@ -58,6 +59,7 @@ impl Admission {
             arrivals: arrivals_per_second_max.map(Arrivals::new),
             addresses: per_address_max.map(|max| Arc::new(Addresses::new(max))),
             contexts: Contexts::new(0),
+            half_ways: HalfWays::default(),
         }
     }
 
@@ -70,6 +72,11 @@ impl Admission {
     /// A context that a connection may keep between messages. None: there are no more.
     pub(crate) fn promise(&self) -> Option<Promise> {
         self.contexts.promise()
+    }
+
+    /// Compressed messages that have begun to come, over all workers.
+    pub(crate) const fn half_ways(&self) -> &HalfWays {
+        &self.half_ways
     }
 
     /// For `max` connections, of whomever.

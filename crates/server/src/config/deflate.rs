@@ -3,10 +3,14 @@
 //!
 //! Never: lets the push server keep a window: what it sends many is compressed once.
 
+use std::time::Duration;
+
 use fanfare_codec::deflate::{DeflatePolicy, DeflateSettings, WindowBits};
 use serde::{Deserialize, Serialize};
 
+use super::check::seconds;
 use super::error::{Fault, Key};
+use crate::admission::HalfWay;
 
 /// What is negotiated, and what it may cost.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +19,10 @@ pub(crate) struct Deflate {
     pub(crate) settings: DeflateSettings,
     /// Contexts that connections may keep between messages.
     pub(crate) contexts_max: usize,
-    /// Compressed messages that may be half-way; each has a context.
-    pub(crate) half_way_max: usize,
+    /// Compressed messages that may be half-way, each of which has a context, and what they may be inflated to.
+    pub(crate) half_way_max: HalfWay,
+    /// From the first byte of one to its last.
+    pub(crate) half_way_timeout: Duration,
 }
 
 impl Deflate {
@@ -26,13 +32,17 @@ impl Deflate {
         settings: DeflateSettings::DEFAULT.with_threshold_bytes(0),
         contexts_max: CONTEXTS_MAX,
         half_way_max: HALF_WAY_MAX,
+        half_way_timeout: HALF_WAY_TIMEOUT,
     };
 }
 
-/// 48 MiB of clients' windows.
+/// Of clients' windows that is 48 MiB; of ours, which an echo has, 380.
 const CONTEXTS_MAX: usize = 1024;
-/// As much.
-const HALF_WAY_MAX: usize = 1024;
+const HALF_WAY_MAX: HalfWay = HalfWay {
+    messages: 1024,
+    bytes: 64 << 20,
+};
+const HALF_WAY_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -46,6 +56,8 @@ pub(super) struct Written {
     allow_client_takeover: bool,
     max_contexts: usize,
     max_half_received: usize,
+    max_half_received_bytes: usize,
+    half_received_timeout: f64,
 }
 
 impl Default for Written {
@@ -59,7 +71,9 @@ impl Default for Written {
             client_max_window_bits: WindowBits::MAX.get(),
             allow_client_takeover: false,
             max_contexts: CONTEXTS_MAX,
-            max_half_received: HALF_WAY_MAX,
+            max_half_received: HALF_WAY_MAX.messages,
+            max_half_received_bytes: HALF_WAY_MAX.bytes,
+            half_received_timeout: HALF_WAY_TIMEOUT.as_secs_f64(),
         }
     }
 }
@@ -81,6 +95,7 @@ pub(super) fn check(written: &Written) -> Result<Option<Deflate>, Fault> {
         .with_threshold_bytes(written.threshold_bytes);
     let server_bits = bits("server_max_window_bits", written.server_max_window_bits)?;
     let client_bits = bits("client_max_window_bits", written.client_max_window_bits)?;
+    let timeout = seconds(key("half_received_timeout"), written.half_received_timeout)?;
     let policy = DeflatePolicy::DEFAULT
         .with_server_takeover(false)
         .with_client_takeover(written.allow_client_takeover)
@@ -90,6 +105,10 @@ pub(super) fn check(written: &Written) -> Result<Option<Deflate>, Fault> {
         policy,
         settings,
         contexts_max: written.max_contexts,
-        half_way_max: written.max_half_received,
+        half_way_max: HalfWay {
+            messages: written.max_half_received,
+            bytes: written.max_half_received_bytes,
+        },
+        half_way_timeout: timeout,
     }))
 }

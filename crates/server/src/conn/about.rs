@@ -26,6 +26,8 @@ struct Known {
     promises: [Option<Promise>; 2],
     /// How fast it sends, if it does and may not at will.
     pace: Option<Pace>,
+    /// When the compressed message that it is in the middle of has to be whole.
+    whole_by: Option<Time>,
 }
 
 impl About {
@@ -78,6 +80,29 @@ impl About {
         if let Some(pace) = room.settle(bounds, now) {
             self.0.get_or_insert_default().pace = Some(pace);
         }
+    }
+
+    /// A read is over, in the middle of a compressed message or not; one that begins has to be whole `by` then. Whether
+    /// one does.
+    #[inline]
+    pub(super) fn go_half_way(&mut self, is_half_way: bool, by: impl FnOnce() -> Time) -> bool {
+        if is_half_way {
+            let whole_by = &mut self.0.get_or_insert_default().whole_by;
+            let begins = whole_by.is_none();
+            whole_by.get_or_insert_with(by);
+            return begins;
+        }
+        if let Some(known) = &mut self.0 {
+            known.whole_by = None;
+        }
+        false
+    }
+
+    /// When a message has to be whole, if there is one.
+    #[inline]
+    pub(super) fn whole_by(&self) -> Time {
+        let known = self.0.as_ref().and_then(|known| known.whole_by);
+        known.unwrap_or(Time::NEVER)
     }
 
     pub(super) fn client(&self) -> Option<IpAddr> {

@@ -7,6 +7,7 @@ use fanfare_codec::{CloseCode, Message};
 
 use super::read::{code_of, hear, keep};
 use super::{Conn, Context, Endpoint, Phase, say_close};
+use crate::clock::Time;
 use crate::echo;
 use crate::exceeded::Exceeded;
 use crate::metrics::Initiator;
@@ -48,19 +49,33 @@ impl Conn {
                 break;
             }
         }
-        if contexts.is_one_too_many() {
-            return self.end_half_way(cx);
-        }
+        let exceeded = contexts.exceeded();
+        let is_half_way = decoder.is_inflating();
         keep(&mut self.spill, input);
         self.about.settle(&room, &cx.config.bounds, cx.now);
+        self.go_half_way(is_half_way, exceeded, cx);
     }
 
-    /// It has begun a compressed message, and too many others have, too. That is not its fault: it may come again.
-    #[cold]
-    pub(super) fn end_half_way(&mut self, cx: &mut Context<'_>) {
-        cx.metrics.exceeds(Exceeded::HalfReceived);
-        let why = Exceeded::HalfReceived.why();
-        say_close(CloseCode::TRY_AGAIN_LATER, why, cx);
-        self.linger(cx);
+    /// A turn is over, in the middle of a compressed message or not. If that is more than there may be, it ends; that is
+    /// not its fault: it may come again.
+    #[inline]
+    pub(super) fn go_half_way(
+        &mut self,
+        is_half_way: bool,
+        exceeded: Option<Exceeded>,
+        cx: &mut Context<'_>,
+    ) {
+        let by = || {
+            let timeout = cx.config.deflate.map(|deflate| deflate.half_way_timeout);
+            timeout.map_or(Time::NEVER, |timeout| cx.now + timeout)
+        };
+        if self.about.go_half_way(is_half_way, by) {
+            self.armed_at = Time::NEVER; // a deadline that is nearer
+        }
+        if let Some(exceeded) = exceeded {
+            cx.metrics.exceeds(exceeded);
+            say_close(CloseCode::TRY_AGAIN_LATER, exceeded.why(), cx);
+            self.linger(cx);
+        }
     }
 }

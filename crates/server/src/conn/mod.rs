@@ -37,6 +37,7 @@ use crate::clock::Time;
 use crate::codes;
 use crate::config::Config;
 use crate::deflate::Contexts;
+use crate::exceeded::Exceeded;
 use crate::metrics::{Initiator, Metrics as AllMetrics, Worker as Metrics};
 use crate::outbound::Outbound;
 use crate::peer::{Entrance, Peer};
@@ -339,7 +340,7 @@ impl Conn {
     #[inline]
     fn deadline(&self, config: &Config) -> Time {
         let timeouts = &config.timeouts;
-        match &self.phase {
+        let of_phase = match &self.phase {
             Phase::Handshake { since, .. } => self.handshake_deadline(*since, config),
             Phase::Waiting { until, .. } | Phase::Subscribing { until, .. } => *until,
             // A peer that has yet to take our replies is not asked for anything else.
@@ -361,6 +362,10 @@ impl Conn {
                 .ping_interval
                 .map_or(Time::NEVER, |interval| self.heard_at + interval)
                 .min(endpoint.deadline()),
+        };
+        match self.phase {
+            Phase::Open { .. } => of_phase.min(self.about.whole_by()),
+            _ => of_phase,
         }
     }
 
@@ -378,6 +383,11 @@ impl Conn {
                 endpoint: Endpoint::Session(seat),
                 ..
             } if seat.deadline <= cx.now => self.on_session_deadline(cx),
+            Phase::Open { .. } if self.about.whole_by() <= cx.now => {
+                let exceeded = Exceeded::HalfReceivedTime;
+                cx.metrics.exceeds(exceeded);
+                self.close(CloseCode::POLICY_VIOLATION, exceeded.why(), cx)
+            }
             Phase::Open {
                 endpoint: Endpoint::Raw(Some(who)),
                 ..

@@ -247,11 +247,11 @@ impl Conn {
                 break;
             }
         }
-        if contexts.is_one_too_many() {
-            return self.end_half_way(cx);
-        }
+        let exceeded = contexts.exceeded();
+        let is_half_way = decoder.is_inflating();
         keep(&mut self.spill, input);
         self.about.settle(&room, &cx.config.bounds, cx.now);
+        self.go_half_way(is_half_way, exceeded, cx);
     }
 
     /// It sends faster than it may.
@@ -278,6 +278,9 @@ impl Conn {
                 Ok(Some(_)) => {}
                 Ok(None) => break,
             }
+        }
+        if contexts.exceeded().is_some() {
+            return self.linger(cx); // it was told already that this ends
         }
         keep(&mut self.spill, input);
     }

@@ -280,10 +280,11 @@ impl Conn {
                 break;
             }
         }
+        let exceeded = contexts.exceeded();
+        let is_half_way = decoder.is_inflating();
         self.about.settle(&room, &cx.config.bounds, cx.now);
         let rest = input.len();
         match next {
-            Next::Go if contexts.is_one_too_many() => return self.end_half_way(cx),
             Next::Go => {}
             Next::Wait => self.stop = Stop::Pending,
             Next::Crowded => self.stop = Stop::Crowded,
@@ -294,6 +295,7 @@ impl Conn {
             }
         }
         read::keep(&mut self.spill, &cx.receive_buffer[len - rest..len]);
+        self.go_half_way(is_half_way, exceeded, cx);
     }
 
     /// The engine has subscribed it.

@@ -235,6 +235,11 @@ impl Metrics {
             contexts.add(&[("for", name)], self.sum(|worker| worker.contexts()[n].1));
         }
         out.gauge(
+            "fanfare_deflate_half_received_bytes",
+            "Memory of what messages that have begun to come were inflated to so far: max_half_received_bytes is its limit.",
+        )
+        .add(&[], self.sum(|worker| worker.half_received_bytes.get()));
+        out.gauge(
             "fanfare_output_queued_bytes",
             "Bytes that wait for slow readers.",
         )

@@ -133,6 +133,8 @@ pub(crate) struct Worker {
     /// Messages that it has compressed.
     pub(crate) deflated: Count,
     deflate_contexts: [Count; 3],
+    /// What messages that have begun were inflated to so far.
+    pub(crate) half_received_bytes: Count,
     /// Publications that its connections asked for.
     pub(crate) publications: Count,
     /// From a publication to the end of its fan-out here.
@@ -216,6 +218,7 @@ impl Worker {
         let [deflating, receiving, takeover] = &self.deflate_contexts;
         deflating.set(sums.deflaters as u64);
         receiving.set(sums.half_way as u64);
+        self.half_received_bytes.set(sums.half_way_bytes as u64);
         takeover.set(sums.kept as u64);
     }
 

@@ -125,7 +125,7 @@ impl Reactor {
             now,
             poll,
             clock: parts.clock,
-            deflate: Contexts::new(parts.config.deflate.as_ref(), parts.config.workers.get()),
+            deflate: Contexts::new(parts.config.deflate.as_ref(), Arc::clone(&parts.admission)),
             config: parts.config,
             accepting,
             newcomers_wait: false,
@@ -228,11 +228,12 @@ impl Reactor {
     /// A turn of the loop ends, that began at `moment`.
     fn count_turn(&mut self, moment: Moment) {
         self.warnings.log(&self.metrics, self.now);
+        if self.config.deflate.is_some() {
+            self.deflate.tell();
+            self.metrics.has_contexts(self.deflate.sums());
+        }
         if let Service::Push(push) = &self.service {
             push.count_subscriptions();
-            if self.config.deflate.is_some() {
-                self.metrics.has_contexts(self.deflate.sums());
-            }
             self.metrics.events_lost.set(self.deliveries.events_lost());
             let now = self.clock.moment();
             self.metrics.turns.observe(now.micros_since(moment));
