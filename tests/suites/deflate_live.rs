@@ -374,6 +374,26 @@ fn raw_clients_publish_compressed_messages_in_order_behind_each_other() {
 }
 
 #[test]
+fn short_frames_that_become_long_messages_come_in_order_whatever_turns_they_take() {
+    let (daemon, push) = (echo(&["--deflate"]), serve(""));
+    let long = |n: usize| format!("{n} {}", "a".repeat(150_000));
+    for (addr, target) in [(daemon.addr(), "/"), (push.addr(), "/raw/open:x")] {
+        let mut client = Compressed::enter(addr, target, PMD);
+        // Less than a read: all of them are there at once.
+        let mut all = Vec::new();
+        for n in 0..12 {
+            let payload = client.payload(long(n).as_bytes());
+            all.extend(Frame::text(payload).rsv(RSV1).encode(Sender::Client));
+        }
+        assert!(all.len() < 16 << 10, "{}", all.len());
+        client.socket.send(&all);
+        for n in 0..12 {
+            client.expect(&long(n));
+        }
+    }
+}
+
+#[test]
 fn past_the_messages_that_may_have_begun_the_next_is_closed_with_1013() {
     let push = serve("max_half_received = 2");
     let before = Samples::of(&push);

@@ -30,6 +30,10 @@ pub(crate) const RECEIVE_BUFFER_BYTES: usize = TLS_RECORD_BYTES_MAX + UNCONSUMED
 
 const _: () = assert!(READ_BYTES <= TLS_RECORD_BYTES_MAX);
 
+/// Of messages that may have been compressed, what a turn may bring; what was read with them waits for the next. A
+/// read of 16 KiB can be inflated to sixteen mebibytes.
+pub(crate) const TURN_INFLATED_BYTES_MAX: usize = 256 << 10;
+
 /// Reads of one connection before it is another's turn. It is small, for a read may be thousands of frames.
 pub(crate) const READS_PER_TURN_MAX: usize = 4;
 

@@ -1,8 +1,8 @@
 //! A compressed message back into what it was (RFC 7692 §6.2). In: its unmasked payload, in pieces cut
 //! anywhere. Out: its bytes, appended to a message as they appear.
 //!
-//! Never: gives more bytes than it is told to; makes more room than there are bytes to fill it, but for
-//! doubling; waits where neither more input nor more room would help.
+//! Never: gives more bytes than it is told to; makes more room than the last message took or a piece usually
+//! comes to, but for doubling; waits where neither more input nor more room would help.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

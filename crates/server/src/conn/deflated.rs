@@ -6,7 +6,7 @@
 use fanfare_codec::{CloseCode, Message};
 
 use super::read::{code_of, hear, keep};
-use super::{Conn, Context, Endpoint, Phase, say_close};
+use super::{Conn, Context, Endpoint, Phase, Stop, say_close};
 use crate::clock::Time;
 use crate::echo;
 use crate::exceeded::Exceeded;
@@ -31,7 +31,7 @@ impl Conn {
                 Ok(message) => message,
                 Err(error) => return self.fail(error, cx),
             };
-            if let Err(exceeded) = room.add(message.as_ref()) {
+            if let Err(exceeded) = room.add_inflated(message.as_ref()) {
                 return self.end_flood(exceeded, cx);
             }
             let is_last = message.is_none();
@@ -45,7 +45,10 @@ impl Conn {
             if let Err(exceeded) = room.add_fragments(decoder) {
                 return self.end_flood(exceeded, cx);
             }
-            if is_last {
+            if room.is_long() {
+                self.stop = Stop::Crowded;
+            }
+            if is_last || self.stop == Stop::Crowded {
                 break;
             }
         }

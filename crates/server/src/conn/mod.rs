@@ -134,7 +134,8 @@ enum Stop {
     TurnOver,
     /// The peer does not take our replies: the write that drains them ([`Conn::write`]).
     OutputFull,
-    /// Its publications wait to be told, and what was received with them is not decoded yet: the ready list.
+    /// Its publications wait to be told, or its messages were long once inflated, and what was received with them is
+    /// not decoded yet: the ready list.
     Crowded,
     /// The engine, or another thread, has been asked: the answer ([`Conn::on_welcome`], [`Conn::on_failed`],
     /// a turn of its session).

@@ -10,6 +10,7 @@ use fanfare_protocol::Allowance;
 use crate::clock::Time;
 use crate::config::Bounds;
 use crate::exceeded::Exceeded;
+use crate::limits::TURN_INFLATED_BYTES_MAX;
 
 /// What is left of a second's worth.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +29,8 @@ pub(super) struct Room {
     seen: u32,
     /// A frame that we have asked for does not count.
     awaited: bool,
+    /// Of messages, those counted that may be compressed.
+    bytes: usize,
 }
 
 /// How much of something there was, and how much there may be.
@@ -71,7 +74,28 @@ impl Room {
             messages: Tally::of(pace.messages, bounds.messages_per_second_max, now),
             fragments: Tally::of(pace.fragments, bounds.fragments_per_second_max, now),
             awaited,
+            bytes: 0,
         }
+    }
+
+    /// [`add`](Self::add) where messages may be compressed: how long they are counts too, for the others' sake.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline]
+    pub(super) fn add_inflated(&mut self, message: Option<&Message<'_>>) -> Result<(), Exceeded> {
+        self.bytes += match message {
+            Some(Message::Text(text)) => text.len(),
+            Some(Message::Binary(bytes)) => bytes.len(),
+            _ => 0,
+        };
+        self.add(message)
+    }
+
+    /// Whether it is others' turn, whatever was read.
+    pub(super) const fn is_long(&self) -> bool {
+        self.bytes > TURN_INFLATED_BYTES_MAX
     }
 
     /// What a decoder has given: one more message, or ping, or pong; or nothing.

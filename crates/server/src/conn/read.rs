@@ -215,7 +215,7 @@ impl Conn {
                 Ok(message) => message,
                 Err(error) => return self.fail(error, cx),
             };
-            if let Err(exceeded) = room.add(message.as_ref()) {
+            if let Err(exceeded) = room.add_inflated(message.as_ref()) {
                 return self.end_flood(exceeded, cx);
             }
             let is_last = message.is_none();
@@ -228,7 +228,7 @@ impl Conn {
                         say_close(refusal.code, refusal.reason, cx);
                         return self.linger(cx);
                     }
-                    if cx.service.is_crowded() {
+                    if cx.service.is_crowded() || room.is_long() {
                         self.stop = Stop::Crowded;
                     }
                 }

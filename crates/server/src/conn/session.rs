@@ -249,7 +249,7 @@ impl Conn {
                 Err(error) => return self.fail(error, cx),
             };
             let is_last = message.is_none();
-            let mut paced = room.add(message.as_ref());
+            let mut paced = room.add_inflated(message.as_ref());
             if paced.is_ok() {
                 next = match message {
                     None => Next::Go,
@@ -275,6 +275,8 @@ impl Conn {
             if let Err(exceeded) = paced {
                 cx.metrics.exceeds(exceeded);
                 next = Next::Close(Disconnect::TOO_MANY_REQUESTS);
+            } else if room.is_long() && matches!(next, Next::Go) {
+                next = Next::Crowded;
             }
             if is_last {
                 break;
