@@ -116,6 +116,14 @@ impl Content {
         memory.reserve_exact(like_last.min(len.saturating_mul(RATIO_MAX)));
     }
 
+    /// Begins anew.
+    pub(crate) fn clear(&mut self) {
+        match self {
+            Self::Text(text) => *text = TextBuffer::default(),
+            Self::Binary(bytes) => bytes.clear(),
+        }
+    }
+
     /// The memory that it has, in bytes.
     pub(crate) const fn capacity(&self) -> usize {
         match self {

@@ -19,9 +19,10 @@ use crate::assembly::Content;
 /// header; and a byte behind it that nothing may take.
 const TAIL_AND_SENTINEL: &[u8] = &[0x00, 0x00, 0xFF, 0xFF, 0x00];
 
-/// The tail, and bytes that nothing may take: so many that the library need not be careful before them.
+/// The same with so many of these bytes that the library need not be careful in front of them.
 const TAIL_AND_MARGIN: &[u8] = b"\x00\x00\xFF\xFF\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-const MARGIN_BYTES: usize = TAIL_AND_MARGIN.len() - 4;
+
+const TAIL_BYTES: usize = 4;
 
 /// The most that one step appends: what is inflated and validated while a cache near by has it.
 const STEP_BYTES_MAX: usize = 32 << 10;
@@ -126,13 +127,37 @@ impl Inflater {
     pub(crate) fn whole(
         &mut self,
         message: &[u8],
+        keeps_window: bool,
+        content: &mut Content,
+        max: u64,
+    ) -> Result<(), ProtocolError> {
+        if keeps_window {
+            return self.whole_before(TAIL_AND_SENTINEL, message, content, max);
+        }
+        self.whole_before(TAIL_AND_MARGIN, message, content, max)
+            .or_else(|_| {
+                // A message that is cut goes on into what is behind it: what it breaks first must not hang on
+                // how much that is.
+                content.clear();
+                self.barren = 0;
+                self.restart();
+                self.push(message, content, max)?;
+                self.finish(content, max)
+            })
+    }
+
+    /// Inflates a message with `behind` behind it, of which it may take the tail and no more.
+    fn whole_before(
+        &mut self,
+        behind: &[u8],
+        message: &[u8],
         content: &mut Content,
         max: u64,
     ) -> Result<(), ProtocolError> {
         let mut bytes = [0; Self::WHOLE_BYTES_MAX + TAIL_AND_MARGIN.len()];
-        let end = message.len() + TAIL_AND_MARGIN.len();
+        let end = message.len() + behind.len();
         bytes[..message.len()].copy_from_slice(message);
-        bytes[message.len()..end].copy_from_slice(TAIL_AND_MARGIN);
+        bytes[message.len()..end].copy_from_slice(behind);
         let mut rest = &bytes[..end];
         let mut steps = Steps::default();
         loop {
@@ -147,9 +172,9 @@ impl Inflater {
                 continue;
             }
             match rest.len() {
-                MARGIN_BYTES if !self.ended => return Ok(()),
-                left if left == TAIL_AND_MARGIN.len() && self.ended => return Ok(()),
-                left if left >= TAIL_AND_MARGIN.len() => {}
+                left if left == behind.len() - TAIL_BYTES && !self.ended => return Ok(()),
+                left if left == behind.len() && self.ended => return Ok(()),
+                left if left >= behind.len() => {}
                 _ => return Err(ProtocolError::CorruptDeflate),
             }
         }
@@ -187,6 +212,7 @@ impl Inflater {
     fn restart(&mut self) {
         self.stream.reset(false);
         self.ended = false;
+        self.wrote = false;
     }
 
     /// One call of the library, into room that is made for it.
@@ -228,11 +254,13 @@ impl Inflater {
         flush: InflateFlush,
         max: u64,
     ) -> Result<Step, ProtocolError> {
-        let step = self.run(input, &mut [0], flush)?;
-        if step.written > 0 {
+        let written = self.stream.total_out();
+        let step = self.run(input, &mut [0], flush);
+        // Even if what comes behind that byte is corrupt: where the message is cut must not matter.
+        if self.stream.total_out() > written {
             return Err(ProtocolError::MessageTooLong(max.saturating_add(1)));
         }
-        Ok(step)
+        step
     }
 
     fn run(
@@ -364,7 +392,6 @@ impl Inflaters {
     fn put(&mut self, mut inflater: Box<Inflater>) {
         if self.idle.len() < self.idle_max {
             inflater.begun = false;
-            inflater.wrote = false;
             inflater.restart();
             self.idle.push(inflater);
         }

@@ -113,7 +113,7 @@ impl MessageDecoder {
         }
         let (content, max) = (&mut assembly.content, self.max_message_bytes);
         if is_last && inflater.takes_whole(piece.data) {
-            inflater.whole(piece.data, content, max)?;
+            inflater.whole(piece.data, takeover, content, max)?;
         } else {
             inflater.push(piece.data, content, max)?;
             if is_last {
