@@ -102,6 +102,7 @@ impl PreparedFrame {
     }
 
     /// [`Opcode::Text`] or [`Opcode::Binary`] of a message, else what control frame it is.
+    #[expect(clippy::missing_panics_doc, reason = "the header is of `new`")]
     #[must_use]
     pub fn opcode(&self) -> Opcode {
         Opcode::from_bits(self.header[0] & 0x0F).expect("of a frame of ours")
