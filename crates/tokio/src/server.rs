@@ -48,7 +48,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
 /// use fanfare_tokio::{Config, accept_with};
 ///
 /// # async fn run(socket: tokio::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
-/// let ws = accept_with(socket, &Config::default(), |request, upgrade, response| {
+/// let ws = accept_with(socket, &Config::DEFAULT, |request, upgrade, response| {
 ///     if request.path() != "/chat" {
 ///         return Err(Response::refusal(Status::NOT_FOUND, &"nothing here"));
 ///     }

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -20,8 +20,8 @@ pub(crate) struct Scripted {
     pub(crate) is_shut_down: bool,
     /// Takes nothing at all.
     pub(crate) is_stuck: bool,
-    /// Whom to wake when that ends.
-    pub(crate) stuck: Vec<Waker>,
+    /// Whom it has told to wait then; only the last is owed to be woken.
+    pub(crate) stuck: Arc<Mutex<Vec<Waker>>>,
 }
 
 impl Scripted {
@@ -32,7 +32,7 @@ impl Scripted {
             written: Vec::new(),
             is_shut_down: false,
             is_stuck: false,
-            stuck: Vec::new(),
+            stuck: Arc::default(),
         }
     }
 
@@ -71,7 +71,10 @@ impl AsyncWrite for Scripted {
     ) -> Poll<io::Result<usize>> {
         assert!(!self.is_shut_down, "written behind the end");
         if self.is_stuck {
-            self.stuck.push(cx.waker().clone());
+            self.stuck
+                .lock()
+                .expect("no panic")
+                .push(cx.waker().clone());
             return Poll::Pending;
         }
         let Some(len) = self.piece(bytes.len(), cx) else {
