@@ -11,6 +11,9 @@ use fanfare_codec::handshake::HeadLimits;
 
 /// What one connection may take: sizes and times.
 ///
+/// Times need a runtime with a clock (`enable_time`, `enable_all`); without one, set those that are not `None`
+/// to `None`.
+///
 /// ```
 /// use std::time::Duration;
 ///

@@ -265,11 +265,16 @@ impl Framing {
         Ok(match found {
             Found::Begin(kind) => Event::Begin(*kind),
             Found::Piece(range, is_last) => Event::Piece {
-                data: &self.buffer[range.clone()],
+                data: self.bytes(range.clone()),
                 is_last: *is_last,
             },
             Found::Whole | Found::Assembled | Found::Control(_) => Event::Whole(self.lend(found)?),
         })
+    }
+
+    /// Bytes of a piece that was found.
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.buffer[range]
     }
 
     /// Whether a message is taken in pieces, and more of it is to come.

@@ -185,6 +185,33 @@ impl Receiving {
         }
     }
 
+    /// Fills `into` with what comes next of the message that is taken in pieces; `None` behind its end.
+    pub(crate) fn poll_piece<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &mut Link<S>,
+        into: &mut [u8],
+    ) -> Poll<Result<Option<usize>, Error>> {
+        if into.is_empty() {
+            return Poll::Ready(Ok(Some(0)));
+        }
+        while self.framing.is_in_pieces() {
+            let found = match self.poll_found(cx, link, Want::Event(into.len())) {
+                Poll::Ready(Some(found)) => found?,
+                Poll::Ready(None) => return Poll::Ready(Err(Error::Disconnected)),
+                Poll::Pending => return Poll::Pending,
+            };
+            if let Found::Piece(range, _) = found
+                && !range.is_empty()
+            {
+                let data = self.framing.bytes(range);
+                into[..data.len()].copy_from_slice(data);
+                return Poll::Ready(Ok(Some(data.len())));
+            }
+        }
+        Poll::Ready(Ok(None))
+    }
+
     /// Waits for the end, and drops what comes before it.
     pub(crate) fn poll_end<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,

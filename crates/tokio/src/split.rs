@@ -122,6 +122,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ReadHalf<S> {
             }
         })
     }
+
+    /// As [`WebSocketStream::read_piece`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn read_piece(&mut self, into: &mut [u8]) -> Result<Option<usize>, Error> {
+        let Self { link, receiving } = self;
+        poll_fn(|cx| receiving.poll_piece(cx, &mut lock(link), into)).await
+    }
 }
 
 impl<S: AsyncWrite + Unpin> WriteHalf<S> {

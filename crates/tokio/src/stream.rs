@@ -13,7 +13,7 @@ use fanfare_codec::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::framing::{Found, Framing};
+use crate::framing::Framing;
 use crate::life::Life;
 use crate::link::{Link, Side};
 use crate::outgoing::Outgoing;
@@ -279,28 +279,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// As [`next_message`](Self::next_message); [`Error::Disconnected`] if the peer closes inside the message.
     pub async fn read_piece(&mut self, into: &mut [u8]) -> Result<Option<usize>, Error> {
         let Self { link, receiving } = self;
-        if into.is_empty() {
-            return Ok(Some(0));
-        }
-        loop {
-            if !receiving.framing.is_in_pieces() {
-                return Ok(None);
-            }
-            let want = Want::Event(into.len());
-            match poll_fn(|cx| receiving.poll_found(cx, link, want)).await {
-                None => return Err(Error::Disconnected),
-                Some(Err(error)) => return Err(error),
-                Some(Ok(found @ Found::Piece(..))) => {
-                    if let Event::Piece { data, .. } = receiving.framing.lend_event(&found)?
-                        && !data.is_empty()
-                    {
-                        into[..data.len()].copy_from_slice(data);
-                        return Ok(Some(data.len()));
-                    }
-                }
-                Some(Ok(_)) => {}
-            }
-        }
+        poll_fn(|cx| receiving.poll_piece(cx, link, into)).await
     }
 
     /// Waits until a message may be written.
