@@ -108,3 +108,44 @@ pub(crate) fn give_write(buffer: &mut Vec<u8>) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_stay_between_the_smallest_and_the_most() {
+        let mut size = Size::default();
+        for _ in 0..20 {
+            size = size.grown(100 << 10);
+        }
+        assert_eq!(size.bytes(), 64 << 10);
+        for _ in 0..20 {
+            size = size.shrunk();
+        }
+        assert_eq!((size, size.bytes()), (Size::default(), 4 << 10));
+        assert_eq!(size.grown(1), size, "never below the smallest");
+        let huge = (0..20).fold(size, |size, _| size.grown(usize::MAX));
+        assert_eq!(huge.bytes(), SMALLEST_BYTES << (2 * (SIZES - 1)));
+    }
+
+    #[test]
+    fn a_buffer_comes_back_as_it_was_given_and_no_more_are_kept_than_may_be() {
+        let mut first = take(Size::default());
+        first[0] = 7;
+        give(&mut first);
+        assert!(first.is_empty());
+        assert_eq!(take(Size::default())[0], 7);
+        for _ in 0..2 * KEPT_MAX {
+            give(&mut vec![0; SMALLEST_BYTES].into());
+            give(&mut vec![0; 5].into()); // of no size
+            give_write(&mut Vec::with_capacity(10));
+            give_write(&mut Vec::with_capacity(WRITE_BYTES_MAX + 1));
+        }
+        POOL.with_borrow(|pool| {
+            let kept: Vec<usize> = pool.reads.iter().map(Vec::len).collect();
+            assert_eq!((kept[0], kept[1..].iter().sum()), (KEPT_MAX, 0));
+            assert_eq!(pool.writes.len(), KEPT_MAX);
+        });
+    }
+}

@@ -42,6 +42,9 @@ pub struct WebSocketStream<S> {
     pub(crate) receiving: Receiving,
 }
 
+// An idle connection is this, 64 bytes for whom to wake, and its transport.
+const _: () = assert!(size_of::<WebSocketStream<()>>() <= 456);
+
 impl<S> WebSocketStream<S> {
     /// A connection whose HTTP upgrade somebody else has done. `read`: what was read behind it.
     pub fn from_raw(io: S, role: Role, config: &Config, read: &[u8]) -> Self {

@@ -87,7 +87,10 @@ async fn a_bomb_ends_at_the_limit() {
     let (mut server, mut client) = ends(DeflatePolicy::DEFAULT, limits).await;
     client.write_binary(&vec![0; 1 << 18]).expect("open");
     let waiting = client.waiting_bytes();
-    assert!(waiting < 10_000, "{waiting} bytes: no length on the wire is too long");
+    assert!(
+        waiting < 10_000,
+        "{waiting} bytes: no length on the wire is too long"
+    );
     client.flush().await.expect("open");
     let told = async {
         let message = client.next_owned().await.expect("a close").expect("good");
