@@ -275,6 +275,32 @@ fn the_hub_depends_on_nothing_of_ours() {
 }
 
 #[test]
+fn the_tokio_adapter_knows_the_codec_and_nothing_else_of_ours() {
+    let adapter = member("fanfare-tokio");
+    let ours: Vec<String> = adapter
+        .dependencies(ALL)
+        .into_iter()
+        .filter(|d| d.starts_with("fanfare") && d != "fanfare-codec")
+        .collect();
+    assert_none("whoever adopts it takes no server along", &ours);
+    let lib = read(&adapter.dir.join("src/lib.rs"));
+    assert!(
+        lib.contains("#![forbid(unsafe_code)]"),
+        "not even where it is proved"
+    );
+    let breaches: Vec<String> = members()
+        .into_iter()
+        .filter(|m| !["fanfare-tests", "fanfare-benches"].contains(&m.package.as_str()))
+        .filter(|m| m.dependencies(ALL).contains("fanfare-tokio"))
+        .map(|m| m.package)
+        .collect();
+    assert_none(
+        "the server and loadgen have no runtime of tokio's",
+        &breaches,
+    );
+}
+
+#[test]
 fn nothing_of_ours_knows_the_server_but_its_tests() {
     let mut breaches = Vec::new();
     for member in members() {

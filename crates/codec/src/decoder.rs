@@ -150,7 +150,7 @@ impl Input for BytesMut {
 pub(crate) type MaskedEvent<B> = (FrameEvent<B>, [u8; 4]);
 
 /// What the front of the input is; [`FrameDecoder::next_masked_from`] cuts it off.
-enum Next {
+pub(crate) enum Next {
     Header {
         header: Header,
         header_len: usize,
@@ -315,7 +315,7 @@ impl FrameDecoder {
 
     /// Names what stands at the front of `input` and changes nothing.
     #[inline]
-    fn find(&self, input: &[u8]) -> Result<Option<Next>, ProtocolError> {
+    pub(crate) fn find(&self, input: &[u8]) -> Result<Option<Next>, ProtocolError> {
         match self.state {
             State::Header => self.find_frame(input),
             State::Payload {

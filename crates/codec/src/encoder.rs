@@ -152,8 +152,13 @@ impl<K: MaskKeys> Encoder<K> {
         self.message(out, MessageKind::Binary, bytes)
     }
 
+    /// Appends a whole message of either kind; that text is UTF-8 is the caller's to keep.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::InsideMessage`], [`EncodeError::Closed`].
     #[inline]
-    fn message(
+    pub fn message(
         &mut self,
         out: &mut Vec<u8>,
         kind: MessageKind,

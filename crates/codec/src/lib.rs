@@ -9,6 +9,7 @@
 //! |---|---|
 //! | whole messages | [`MessageDecoder`] |
 //! | frames, or pieces of huge ones | [`FrameDecoder`] |
+//! | messages that stay in your buffer, or are yours | [`MessageDecoder::has_whole`], [`MessageDecoder::take_assembled`] |
 //! | to send | [`Encoder`]; to many: [`PreparedFrame`] |
 //! | to echo | [`MessageDecoder::echo_in_place`] |
 //! | the HTTP upgrade | [`handshake`] |
@@ -147,6 +148,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod ahead;
 mod assembly;
 mod close;
 mod decoder;
@@ -165,6 +167,7 @@ mod prepared;
 mod role;
 mod utf8;
 
+pub use ahead::Assembled;
 pub use close::{CloseCode, CloseFrame, CodeNotAllowed};
 pub use decoder::{Control, FrameDecoder, FrameEvent, Payload};
 pub use encoder::{EncodeError, Encoder, MaskKeys, MaskedWith, MessageKind, Unmasked};

@@ -57,18 +57,18 @@ pub struct MessageDecoder {
     pub(crate) max_message_bytes: u64,
     max_fragments: u32,
     /// Data frames of the message in progress, the current one included.
-    fragments: u32,
+    pub(crate) fragments: u32,
     /// Payload bytes that those frames declare.
     message_bytes: u64,
     /// A whole message shorter than this may be next, and nothing else is in its way; zero when
     /// something is.
-    whole_end: u32,
+    pub(crate) whole_end: u32,
     /// Of the message that was assembled last.
     pub(crate) last_assembled: Magnitude,
     /// The current frame ends its message.
     pub(crate) fin: bool,
     pub(crate) kind: Kind,
-    phase: Phase,
+    pub(crate) phase: Phase,
     /// The message in progress, or just delivered, when it could not be borrowed.
     pub(crate) assembly: Option<Box<Assembly>>,
 }
@@ -82,7 +82,7 @@ pub(crate) enum Kind {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Phase {
+pub(crate) enum Phase {
     Receiving,
     /// `assembly` was lent to the caller whole; the next call frees it.
     Delivered,
@@ -298,7 +298,7 @@ impl MessageDecoder {
     }
 
     /// Frees the message that was delivered.
-    fn free(&mut self) {
+    pub(crate) fn free(&mut self) {
         let Some(assembly) = &mut self.assembly else {
             return;
         };
@@ -312,7 +312,7 @@ impl MessageDecoder {
     }
 
     /// Opens the straight line if it may be taken.
-    const fn expect_whole(&mut self) {
+    pub(crate) const fn expect_whole(&mut self) {
         if self.is_between_messages() && self.max_fragments > 0 {
             let (frame, message) = (self.frames.max_frame_bytes(), self.max_message_bytes);
             let max = if frame < message { frame } else { message };

@@ -72,8 +72,7 @@ impl PreparedFrame {
     /// The same kind of message, as an extension has transformed it.
     #[cfg(feature = "deflate")]
     pub(crate) fn extended(&self, rsv: Rsv, payload: Bytes) -> Self {
-        let opcode = Opcode::from_bits(self.header[0] & 0x0F).expect("of a frame of ours");
-        Self::new(opcode, rsv, payload)
+        Self::new(self.opcode(), rsv, payload)
     }
 
     /// Whether it is a message, and no control frame.
@@ -100,6 +99,13 @@ impl PreparedFrame {
             #[cfg(feature = "deflate")]
             variants: None,
         }
+    }
+
+    /// [`Opcode::Text`] or [`Opcode::Binary`] of a message, else what control frame it is.
+    #[expect(clippy::missing_panics_doc, reason = "the header is of `new`")]
+    #[must_use]
+    pub fn opcode(&self) -> Opcode {
+        Opcode::from_bits(self.header[0] & 0x0F).expect("of a frame of ours")
     }
 
     /// Header and payload bytes together.

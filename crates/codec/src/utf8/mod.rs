@@ -289,4 +289,11 @@ impl TextBuffer {
         // character, so they are whole, valid UTF-8 sequences.
         Ok(unsafe { core::str::from_utf8_unchecked(&self.bytes) })
     }
+
+    /// The same, given away; `None` when its last character is not finished.
+    pub(crate) fn into_string(self) -> Option<alloc::string::String> {
+        self.finish().ok()?;
+        // SAFETY: `finish` has just lent the same bytes as UTF-8.
+        Some(unsafe { alloc::string::String::from_utf8_unchecked(self.bytes) })
+    }
 }

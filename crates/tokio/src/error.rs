@@ -1,0 +1,120 @@
+//! What can go wrong with a connection. In: faults of the peer, of the caller, of the transport. Out: one enum that
+//! names them.
+//!
+//! Never: says only that something failed.
+
+use std::{fmt, io};
+
+use fanfare_codec::handshake::{HeadError, InvalidHeader, Status, UpgradeError, UpgradeFailed};
+use fanfare_codec::{CodeNotAllowed, EncodeError, ProtocolError};
+
+/// Why a call failed.
+///
+/// After an error of reading (all but the caller's own faults) the connection is over: what comes next is `None`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The transport failed.
+    Io(io::Error),
+    /// The peer broke a rule of RFC 6455, or one of our limits. It has been told, with
+    /// [`close_code`](ProtocolError::close_code).
+    Protocol(ProtocolError),
+    /// The connection ended without a close frame.
+    Disconnected,
+    /// Nothing came for [`idle_timeout`](crate::Config::idle_timeout).
+    IdleTimeout,
+    /// The peer did not answer our close within [`close_timeout`](crate::Config::close_timeout).
+    CloseTimeout,
+    /// We: asked for a frame that may not be sent now. [`EncodeError::Closed`] once a close frame was sent.
+    Encode(EncodeError),
+    /// We: closed with a code that may not be sent.
+    CloseCode(CodeNotAllowed),
+    /// We: wrote more than [`max_write_buffer`](crate::Config::max_write_buffer) without a flush; nothing of this
+    /// message was written.
+    WriteBufferFull,
+    /// We: sent a [`PreparedFrame`](crate::PreparedFrame) as a client, whose frames need a mask each.
+    NotAServer,
+    /// The HTTP upgrade took longer than [`handshake_timeout`](crate::Config::handshake_timeout).
+    HandshakeTimeout,
+    /// The peer does not speak HTTP/1, or its head is past a limit.
+    Head(HeadError),
+    /// The client's request is no valid upgrade; it was answered.
+    Request(UpgradeError),
+    /// The client's `Sec-WebSocket-Extensions` is malformed; it was answered with 400.
+    Extensions,
+    /// Our callback refused the client with this status.
+    Refused(Status),
+    /// The server did not accept our upgrade.
+    Upgrade(UpgradeFailed),
+    /// We: asked for a header, a subprotocol or a target that HTTP cannot carry.
+    Header(InvalidHeader),
+    /// We: gave a URL that is not `ws://` or `wss://`.
+    Url,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "transport: {error}"),
+            Self::Protocol(error) => write!(f, "the peer broke the protocol: {error}"),
+            Self::Disconnected => f.write_str("the connection ended without a close frame"),
+            Self::IdleTimeout => f.write_str("nothing came for too long"),
+            Self::CloseTimeout => f.write_str("the peer did not answer our close in time"),
+            Self::Encode(error) => error.fmt(f),
+            Self::CloseCode(error) => error.fmt(f),
+            Self::WriteBufferFull => f.write_str("too much waits to be written: flush first"),
+            Self::NotAServer => f.write_str("a client cannot send a prepared frame"),
+            Self::HandshakeTimeout => f.write_str("the HTTP upgrade took too long"),
+            Self::Head(error) => write!(f, "HTTP upgrade: {error}"),
+            Self::Request(error) => write!(f, "HTTP upgrade: {error}"),
+            Self::Extensions => f.write_str("HTTP upgrade: malformed Sec-WebSocket-Extensions"),
+            Self::Refused(status) => write!(f, "HTTP upgrade: refused with {}", status.0),
+            Self::Upgrade(error) => write!(f, "HTTP upgrade: {error}"),
+            Self::Header(error) => error.fmt(f),
+            Self::Url => f.write_str("the URL must be ws://HOST[:PORT][/PATH] or wss://…"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            Self::Protocol(error) => Some(error),
+            Self::Head(error) => Some(error),
+            Self::Request(error) => Some(error),
+            Self::Upgrade(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<ProtocolError> for Error {
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+impl From<EncodeError> for Error {
+    fn from(error: EncodeError) -> Self {
+        Self::Encode(error)
+    }
+}
+
+impl From<CodeNotAllowed> for Error {
+    fn from(error: CodeNotAllowed) -> Self {
+        Self::CloseCode(error)
+    }
+}
+
+impl From<InvalidHeader> for Error {
+    fn from(error: InvalidHeader) -> Self {
+        Self::Header(error)
+    }
+}

@@ -1,0 +1,171 @@
+//! WebSockets (RFC 6455) on tokio, for servers and clients.
+//!
+//! A [`WebSocketStream`] is a connection over anything that reads and writes: a TCP socket, TLS, a Unix socket, a pipe.
+//! It is a [`Stream`](futures_core::Stream) and a [`Sink`](futures_sink::Sink) of [`Message`]s, as other crates have
+//! it. Under these lies a faster way, on which a message is touched once: it is unmasked and validated where it was
+//! read, lent from there, and answered without an allocation.
+//!
+//! | want | take |
+//! |---|---|
+//! | to accept | [`accept`]; to look at the request first, [`accept_with`] |
+//! | to ask a server over a transport of yours | [`client`] |
+//! | a transport that is upgraded already | [`WebSocketStream::from_raw`] |
+//! | messages to keep | the `Stream`, or [`next_owned`](WebSocketStream::next_owned) |
+//! | messages to look at or to answer | [`next_message`](WebSocketStream::next_message), [`receive`](WebSocketStream::receive) |
+//! | messages of any length, in pieces | [`next_event`](WebSocketStream::next_event), [`read_piece`](WebSocketStream::read_piece) |
+//! | to send | [`send`](WebSocketStream::send) and its kin, or the `Sink` |
+//! | to send much at once | [`write_text`](WebSocketStream::write_text) and its kin, then [`flush`](WebSocketStream::flush) |
+//! | to send the same to many | [`PreparedFrame`] |
+//! | to read and write in two tasks | [`split`](WebSocketStream::split) |
+//!
+//! # A server and a client
+//!
+//! ```
+//! use fanfare_tokio::{ClientRequest, CloseCode, Config, Error, Message, MessageRef, accept, client};
+//! use tokio::net::{TcpListener, TcpStream};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let url = format!("ws://{}/", listener.local_addr()?);
+//!
+//! tokio::spawn(async move {
+//!     let (socket, _) = listener.accept().await?;
+//!     let mut ws = accept(socket, &Config::DEFAULT).await?;
+//!     // Answers to all that one read brought leave in one write.
+//!     while let Some(received) = ws.receive().await {
+//!         let (message, mut replies) = received?;
+//!         if let MessageRef::Text(text) = message {
+//!             replies.text(&text.to_uppercase())?;
+//!         }
+//!     }
+//!     Ok::<(), Error>(())
+//! });
+//!
+//! let request = ClientRequest::new(&url)?;
+//! let socket = TcpStream::connect((request.host(), request.port())).await?;
+//! let (mut ws, _) = client(socket, request, &Config::DEFAULT).await?;
+//! ws.send("hello").await?;
+//! assert_eq!(ws.next_owned().await.transpose()?, Some(Message::text("HELLO")));
+//! ws.close(CloseCode::NORMAL, "").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Reading drives the connection
+//!
+//! While a message is waited for, what was written leaves, pings are answered, a close is, and the times of [`Config`]
+//! are kept. So read all the time, in one task, or in a [half](ReadHalf) of its own. Control frames are given, too, and
+//! nothing need be done about them.
+//!
+//! A connection that ends as it should gives `None` behind [`Message::Close`]. Any other end is an [`Error`] first:
+//! [`Error::Disconnected`] without a close, [`Error::Protocol`] if the peer broke a rule (it has been told which), and
+//! [`Error::IdleTimeout`], [`Error::CloseTimeout`], [`Error::Io`].
+//!
+//! # Dropping a future loses nothing
+//!
+//! Every future of this crate that has a connection borrowed may be dropped at any time:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use fanfare_tokio::{Config, Message, Role, WebSocketStream};
+//! use tokio::io::AsyncWriteExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (ours, mut theirs) = tokio::io::duplex(1024);
+//! let mut ws = WebSocketStream::from_raw(ours, Role::Client, &Config::DEFAULT, &[]);
+//! theirs.write_all(b"\x81\x05Hel").await?; // half a message
+//! tokio::select! {
+//!     _ = ws.next_owned() => unreachable!("it is not whole"),
+//!     () = tokio::time::sleep(Duration::from_millis(1)) => {}
+//! }
+//! theirs.write_all(b"lo").await?;
+//! assert_eq!(ws.next_owned().await.transpose()?, Some(Message::text("Hello")));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What was to be sent is then queued whole, and leaves with the next flush or while reading waits, or it is not queued
+//! at all. Nothing leaves twice. (Those of a handshake take the transport with them.)
+//!
+//! # What a connection costs
+//!
+//! Buffers to read into are a thread's: a connection has one from a read until all of it is taken, of 4 KiB until more
+//! comes at once, and at most [`max_read_buffer`](Config::max_read_buffer). One that waits holds none, and what of a
+//! message has not come holds no memory. What waits to be written is bounded
+//! by [`max_write_buffer`](Config::max_write_buffer): past it, `write_…` refuses, `send_…` and
+//! [`receive`](WebSocketStream::receive) wait. A timer exists only for a time that is configured.
+//!
+//! # A message to many
+//!
+//! ```
+//! use fanfare_tokio::{Config, PreparedFrame, Role, WebSocketStream};
+//! use tokio::io::AsyncReadExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let news = PreparedFrame::text("news"); // encoded once; a clone is a reference count
+//! for _ in 0..3 {
+//!     let (ours, mut theirs) = tokio::io::duplex(1024);
+//!     let mut ws = WebSocketStream::from_raw(ours, Role::Server, &Config::DEFAULT, &[]);
+//!     ws.send_prepared(&news).await?;
+//!     let mut received = [0; 6];
+//!     theirs.read_exact(&mut received).await?;
+//!     assert_eq!(&received, b"\x81\x04news");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | does |
+//! |---|---|
+//! | `deflate` | permessage-deflate (RFC 7692): `Config::deflate_policy` of a server, `Config::deflate_offer` of a client |
+//!
+//! None is on by default. The crate needs Rust 1.91 or newer; a newer minimum comes with a minor version. Public
+//! types of `fanfare-codec` are part of this crate's interface: a breaking release of it is one of this crate.
+//!
+//! Never: parses a frame (`fanfare-codec` does); spawns a task.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod client;
+mod config;
+#[cfg(feature = "deflate")]
+mod contexts;
+mod error;
+mod event;
+mod framing;
+mod keys;
+mod life;
+mod link;
+mod message;
+mod outgoing;
+mod pool;
+mod receiving;
+mod replies;
+mod server;
+mod split;
+mod stream;
+mod traits;
+
+pub use client::{Answer, ClientRequest, client};
+pub use config::Config;
+pub use error::Error;
+pub use event::Event;
+#[cfg(feature = "deflate")]
+pub use fanfare_codec::deflate;
+pub use fanfare_codec::{
+    CloseCode, CodeNotAllowed, EncodeError, Limits, Message as MessageRef, MessageKind,
+    PreparedFrame, ProtocolError, Role, handshake,
+};
+pub use message::{CloseFrame, Message, Utf8Bytes};
+pub use replies::Replies;
+pub use server::{accept, accept_with};
+pub use split::{ReadHalf, ReuniteError, WriteHalf};
+pub use stream::WebSocketStream;

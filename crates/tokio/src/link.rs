@@ -1,0 +1,186 @@
+//! The transport and what waits to be written to it: the one thing that both directions share. In: polls of either
+//! side. Out: bytes that have left.
+//!
+//! The reading side writes, too: answers to pings and closes, and whatever waits before it waits itself. A transport
+//! wakes only the last task that it has told to wait, so it is given a waker that wakes both sides.
+//!
+//! Never: loses what a blocked write has not taken; waits where the transport does not.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker, ready};
+
+use fanfare_codec::CloseFrame;
+use tokio::io::AsyncWrite;
+
+use crate::Error;
+use crate::outgoing::Outgoing;
+
+/// Who waits until the transport takes something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Side {
+    Reader,
+    Writer,
+}
+
+#[derive(Debug, Default)]
+struct Waiting([Mutex<Option<Waker>>; 2]);
+
+impl Waiting {
+    fn add(&self, side: Side, waker: &Waker) {
+        let slot = &self.0[side as usize];
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *slot {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        for slot in &self.0 {
+            let waker = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Link<S> {
+    pub(crate) io: S,
+    pub(crate) outgoing: Outgoing,
+    waiting: Arc<Waiting>,
+    /// Wakes whoever is in `waiting`.
+    waker: Waker,
+    /// Who waits for the peer, to be told that a close was written.
+    pub(crate) reader: Option<Waker>,
+    /// The transport has bytes that it was not told to let go.
+    needs_flush: bool,
+    /// Writing has failed.
+    broken: Option<io::ErrorKind>,
+}
+
+impl<S> Link<S> {
+    pub(crate) fn new(io: S, outgoing: Outgoing) -> Self {
+        let waiting = Arc::new(Waiting::default());
+        Self {
+            io,
+            outgoing,
+            waker: Arc::clone(&waiting).into(),
+            waiting,
+            reader: None,
+            needs_flush: false,
+            broken: None,
+        }
+    }
+
+    /// Writes the last frame; the reading side then waits for the peer's only so long.
+    pub(crate) fn close(&mut self, close: Option<CloseFrame<'_>>) {
+        self.outgoing.close(close);
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
+    pub(crate) fn is_drained(&self) -> bool {
+        self.outgoing.waiting().is_empty() && !self.needs_flush
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Link<S> {
+    /// Writes until nothing waits and the transport has let go of it.
+    pub(crate) fn poll_drain(&mut self, cx: &Context<'_>, side: Side) -> Poll<Result<(), Error>> {
+        if self.is_drained() && self.broken.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_write(cx, side, |outgoing| outgoing.waiting().is_empty())
+            .map(|written| written.map_err(Error::Io))
+    }
+
+    /// Writes until a message may be written.
+    pub(crate) fn poll_room(&mut self, cx: &Context<'_>, side: Side) -> Poll<Result<(), Error>> {
+        if !self.outgoing.is_full() && self.broken.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_write(cx, side, |outgoing| !outgoing.is_full())
+            .map(|written| written.map_err(Error::Io))
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &Context<'_>,
+        side: Side,
+        is_enough: impl Fn(&Outgoing) -> bool,
+    ) -> Poll<io::Result<()>> {
+        if let Some(kind) = self.broken {
+            return Poll::Ready(Err(kind.into()));
+        }
+        while !is_enough(&self.outgoing) {
+            let written = match self.poll_io(cx, side, |io, outgoing, cx| {
+                io.poll_write(cx, outgoing.waiting())
+            }) {
+                Poll::Ready(written) => written,
+                Poll::Pending => {
+                    self.outgoing.is_blocked = true;
+                    return Poll::Pending;
+                }
+            };
+            match written.and_then(|n| {
+                if n == 0 {
+                    Err(io::ErrorKind::WriteZero.into())
+                } else {
+                    Ok(n)
+                }
+            }) {
+                Ok(n) => {
+                    self.outgoing.advance(n);
+                    self.needs_flush = true;
+                }
+                Err(error) => return Poll::Ready(Err(self.fail(error))),
+            }
+        }
+        if self.needs_flush && self.outgoing.waiting().is_empty() {
+            match ready!(self.poll_io(cx, side, |io, _, cx| io.poll_flush(cx))) {
+                Ok(()) => self.needs_flush = false,
+                Err(error) => return Poll::Ready(Err(self.fail(error))),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends our direction of the transport.
+    pub(crate) fn poll_shutdown(&mut self, cx: &Context<'_>, side: Side) -> Poll<io::Result<()>> {
+        self.poll_io(cx, side, |io, _, cx| io.poll_shutdown(cx))
+    }
+
+    /// Polls the transport with the waker of both sides.
+    fn poll_io<R>(
+        &mut self,
+        cx: &Context<'_>,
+        side: Side,
+        poll: impl Fn(Pin<&mut S>, &Outgoing, &mut Context<'_>) -> Poll<R>,
+    ) -> Poll<R> {
+        let mut both = Context::from_waker(&self.waker);
+        let polled = poll(Pin::new(&mut self.io), &self.outgoing, &mut both);
+        if polled.is_ready() {
+            return polled;
+        }
+        // It may have become ready before this side was there to be woken.
+        self.waiting.add(side, cx.waker());
+        poll(Pin::new(&mut self.io), &self.outgoing, &mut both)
+    }
+
+    #[cold]
+    fn fail(&mut self, error: io::Error) -> io::Error {
+        self.broken = Some(error.kind());
+        error
+    }
+}
