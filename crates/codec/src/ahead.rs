@@ -103,6 +103,16 @@ impl MessageDecoder {
         }
     }
 
+    /// Frees the message that was given last, if it had to be assembled, as the next call would: for a caller that
+    /// waits long before it.
+    pub fn release(&mut self) {
+        if matches!(self.phase, Phase::Delivered) {
+            self.free();
+            self.phase = Phase::Receiving;
+            self.expect_whole();
+        }
+    }
+
     /// [`FrameDecoder::next_event`](crate::FrameDecoder::next_event), for a message that is to be taken in pieces.
     ///
     /// Only from the start of a message, and to its end: in between, [`next_message`](Self::next_message) would take

@@ -33,6 +33,8 @@ pub(crate) struct Framing {
     max_bytes: usize,
     role: Role,
     inflates: bool,
+    /// A close was found where it could not be given.
+    pub(crate) owes_close: bool,
     /// The control frame that was found last.
     control: Box<[u8]>,
     /// The message that is taken in pieces.
@@ -76,6 +78,7 @@ impl Framing {
             max_bytes: config.max_read_buffer,
             role,
             inflates: false,
+            owes_close: false,
             control: Box::default(),
             pieces: None,
         }
@@ -343,6 +346,7 @@ impl Framing {
     /// Keeps no more memory than there are bytes.
     pub(crate) fn rest(&mut self) {
         debug_assert!(self.end - self.start <= UNCONSUMED_BYTES_MAX);
+        self.decoder.release();
         self.spill = self.buffer[self.start..self.end].into();
         (self.start, self.end) = (0, 0);
         pool::give(&mut self.buffer);

@@ -12,7 +12,7 @@
 //! | a transport that is upgraded already | [`WebSocketStream::from_raw`] |
 //! | messages to keep | the `Stream`, or [`next_owned`](WebSocketStream::next_owned) |
 //! | messages to look at or to answer | [`next_message`](WebSocketStream::next_message), [`receive`](WebSocketStream::receive) |
-//! | messages of any length, in pieces | [`next_event`](WebSocketStream::next_event), [`read_piece`](WebSocketStream::read_piece) |
+//! | messages in pieces, however long they are (`limits` hold for each frame) | [`next_event`](WebSocketStream::next_event), [`read_piece`](WebSocketStream::read_piece) |
 //! | to send | [`send`](WebSocketStream::send) and its kin, or the `Sink` |
 //! | to send much at once | [`write_text`](WebSocketStream::write_text) and its kin, then [`flush`](WebSocketStream::flush) |
 //! | to send the same to many | [`PreparedFrame`] |
@@ -161,8 +161,8 @@ pub use event::Event;
 #[cfg(feature = "deflate")]
 pub use fanfare_codec::deflate;
 pub use fanfare_codec::{
-    CloseCode, CodeNotAllowed, EncodeError, Limits, Message as MessageRef, MessageKind,
-    PreparedFrame, ProtocolError, Role, handshake,
+    CloseCode, CloseFrame as CloseFrameRef, CodeNotAllowed, EncodeError, Limits,
+    Message as MessageRef, MessageKind, Opcode, PreparedFrame, ProtocolError, Role, handshake,
 };
 pub use message::{CloseFrame, Message, Utf8Bytes};
 pub use replies::Replies;

@@ -59,6 +59,9 @@ struct Timer {
     pinged_at: Instant,
 }
 
+/// Between two pings.
+const PING_MIN: Duration = Duration::from_millis(1);
+
 /// A time that has come.
 #[derive(Debug)]
 pub(crate) enum Due {
@@ -125,7 +128,7 @@ impl Life {
         is_closing: bool,
     ) -> Poll<Due> {
         let Times { ping, idle, close } = self.times;
-        let now = Instant::now();
+        let mut now = Instant::now();
         let timer = self.timer.get_or_insert_with(|| Timer {
             sleep: Box::pin(tokio::time::sleep_until(now)),
             is_for_end: false,
@@ -134,19 +137,22 @@ impl Life {
         });
         if is_closing && !timer.is_for_end {
             timer.is_for_end = true;
-            timer.sleep.as_mut().reset(now + close.unwrap_or_default());
+            let at = after(now, close.unwrap_or_default());
+            timer.sleep.as_mut().reset(at);
         }
         loop {
             ready!(timer.sleep.as_mut().poll(cx));
             if timer.is_for_end {
                 return Poll::Ready(Due::End);
             }
-            let idle_at = idle.map(|idle| timer.heard_at + idle);
+            now = now.max(Instant::now());
+            let idle_at = idle.map(|idle| after(timer.heard_at, idle));
             if idle_at.is_some_and(|at| at <= now) {
                 return Poll::Ready(Due::Idle);
             }
-            let ping_at =
-                |timer: &Timer| ping.map(|ping| timer.heard_at.max(timer.pinged_at) + ping);
+            let ping_at = |timer: &Timer| {
+                ping.map(|ping| after(timer.heard_at.max(timer.pinged_at), ping.max(PING_MIN)))
+            };
             if ping_at(timer).is_some_and(|at| at <= now) {
                 timer.pinged_at = now;
                 link.outgoing.keep_alive();
@@ -183,6 +189,12 @@ impl Life {
             };
         }
     }
+}
+
+/// A time that far ahead, or so far that nobody sees it.
+fn after(now: Instant, time: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    now.checked_add(time).unwrap_or_else(|| now + NEVER)
 }
 
 /// Reads until the peer has gone.

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
-use fanfare_codec::CloseFrame;
+use fanfare_codec::{CloseFrame, PreparedFrame};
 use tokio::io::AsyncWrite;
 
 use crate::Error;
@@ -64,8 +64,8 @@ pub(crate) struct Link<S> {
     pub(crate) reader: Option<Waker>,
     /// The transport has bytes that it was not told to let go.
     needs_flush: bool,
-    /// Writing has failed.
-    broken: Option<io::ErrorKind>,
+    /// It was told, and has not yet.
+    is_flushing: bool,
 }
 
 impl<S> Link<S> {
@@ -78,16 +78,35 @@ impl<S> Link<S> {
             waiting,
             reader: None,
             needs_flush: false,
-            broken: None,
+            is_flushing: false,
         }
     }
 
     /// Writes the last frame; the reading side then waits for the peer's only so long.
     pub(crate) fn close(&mut self, close: Option<CloseFrame<'_>>) {
         self.outgoing.close(close);
+        self.wake_reader();
+    }
+
+    /// Writes a frame that others are sent, too, which may be the last.
+    pub(crate) fn prepared(&mut self, frame: &PreparedFrame) -> Result<(), Error> {
+        self.outgoing.prepared(frame)?;
+        if self.outgoing.is_closed() {
+            self.wake_reader();
+        }
+        Ok(())
+    }
+
+    fn wake_reader(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
+    }
+
+    /// The connection has ended: nobody need wait for the transport.
+    pub(crate) fn give_up(&mut self, kind: io::ErrorKind) {
+        self.outgoing.give_up(kind);
+        self.waiting.wake_by_ref();
     }
 
     pub(crate) fn is_drained(&self) -> bool {
@@ -98,7 +117,7 @@ impl<S> Link<S> {
 impl<S: AsyncWrite + Unpin> Link<S> {
     /// Writes until nothing waits and the transport has let go of it.
     pub(crate) fn poll_drain(&mut self, cx: &Context<'_>, side: Side) -> Poll<Result<(), Error>> {
-        if self.is_drained() && self.broken.is_none() {
+        if self.is_drained() && self.outgoing.broken.is_none() {
             return Poll::Ready(Ok(()));
         }
         self.poll_write(cx, side, |outgoing| outgoing.waiting().is_empty())
@@ -107,7 +126,7 @@ impl<S: AsyncWrite + Unpin> Link<S> {
 
     /// Writes until a message may be written.
     pub(crate) fn poll_room(&mut self, cx: &Context<'_>, side: Side) -> Poll<Result<(), Error>> {
-        if !self.outgoing.is_full() && self.broken.is_none() {
+        if !self.outgoing.is_full() && self.outgoing.broken.is_none() {
             return Poll::Ready(Ok(()));
         }
         self.poll_write(cx, side, |outgoing| !outgoing.is_full())
@@ -120,7 +139,7 @@ impl<S: AsyncWrite + Unpin> Link<S> {
         side: Side,
         is_enough: impl Fn(&Outgoing) -> bool,
     ) -> Poll<io::Result<()>> {
-        if let Some(kind) = self.broken {
+        if let Some(kind) = self.outgoing.broken {
             return Poll::Ready(Err(kind.into()));
         }
         while !is_enough(&self.outgoing) {
@@ -141,14 +160,25 @@ impl<S: AsyncWrite + Unpin> Link<S> {
                 }
             }) {
                 Ok(n) => {
+                    let was_blocked = self.outgoing.is_blocked;
                     self.outgoing.advance(n);
                     self.needs_flush = true;
+                    if was_blocked {
+                        // The transport owes the other side nothing now.
+                        self.waiting.wake_by_ref();
+                    }
                 }
                 Err(error) => return Poll::Ready(Err(self.fail(error))),
             }
         }
         if self.needs_flush && self.outgoing.waiting().is_empty() {
-            match ready!(self.poll_io(cx, side, |io, _, cx| io.poll_flush(cx))) {
+            let was_flushing = std::mem::replace(&mut self.is_flushing, true);
+            let flushed = ready!(self.poll_io(cx, side, |io, _, cx| io.poll_flush(cx)));
+            self.is_flushing = false;
+            if was_flushing {
+                self.waiting.wake_by_ref();
+            }
+            match flushed {
                 Ok(()) => self.needs_flush = false,
                 Err(error) => return Poll::Ready(Err(self.fail(error))),
             }
@@ -173,14 +203,18 @@ impl<S: AsyncWrite + Unpin> Link<S> {
         if polled.is_ready() {
             return polled;
         }
-        // It may have become ready before this side was there to be woken.
+        // It may have become ready before this side was there to be woken. A reader that waits for the peer is
+        // woken, too: the future that has written this may be gone by then.
         self.waiting.add(side, cx.waker());
+        if let (Side::Writer, Some(reader)) = (side, &self.reader) {
+            self.waiting.add(Side::Reader, reader);
+        }
         poll(Pin::new(&mut self.io), &self.outgoing, &mut both)
     }
 
     #[cold]
     fn fail(&mut self, error: io::Error) -> io::Error {
-        self.broken = Some(error.kind());
+        self.give_up(error.kind());
         error
     }
 }

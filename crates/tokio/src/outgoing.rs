@@ -5,6 +5,8 @@
 //!
 //! Never: does I/O; holds memory while nothing waits, but a window where both sides agreed to one.
 
+use std::io;
+
 use bytes::Bytes;
 #[cfg(feature = "deflate")]
 use fanfare_codec::deflate::{DeflateTerms, Outgoing as Window};
@@ -26,6 +28,8 @@ pub(crate) struct Outgoing {
     role: Role,
     /// The transport took nothing the last time.
     pub(crate) is_blocked: bool,
+    /// Writing has failed, or nobody waits for it any more: nothing leaves.
+    pub(crate) broken: Option<io::ErrorKind>,
     in_message: bool,
     is_closed: bool,
     /// The payload of the pong that leaves when the transport takes something again.
@@ -51,6 +55,7 @@ impl Outgoing {
             encoder: Encoder::with_keys(Keys(role)),
             role,
             is_blocked: false,
+            broken: None,
             in_message: false,
             is_closed: false,
             pong: None,
@@ -81,8 +86,19 @@ impl Outgoing {
         &self.buffer[self.sent..]
     }
 
+    /// Whether no more may be written; one message may be where nothing waits.
     pub(crate) const fn is_full(&self) -> bool {
-        self.buffer.len() - self.sent >= self.max_bytes
+        let waiting = self.buffer.len() - self.sent;
+        waiting > 0 && waiting >= self.max_bytes
+    }
+
+    /// Nothing leaves any more, and nothing is kept.
+    pub(crate) fn give_up(&mut self, kind: io::ErrorKind) {
+        self.broken.get_or_insert(kind);
+        self.pong = None;
+        self.sent = 0;
+        self.buffer.clear();
+        pool::give_write(&mut self.buffer);
     }
 
     /// The transport took `bytes`.
@@ -106,6 +122,9 @@ impl Outgoing {
     fn admit(&mut self) -> Result<(), Error> {
         if self.is_closed {
             return Err(EncodeError::Closed.into());
+        }
+        if let Some(kind) = self.broken {
+            return Err(Error::Io(kind.into()));
         }
         if self.is_full() {
             return Err(Error::WriteBufferFull);
@@ -241,6 +260,9 @@ impl Outgoing {
         }
         self.is_closed = true;
         self.pong = None; // no frame follows a close
+        if self.broken.is_some() {
+            return;
+        }
         self.prepare();
         self.encoder.close(&mut self.buffer, close);
     }
@@ -248,7 +270,7 @@ impl Outgoing {
     /// Answers a ping, at once or when the transport takes something again.
     pub(crate) fn answer_ping(&mut self, payload: &[u8]) {
         debug_assert!(payload.len() <= CONTROL_PAYLOAD_BYTES_MAX);
-        if self.is_closed {
+        if self.is_closed || self.broken.is_some() {
             return;
         }
         if self.is_blocked || self.pong.is_some() {
@@ -262,7 +284,7 @@ impl Outgoing {
 
     /// A ping of ours, unless something waits, which is a sign of life as good.
     pub(crate) fn keep_alive(&mut self) {
-        if self.is_closed || !self.waiting().is_empty() {
+        if self.is_closed || self.broken.is_some() || !self.waiting().is_empty() {
             return;
         }
         self.prepare();

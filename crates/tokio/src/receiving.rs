@@ -4,13 +4,14 @@
 //! Never: waits for the peer while something waits that the transport would take; stops reading because the peer
 //! does not.
 
+use std::io;
 use std::task::{Context, Poll};
 
 use fanfare_codec::{CloseFrame, Message as MessageRef, Opcode, ProtocolError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::framing::{Found, Framing};
-use crate::life::{Life, Phase};
+use crate::life::{Due, Life, Phase};
 use crate::link::{Link, Side};
 use crate::{Error, Message};
 
@@ -39,14 +40,20 @@ impl Receiving {
         link: &mut Link<S>,
         want: Want,
     ) -> Poll<Option<Result<Found, Error>>> {
+        let mut due = None;
         loop {
+            if std::mem::take(&mut self.framing.owes_close) {
+                return Poll::Ready(Some(Ok(Found::Control(Opcode::Close))));
+            }
             if self.life.phase != Phase::Open {
                 return self.poll_ending(cx, link).map(|ended| ended.map(Err));
             }
             if want == Want::Question && link.outgoing.is_full() {
                 // A write that fails is told of by what reading finds, or by the next answer.
                 if link.poll_room(cx, Side::Reader).is_pending() {
-                    return self.poll_due(cx, link).map(|error| Some(Err(error)));
+                    return self
+                        .poll_due(cx, link)
+                        .map(|due| Some(Err(self.expire(due, link))));
                 }
             }
             let found = match want {
@@ -66,22 +73,37 @@ impl Receiving {
                     continue;
                 }
             }
-            if let Poll::Ready(error) = self.poll_due(cx, link) {
-                return Poll::Ready(Some(Err(error)));
+            if let Some(due) = due {
+                return Poll::Ready(Some(Err(self.expire(due, link))));
             }
             // A write that fails does not end reading: what the peer has said before is still to come.
             let _ = link.poll_drain(cx, Side::Reader);
             match self.framing.poll_fill(cx, &mut link.io) {
-                Poll::Ready(Ok(1..)) => self.life.hear(),
+                Poll::Ready(Ok(1..)) => {
+                    self.life.hear();
+                    // Who goes on sending does not put off the end: what has come now is the last.
+                    if link.outgoing.is_closed()
+                        && let Poll::Ready(end) = self.poll_due(cx, link)
+                    {
+                        due = Some(end);
+                    }
+                }
                 Poll::Ready(Ok(_)) => {
                     self.life.phase = Phase::Ended;
                     return Poll::Ready(Some(Err(Error::Disconnected)));
                 }
                 Poll::Ready(Err(error)) => {
-                    self.life.phase = Phase::Ended;
+                    self.end(link, error.kind());
                     return Poll::Ready(Some(Err(Error::Io(error))));
                 }
                 Poll::Pending => {
+                    // Not before it has shown that there is nothing to read: silence is the peer's, not ours.
+                    if let Poll::Ready(due) = self.poll_due(cx, link) {
+                        return Poll::Ready(Some(Err(self.expire(due, link))));
+                    }
+                    if !link.is_drained() {
+                        let _ = link.poll_drain(cx, Side::Reader); // a ping of ours
+                    }
                     match &mut link.reader {
                         Some(known) => known.clone_from(cx.waker()),
                         none => *none = Some(cx.waker().clone()),
@@ -109,7 +131,7 @@ impl Receiving {
             Phase::Failing(error) => Some(error.into()),
             _ => None,
         };
-        self.life.phase = Phase::Ended;
+        self.end(link, io::ErrorKind::NotConnected);
         Poll::Ready(error)
     }
 
@@ -134,14 +156,22 @@ impl Receiving {
         }
     }
 
-    /// A time that has come ends the connection.
     #[inline]
-    fn poll_due<S>(&mut self, cx: &mut Context<'_>, link: &mut Link<S>) -> Poll<Error> {
+    fn poll_due<S>(&mut self, cx: &mut Context<'_>, link: &mut Link<S>) -> Poll<Due> {
         let is_closing = link.outgoing.is_closed();
-        self.life.poll_due(cx, link, is_closing).map(|due| {
-            self.life.phase = Phase::Ended;
-            due.into()
-        })
+        self.life.poll_due(cx, link, is_closing)
+    }
+
+    /// A time that has come ends the connection.
+    fn expire<S>(&mut self, due: Due, link: &mut Link<S>) -> Error {
+        self.end(link, io::ErrorKind::TimedOut);
+        due.into()
+    }
+
+    /// Nothing is waited for any more, by the writing side either.
+    fn end<S>(&mut self, link: &mut Link<S>, kind: io::ErrorKind) {
+        self.life.phase = Phase::Ended;
+        link.give_up(kind);
     }
 
     /// Lends the message that was found.
@@ -201,12 +231,17 @@ impl Receiving {
                 Poll::Ready(None) => return Poll::Ready(Err(Error::Disconnected)),
                 Poll::Pending => return Poll::Pending,
             };
-            if let Found::Piece(range, _) = found
-                && !range.is_empty()
-            {
-                let data = self.framing.bytes(range);
-                into[..data.len()].copy_from_slice(data);
-                return Poll::Ready(Ok(Some(data.len())));
+            match found {
+                Found::Piece(range, _) if !range.is_empty() => {
+                    let data = self.framing.bytes(range);
+                    into[..data.len()].copy_from_slice(data);
+                    return Poll::Ready(Ok(Some(data.len())));
+                }
+                Found::Control(Opcode::Close) => {
+                    self.framing.owes_close = true; // whoever asks for a message gets it
+                    return Poll::Ready(Err(Error::Disconnected));
+                }
+                _ => {}
             }
         }
         Poll::Ready(Ok(None))
@@ -240,5 +275,6 @@ pub(crate) fn poll_failed<S: AsyncRead + AsyncWrite + Unpin>(
         return Poll::Pending;
     }
     life.phase = Phase::Ended;
+    link.give_up(io::ErrorKind::NotConnected);
     Poll::Ready(error.into())
 }

@@ -181,7 +181,7 @@ impl<S: AsyncWrite + Unpin> WriteHalf<S> {
     ///
     /// As there.
     pub async fn send_prepared(&mut self, frame: &PreparedFrame) -> Result<(), Error> {
-        self.append(|link| link.outgoing.prepared(frame)).await?;
+        self.append(|link| link.prepared(frame)).await?;
         self.flush().await
     }
 

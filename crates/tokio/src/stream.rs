@@ -141,7 +141,7 @@ impl<S> WebSocketStream<S> {
     ///
     /// As [`write_text`](Self::write_text), and [`Error::NotAServer`].
     pub fn write_prepared(&mut self, frame: &PreparedFrame) -> Result<(), Error> {
-        self.link.outgoing.prepared(frame)
+        self.link.prepared(frame)
     }
 
     /// Appends the first fragment of a message. Text may be cut inside a character.
@@ -311,11 +311,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// [`Error::Io`]; [`Error::Encode`] or [`Error::CloseCode`], and then nothing of it is written.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
         let message = message.into();
-        self.ready().await?;
         if let Message::Close(close) = &message {
-            self.link
-                .close(close.as_ref().map(crate::CloseFrame::checked).transpose()?);
+            let close = close.as_ref().map(crate::CloseFrame::checked);
+            self.link.close(close.transpose()?); // there is always room for it
         } else {
+            self.ready().await?;
             self.link.outgoing.message(&message)?;
         }
         self.flush().await
@@ -350,7 +350,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// As [`send`](Self::send), and [`Error::NotAServer`].
     pub async fn send_prepared(&mut self, frame: &PreparedFrame) -> Result<(), Error> {
         self.ready().await?;
-        self.link.outgoing.prepared(frame)?;
+        self.link.prepared(frame)?;
         self.flush().await
     }
 

@@ -68,5 +68,25 @@ async fn a_message_allocates_nothing_and_a_connection_that_waits_holds_next_to_n
     let grown = ALLOCATED.allocated().saturating_sub(before);
     let a_connection = grown / IDLE;
     assert!(a_connection < 1_024, "{a_connection} bytes a connection");
+
+    // A message that was put together is let go once more is waited for.
+    let (ours, mut theirs) = duplex(8 << 20);
+    let mut ws = WebSocketStream::from_raw(ours, Role::Server, &Config::default(), &[]);
+    let before = ALLOCATED.allocated();
+    let mut long = b"\x82\xFF\0\0\0\0\0\x40\0\0\0\0\0\0".to_vec();
+    long.resize(long.len() + (4 << 20), 0);
+    theirs.write_all(&long).await.expect("a pipe");
+    drop(long);
+    let (message, _) = ws.receive().await.expect("open").expect("good");
+    assert!(matches!(message, MessageRef::Binary(bytes) if bytes.len() == 4 << 20));
+    let lent = ALLOCATED.allocated() - before;
+    let mut next = std::pin::pin!(ws.receive());
+    assert!(
+        next.as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
+    let held = ALLOCATED.allocated() - before;
+    assert!(lent - held >= 4 << 20, "{held} of {lent} bytes");
     println!("{a_connection} bytes an idle connection, its transport included");
 }
