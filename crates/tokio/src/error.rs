@@ -17,7 +17,7 @@ pub enum Error {
     /// The transport failed.
     Io(io::Error),
     /// The peer broke a rule of RFC 6455, or one of our limits. It has been told, with
-    /// [`close_code`](ProtocolError::close_code).
+    /// [`close_code`](ProtocolError::close_code), if it took that and we had not closed before.
     Protocol(ProtocolError),
     /// The connection ended without a close frame.
     Disconnected,

@@ -1,6 +1,6 @@
 //! Messages in pieces. In: frames as they come. Out: what a program sees of them.
 //!
-//! Never: holds more than one read brought.
+//! Never: holds more than one read brought, but for a message that is compressed.
 
 use fanfare_codec::{Message as MessageRef, MessageKind};
 

@@ -96,7 +96,9 @@
 //! comes at once, and at most [`max_read_buffer`](Config::max_read_buffer). One that waits holds none, and what of a
 //! message has not come holds no memory. What waits to be written is bounded
 //! by [`max_write_buffer`](Config::max_write_buffer): past it, `write_…` refuses, `send_…` and
-//! [`receive`](WebSocketStream::receive) wait. A timer exists only for a time that is configured.
+//! [`receive`](WebSocketStream::receive) wait. A timer exists only for a time that is configured. With
+//! `deflate`, a window that a peer keeps between messages costs 47 KiB, and one that we keep up to 380 KiB, from the first
+//! compressed message on.
 //!
 //! # A message to many
 //!

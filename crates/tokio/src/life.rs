@@ -1,7 +1,7 @@
 //! How far a connection has come, and its times. In: what was read and written, and the clock where a time is
 //! configured. Out: whether it goes on, and how it ends.
 //!
-//! Never: makes a timer that nobody asked for; ends without telling the peer why, if the peer lets it.
+//! Never: makes a timer that nobody asked for; ends for a broken rule without telling the peer which, if it lets us.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -45,6 +45,24 @@ impl Message {
         matches!(self, Self::Text(_) | Self::Binary(_))
     }
 
+    /// Whether it is text.
+    #[must_use]
+    pub const fn is_text(&self) -> bool {
+        matches!(self, Self::Text(_))
+    }
+
+    /// Whether it is binary.
+    #[must_use]
+    pub const fn is_binary(&self) -> bool {
+        matches!(self, Self::Binary(_))
+    }
+
+    /// Whether it is the last one.
+    #[must_use]
+    pub const fn is_close(&self) -> bool {
+        matches!(self, Self::Close(_))
+    }
+
     /// The text, if it is that.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
