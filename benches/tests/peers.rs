@@ -142,19 +142,24 @@ fn those_who_inflate_give_what_was_deflated() {
     }
 }
 
+/// What an encoder sends of one message after the other, all of them alike.
+fn three_times<E: MessageEncoder>(payload: &Bytes) -> Vec<u8> {
+    let outlet = Outlet::keeping();
+    let mut encoder = E::open(outlet.clone());
+    for _ in 0..3 {
+        encoder
+            .message(payload)
+            .and_then(|()| encoder.flush())
+            .unwrap_or_else(|error| panic!("{}: {error}", E::NAME));
+    }
+    outlet.kept()
+}
+
 struct Deflates(Bytes);
 
 impl encode::Visitor for Deflates {
     fn visit<E: MessageEncoder>(&mut self) {
-        let outlet = Outlet::keeping();
-        let mut encoder = E::open(outlet.clone());
-        for _ in 0..3 {
-            encoder
-                .message(&self.0)
-                .and_then(|()| encoder.flush())
-                .unwrap_or_else(|error| panic!("{}: {error}", E::NAME));
-        }
-        let mut wire = outlet.kept();
+        let mut wire = three_times::<E>(&self.0);
         let plain = 3 * self.0.len();
         assert!(wire.len() * 5 < plain * 4, "{}: {}", E::NAME, wire.len());
         // Each from an empty window: the second is what the first was.
@@ -188,15 +193,7 @@ struct EncodesTheSame(Bytes);
 
 impl encode::Visitor for EncodesTheSame {
     fn visit<E: MessageEncoder>(&mut self) {
-        let outlet = Outlet::keeping();
-        let mut encoder = E::open(outlet.clone());
-        for _ in 0..3 {
-            encoder
-                .message(&self.0)
-                .and_then(|()| encoder.flush())
-                .unwrap_or_else(|error| panic!("{}: {error}", E::NAME));
-        }
-        let mut wire = outlet.kept();
+        let mut wire = three_times::<E>(&self.0);
         assert_eq!(wire[1] & 0x80, 0x80, "{} masks", E::NAME);
         let mut input = &mut wire[..];
         let mut decoder = MessageDecoder::new(Role::Server, Limits::DEFAULT);

@@ -16,14 +16,66 @@ use super::ours::random_key;
 use super::{Failure, MESSAGE_BYTES_MAX};
 use crate::feed::{Feed, Outlet};
 
-pub(super) struct Sockudo {
+/// Either protocol: they have no trait in common.
+pub(super) trait Process: 'static {
+    fn server() -> Self;
+
+    fn process(
+        &mut self,
+        buffer: &mut BytesMut,
+        messages: &mut Vec<Message>,
+    ) -> Result<(), sockudo_ws::Error>;
+}
+
+impl Process for Protocol {
+    fn server() -> Self {
+        Self::new(Role::Server, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX)
+    }
+
+    #[inline]
+    fn process(
+        &mut self,
+        buffer: &mut BytesMut,
+        messages: &mut Vec<Message>,
+    ) -> Result<(), sockudo_ws::Error> {
+        self.process_into(buffer, messages)
+    }
+}
+
+impl Process for CompressedProtocol {
+    fn server() -> Self {
+        let config = DeflateConfig {
+            server_no_context_takeover: true,
+            client_no_context_takeover: true,
+            compression_level: LEVEL.into(),
+            ..DeflateConfig::default()
+        };
+        Self::server(MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, config)
+    }
+
+    #[inline]
+    fn process(
+        &mut self,
+        buffer: &mut BytesMut,
+        messages: &mut Vec<Message>,
+    ) -> Result<(), sockudo_ws::Error> {
+        self.process_into(buffer, messages)
+    }
+}
+
+/// Messages as they are.
+pub(super) type Sockudo = Whole<Protocol>;
+/// Messages that are compressed.
+pub(super) type SockudoInflating = Whole<CompressedProtocol>;
+
+pub(super) struct Whole<P> {
     feed: Feed,
     buffer: BytesMut,
-    protocol: Protocol,
+    protocol: P,
     messages: Vec<Message>,
 }
 
-impl Decoder for Sockudo {
+impl<P: Process> Decoder for Whole<P> {
     const NAME: &'static str = "sockudo-ws";
     const WORK: Work = Work::WHOLE;
 
@@ -31,7 +83,7 @@ impl Decoder for Sockudo {
         Self {
             buffer: BytesMut::with_capacity(feed.read_bytes_max()),
             feed,
-            protocol: Protocol::new(Role::Server, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX),
+            protocol: P::server(),
             messages: Vec::new(),
         }
     }
@@ -41,7 +93,7 @@ impl Decoder for Sockudo {
         for _ in 0..self.feed.ends().len() {
             self.feed.append_to(&mut self.buffer);
             self.protocol
-                .process_into(&mut self.buffer, &mut self.messages)?;
+                .process(&mut self.buffer, &mut self.messages)?;
             for message in &self.messages {
                 sink(message.as_bytes());
             }
@@ -111,51 +163,6 @@ impl MessageEncoder for SockudoClient {
     }
 }
 
-fn compressing() -> CompressedProtocol {
-    let config = DeflateConfig {
-        server_no_context_takeover: true,
-        client_no_context_takeover: true,
-        compression_level: LEVEL.into(),
-        ..DeflateConfig::default()
-    };
-    CompressedProtocol::server(MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, config)
-}
-
-pub(super) struct SockudoInflating {
-    feed: Feed,
-    buffer: BytesMut,
-    protocol: CompressedProtocol,
-    messages: Vec<Message>,
-}
-
-impl Decoder for SockudoInflating {
-    const NAME: &'static str = "sockudo-ws";
-    const WORK: Work = Work::WHOLE;
-
-    fn open(feed: Feed) -> Self {
-        Self {
-            buffer: BytesMut::with_capacity(feed.read_bytes_max()),
-            feed,
-            protocol: compressing(),
-            messages: Vec::new(),
-        }
-    }
-
-    #[inline]
-    fn pass(&mut self, sink: &mut impl FnMut(&[u8])) -> Result<(), Failure> {
-        for _ in 0..self.feed.ends().len() {
-            self.feed.append_to(&mut self.buffer);
-            self.protocol
-                .process_into(&mut self.buffer, &mut self.messages)?;
-            for message in &self.messages {
-                sink(message.as_bytes());
-            }
-            self.messages.clear();
-        }
-        Ok(())
-    }
-}
-
 pub(super) struct SockudoDeflating {
     protocol: CompressedProtocol,
     out: BytesMut,
@@ -167,7 +174,7 @@ impl MessageEncoder for SockudoDeflating {
 
     fn open(outlet: Outlet) -> Self {
         Self {
-            protocol: compressing(),
+            protocol: Process::server(),
             out: BytesMut::new(),
             outlet,
         }

@@ -16,13 +16,13 @@ use crate::ProtocolError;
 use crate::assembly::Content;
 
 /// What a sender takes off the end of each message (§7.2.1 step 3), an empty stored block without its
-/// header; and a byte behind it that nothing may take.
-const TAIL_AND_SENTINEL: &[u8] = &[0x00, 0x00, 0xFF, 0xFF, 0x00];
-
-/// The same with so many of these bytes that the library need not be careful in front of them.
+/// header; and bytes behind it that nothing may take, so many that the library need not be careful in front of them.
 const TAIL_AND_MARGIN: &[u8] = b"\x00\x00\xFF\xFF\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 const TAIL_BYTES: usize = 4;
+
+/// The same with one such byte.
+const TAIL_AND_SENTINEL: &[u8] = TAIL_AND_MARGIN.split_at(TAIL_BYTES + 1).0;
 
 /// The most that one step appends: what is inflated and validated while a cache near by has it.
 const STEP_BYTES_MAX: usize = 32 << 10;
@@ -231,7 +231,7 @@ impl Inflater {
         }
         let guess = match content.spare() {
             // Room is zeroed: nobody who sends many short blocks gets much for each.
-            _ if before.left_room() => STEP_BYTES_MIN,
+            _ if before.left_room => STEP_BYTES_MIN,
             // There already, so more would only move what there is; but not all of it for a byte.
             spare @ STEP_BYTES_MIN.. => spare.min(input.len().saturating_mul(GOOD_RATIO)),
             _ => input.len().saturating_mul(USUAL_RATIO),
@@ -313,26 +313,22 @@ struct Step {
 /// The steps of one piece so far.
 #[derive(Default)]
 struct Steps {
-    count: usize,
     /// Those without a byte read or written, one after another.
     idle: u32,
+    /// The last one filled the room that it had, or there was one and it did not.
     is_full: bool,
+    left_room: bool,
 }
 
 impl Steps {
-    /// There was one, and it did not need all the room that it had.
-    const fn left_room(&self) -> bool {
-        self.count > 0 && !self.is_full
-    }
-
     /// # Errors
     ///
     /// [`ProtocolError::CorruptDeflate`]: nothing comes of them.
     fn add(&mut self, step: Step) -> Result<(), ProtocolError> {
         let is_idle = step.read == 0 && step.written == 0;
-        self.count += 1;
         self.idle = if is_idle { self.idle + 1 } else { 0 };
         self.is_full = step.is_full;
+        self.left_room = !step.is_full;
         if self.idle > IDLE_STEPS_MAX {
             return Err(ProtocolError::CorruptDeflate);
         }
