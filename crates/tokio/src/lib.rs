@@ -136,6 +136,8 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+#[cfg(feature = "axum")]
+pub mod axum;
 mod client;
 mod config;
 #[cfg(feature = "deflate")]
@@ -155,6 +157,10 @@ mod server;
 mod split;
 mod stream;
 mod traits;
+#[cfg(feature = "hyper")]
+mod upgrade;
+#[cfg(feature = "hyper")]
+mod upgraded;
 
 pub use client::{Answer, ClientRequest, client};
 pub use config::Config;
@@ -162,6 +168,7 @@ pub use error::Error;
 pub use event::Event;
 #[cfg(feature = "deflate")]
 pub use fanfare_codec::deflate;
+pub use fanfare_codec::handshake::InvalidHeader;
 pub use fanfare_codec::{
     CloseCode, CloseFrame as CloseFrameRef, CodeNotAllowed, EncodeError, Limits,
     Message as MessageRef, MessageKind, Opcode, PreparedFrame, ProtocolError, Role, handshake,
@@ -171,3 +178,7 @@ pub use replies::Replies;
 pub use server::{accept, accept_with};
 pub use split::{ReadHalf, ReuniteError, WriteHalf};
 pub use stream::WebSocketStream;
+#[cfg(feature = "hyper")]
+pub use upgrade::{Rejection, Upgrade, Upgraded};
+#[cfg(feature = "hyper")]
+pub use upgraded::UpgradedIo;

@@ -243,6 +243,17 @@ const fn check_first_byte(byte: u8) -> Result<(), HeadError> {
 pub struct Headers<'b>(pub(super) Vec<httparse::Header<'b>>);
 
 impl<'b> Headers<'b> {
+    /// Those of a request that another HTTP library has parsed, in their order; see
+    /// [`Request::new`](super::Request::new).
+    pub fn new(pairs: impl IntoIterator<Item = (&'b str, &'b [u8])>) -> Self {
+        let pairs = pairs.into_iter();
+        Self(
+            pairs
+                .map(|(name, value)| httparse::Header { name, value })
+                .collect(),
+        )
+    }
+
     /// Every header, its value without surrounding white space.
     pub fn iter(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
         self.0.iter().map(|h| (h.name, h.value.trim_ascii()))

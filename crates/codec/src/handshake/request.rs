@@ -67,6 +67,32 @@ pub struct Request<'b> {
 }
 
 impl<'b> Request<'b> {
+    /// A request that another HTTP library has parsed: HTTP/1 of this minor version. Its head has no length here.
+    ///
+    /// ```
+    /// use fanfare_codec::handshake::{Headers, Request, UpgradeError};
+    ///
+    /// let headers = [("Host", &b"example.org"[..]), ("Upgrade", b"websocket")];
+    /// let request = Request::new("GET", "/chat", 1, Headers::new(headers));
+    /// let missing = request.upgrade().unwrap_err();
+    /// assert_eq!(missing, UpgradeError::Missing("Connection: Upgrade"));
+    /// ```
+    #[must_use]
+    pub const fn new(
+        method: &'b str,
+        target: &'b str,
+        minor_version: u8,
+        headers: Headers<'b>,
+    ) -> Self {
+        Self {
+            method,
+            target,
+            minor_version,
+            headers,
+            head_len: 0,
+        }
+    }
+
     /// `GET` for an upgrade.
     #[must_use]
     pub const fn method(&self) -> &'b str {

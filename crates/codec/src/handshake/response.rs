@@ -153,6 +153,32 @@ impl Response {
         self
     }
 
+    /// Its header lines, for an HTTP library that sends them; without `Content-Length`, which depends on the body.
+    ///
+    /// ```
+    /// use fanfare_codec::handshake::{Response, UpgradeError};
+    ///
+    /// let response = Response::from(&UpgradeError::Method);
+    /// let headers: Vec<_> = response.headers().collect();
+    /// assert!(headers.contains(&("Allow", "GET")) && headers.contains(&("Connection", "close")));
+    /// assert_eq!(response.content(), b"a WebSocket upgrade is a GET\n");
+    /// ```
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let lines = core::str::from_utf8(&self.lines).unwrap_or_default(); // made of `str`s, all of them
+        let connection =
+            (self.status != Status::SWITCHING_PROTOCOLS).then_some(("Connection", self.connection));
+        lines
+            .split_terminator("\r\n")
+            .filter_map(|line| line.split_once(": "))
+            .chain(connection)
+    }
+
+    /// The body, also of an answer to a HEAD request.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        &self.body
+    }
+
     /// Adds a header, such as `Set-Cookie`; one of the same name stays.
     ///
     /// # Errors

@@ -1,0 +1,189 @@
+//! An extractor for axum, with the names of axum's own `extract::ws`. In: the parts of a request. Out: a response, and a task
+//! that has the connection.
+//!
+//! ```
+//! use axum::Router;
+//! use axum::response::Response;
+//! use axum::routing::any;
+//! use fanfare_tokio::axum::{WebSocket, WebSocketUpgrade};
+//!
+//! async fn handler(ws: WebSocketUpgrade) -> Response {
+//!     ws.on_upgrade(echo)
+//! }
+//!
+//! async fn echo(mut socket: WebSocket) {
+//!     while let Some(Ok(message)) = socket.next_owned().await {
+//!         if message.is_data() && socket.send(message).await.is_err() {
+//!             return;
+//!         }
+//!     }
+//! }
+//!
+//! let app: Router = Router::new().route("/ws", any(handler));
+//! ```
+//!
+//! Never: knows a rule that [`Upgrade`] does not.
+
+use std::fmt;
+use std::future::Future;
+
+use axum_core::body::Body;
+use axum_core::extract::FromRequestParts;
+use axum_core::response::{IntoResponse, Response};
+use hyper::http::request;
+
+use crate::{Config, Error, InvalidHeader, Rejection, Upgrade, UpgradedIo, WebSocketStream};
+
+pub use crate::{CloseCode, CloseFrame, Message, Utf8Bytes};
+
+/// A WebSocket that an axum server has accepted.
+pub type WebSocket = WebSocketStream<UpgradedIo>;
+
+/// The extractor: a handler that takes it answers what is no WebSocket upgrade with 400, 405 or 426.
+///
+/// Route it with `axum::routing::any` or `get`. What a connection may take is [`config`](Self::config)'s.
+#[must_use = "it does nothing until `on_upgrade`"]
+pub struct WebSocketUpgrade<F = fn(Error)> {
+    upgrade: Upgrade,
+    config: Config,
+    selected: Option<String>,
+    on_failed_upgrade: F,
+}
+
+impl<F> WebSocketUpgrade<F> {
+    /// Sets what the connection may take, compression included.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets the most bytes of a message; 16 MiB.
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.config.limits = self.config.limits.with_max_message_bytes(bytes as u64);
+        self
+    }
+
+    /// Sets the most bytes of a frame; 16 MiB.
+    pub fn max_frame_size(mut self, bytes: usize) -> Self {
+        self.config.limits = self.config.limits.with_max_frame_bytes(bytes as u64);
+        self
+    }
+
+    /// Sets how many bytes may wait to be written; see [`Config::max_write_buffer`].
+    pub fn max_write_buffer_size(mut self, bytes: usize) -> Self {
+        self.config.max_write_buffer = bytes;
+        self
+    }
+
+    /// Chooses the first of `protocols` that the client offers; none if it offers none of them.
+    ///
+    /// ```
+    /// # use axum::response::Response;
+    /// # use fanfare_tokio::axum::WebSocketUpgrade;
+    /// async fn handler(ws: WebSocketUpgrade) -> Response {
+    ///     let ws = ws.protocols(["graphql-transport-ws", "graphql-ws"]);
+    ///     let chosen = ws.selected_protocol().map(str::to_owned);
+    ///     ws.on_upgrade(async move |_socket| println!("{chosen:?}"))
+    /// }
+    /// ```
+    pub fn protocols<I>(mut self, protocols: I) -> Self
+    where
+        I: IntoIterator<Item: AsRef<str>>,
+    {
+        let is_offered = |one: &I::Item| self.upgrade.protocols().any(|p| p == one.as_ref());
+        let selected = protocols.into_iter().find(is_offered);
+        self.selected = selected.map(|protocol| protocol.as_ref().to_owned());
+        self
+    }
+
+    /// What the client offers, the one it likes best first.
+    pub fn requested_protocols(&self) -> impl Iterator<Item = &str> {
+        self.upgrade.protocols()
+    }
+
+    /// What was chosen.
+    #[must_use]
+    pub fn selected_protocol(&self) -> Option<&str> {
+        self.selected.as_deref()
+    }
+
+    /// Chooses by other rules than [`protocols`](Self::protocols) does.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`], and then nothing has changed, when the client has not offered it.
+    pub fn set_selected_protocol(&mut self, protocol: &str) -> Result<(), InvalidHeader> {
+        if !self.upgrade.protocols().any(|offered| offered == protocol) {
+            return Err(InvalidHeader);
+        }
+        self.selected = Some(protocol.to_owned());
+        Ok(())
+    }
+
+    /// Sets who is told if the connection breaks before it is handed over; by default nobody is.
+    pub fn on_failed_upgrade<C>(self, callback: C) -> WebSocketUpgrade<C>
+    where
+        C: FnOnce(Error) + Send + 'static,
+    {
+        WebSocketUpgrade {
+            upgrade: self.upgrade,
+            config: self.config,
+            selected: self.selected,
+            on_failed_upgrade: callback,
+        }
+    }
+
+    /// The response that accepts; `callback` gets the connection, in a task of its own, when that has left.
+    pub fn on_upgrade<C, Fut>(self, callback: C) -> Response
+    where
+        C: FnOnce(WebSocket) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+        F: FnOnce(Error) + Send + 'static,
+    {
+        let mut upgrade = self.upgrade;
+        if let Some(protocol) = self.selected {
+            upgrade = match upgrade.with_protocol(&protocol) {
+                Ok(upgrade) => upgrade,
+                Err(never) => unreachable!("the client has offered a token: {never}"),
+            };
+        }
+        let on_failed_upgrade = self.on_failed_upgrade;
+        let (response, upgraded) = upgrade.accept(&self.config);
+        tokio::spawn(async move {
+            match upgraded.await {
+                Ok(socket) => callback(socket).await,
+                Err(error) => on_failed_upgrade(error),
+            }
+        });
+        response
+    }
+}
+
+impl<F> fmt::Debug for WebSocketUpgrade<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketUpgrade")
+            .field("upgrade", &self.upgrade)
+            .field("config", &self.config)
+            .field("selected", &self.selected)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for WebSocketUpgrade {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, Rejection> {
+        Ok(Self {
+            upgrade: Upgrade::from_request_parts(parts)?,
+            config: Config::DEFAULT,
+            selected: None,
+            on_failed_upgrade: drop,
+        })
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        Self::into_response::<Body>(self)
+    }
+}
