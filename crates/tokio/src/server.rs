@@ -64,7 +64,8 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
 ///
 /// # Errors
 ///
-/// As [`accept`], and [`Error::Refused`].
+/// As [`accept`], and [`Error::Refused`]. The refused client has [`close_timeout`](Config::close_timeout) to take the
+/// answer and go.
 pub async fn accept_with<S, F>(
     io: S,
     config: &Config,
@@ -74,7 +75,18 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     F: FnOnce(&Request<'_>, &Upgrade<'_>, Response) -> Result<Response, Response>,
 {
-    within(config.handshake_timeout, upgrade(io, config, decide)).await
+    let refused = match within(config.handshake_timeout, upgrade(io, config, decide)).await? {
+        Ok(stream) => return Ok(stream),
+        Err(refused) => refused,
+    };
+    let Refused {
+        io,
+        response,
+        error,
+    } = *refused;
+    // Why it was refused is what the caller is told, whatever becomes of the answer.
+    let _ = within(config.close_timeout, answer(io, &response)).await;
+    Err(error)
 }
 
 /// Bounds a handshake.
@@ -93,7 +105,33 @@ pub(crate) async fn within<T>(
 /// Bytes that a head's buffer has room for at first.
 pub(crate) const HEAD_BYTES: usize = 1024;
 
-async fn upgrade<S, F>(mut io: S, config: &Config, decide: F) -> Result<WebSocketStream<S>, Error>
+/// A request that is to be answered with anything but a 101.
+struct Refused<S> {
+    io: S,
+    response: Response,
+    error: Error,
+}
+
+/// Sends the answer and waits until the client has gone: a socket that is dropped with bytes unread takes back what it has
+/// sent.
+async fn answer<S>(mut io: S, response: &Response) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut out = Vec::new();
+    response.encode(&mut out);
+    io.write_all(&out).await?;
+    io.shutdown().await?;
+    out.resize(HEAD_BYTES, 0);
+    while io.read(&mut out).await? > 0 {}
+    Ok(())
+}
+
+async fn upgrade<S, F>(
+    mut io: S,
+    config: &Config,
+    decide: F,
+) -> Result<Result<WebSocketStream<S>, Box<Refused<S>>>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     F: FnOnce(&Request<'_>, &Upgrade<'_>, Response) -> Result<Response, Response>,
@@ -110,31 +148,28 @@ where
             Err(error) => break Err((Response::from(&error), error.into())),
         }
     };
-    let mut out = Vec::new();
-    match verdict {
-        Ok(accepted) => {
-            accepted.response.encode(&mut out);
-            io.write_all(&out).await?;
-            io.flush().await?;
-            let read = &received[accepted.head_len..];
-            #[cfg(feature = "deflate")]
-            return Ok(WebSocketStream::from_raw_deflate(
-                io,
-                Role::Server,
-                config,
-                read,
-                accepted.deflate,
-            ));
-            #[cfg(not(feature = "deflate"))]
-            Ok(WebSocketStream::from_raw(io, Role::Server, config, read))
-        }
+    let accepted = match verdict {
+        Ok(accepted) => accepted,
         Err((response, error)) => {
-            response.encode(&mut out);
-            io.write_all(&out).await?;
-            io.shutdown().await?;
-            Err(error)
+            let refused = Refused {
+                io,
+                response,
+                error,
+            };
+            return Ok(Err(Box::new(refused)));
         }
-    }
+    };
+    let mut out = Vec::new();
+    accepted.response.encode(&mut out);
+    io.write_all(&out).await?;
+    io.flush().await?;
+    let read = &received[accepted.head_len..];
+    let role = Role::Server;
+    #[cfg(feature = "deflate")]
+    let stream = WebSocketStream::from_raw_deflate(io, role, config, read, accepted.deflate);
+    #[cfg(not(feature = "deflate"))]
+    let stream = WebSocketStream::from_raw(io, role, config, read);
+    Ok(Ok(stream))
 }
 
 struct Accepted {
