@@ -57,6 +57,18 @@ impl Message {
         matches!(self, Self::Binary(_))
     }
 
+    /// Whether it is a ping.
+    #[must_use]
+    pub const fn is_ping(&self) -> bool {
+        matches!(self, Self::Ping(_))
+    }
+
+    /// Whether it is a pong.
+    #[must_use]
+    pub const fn is_pong(&self) -> bool {
+        matches!(self, Self::Pong(_))
+    }
+
     /// Whether it is the last one.
     #[must_use]
     pub const fn is_close(&self) -> bool {
@@ -72,6 +84,30 @@ impl Message {
         }
     }
 
+    /// The payload as text: what [`payload`](Self::payload) gives, if it is UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not; text and reasons always are.
+    pub fn to_text(&self) -> Result<&str, Utf8Error> {
+        match self {
+            Self::Text(text) => Ok(text),
+            other => str::from_utf8(other.payload()),
+        }
+    }
+
+    /// The same bytes as text, without a copy.
+    ///
+    /// # Errors
+    ///
+    /// As [`to_text`](Self::to_text).
+    pub fn into_text(self) -> Result<Utf8Bytes, Utf8Error> {
+        match self {
+            Self::Text(text) => Ok(text),
+            other => other.into_data().try_into(),
+        }
+    }
+
     /// The payload; of a close frame its reason.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
@@ -84,12 +120,24 @@ impl Message {
 
     /// The same bytes, without a copy.
     #[must_use]
-    pub fn into_payload(self) -> Bytes {
+    pub fn into_data(self) -> Bytes {
         match self {
             Self::Text(text) => text.into(),
             Self::Binary(bytes) | Self::Ping(bytes) | Self::Pong(bytes) => bytes,
             Self::Close(close) => close.map_or_else(Bytes::new, |close| close.reason.into()),
         }
+    }
+
+    /// Bytes of the payload.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.payload().len()
+    }
+
+    /// Whether the payload has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.payload().is_empty()
     }
 }
 
@@ -125,6 +173,20 @@ macro_rules! message_from {
     )+};
 }
 message_from!(&str => Text, String => Text, Utf8Bytes => Text, Bytes => Binary, Vec<u8> => Binary);
+
+impl From<&[u8]> for Message {
+    /// A copy, binary.
+    fn from(bytes: &[u8]) -> Self {
+        Self::Binary(Bytes::copy_from_slice(bytes))
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Message {
+    /// A copy, binary.
+    fn from(bytes: &[u8; N]) -> Self {
+        Self::from(&bytes[..])
+    }
+}
 
 /// Why a connection ends: a close frame's code and reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -242,6 +304,12 @@ impl PartialEq<&str> for Utf8Bytes {
     }
 }
 
+impl PartialEq<String> for Utf8Bytes {
+    fn eq(&self, other: &String) -> bool {
+        self.as_str() == other
+    }
+}
+
 impl fmt::Display for Utf8Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_str().fmt(f)
@@ -251,5 +319,31 @@ impl fmt::Display for Utf8Bytes {
 impl fmt::Debug for Utf8Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_text_where_it_is_utf_8() {
+        let close = Message::Close(Some(CloseFrame::new(CloseCode::NORMAL, "bye")));
+        for (message, expected) in [
+            (Message::from("é"), "é"),
+            (Message::from("é".as_bytes()), "é"),
+            (Message::Ping("p".into()), "p"),
+            (close, "bye"),
+            (Message::Close(None), ""),
+        ] {
+            assert_eq!(message.to_text(), Ok(expected));
+            assert_eq!(message.len(), expected.len());
+            assert_eq!(message.is_empty(), expected.is_empty());
+            assert_eq!(message.clone().into_data(), expected.as_bytes());
+            assert_eq!(message.into_text().expect("UTF-8"), expected);
+        }
+        let bytes = Message::from(b"\xff");
+        assert!(bytes.to_text().is_err() && bytes.clone().into_text().is_err());
+        assert_eq!((bytes.as_text(), bytes.len()), (None, 1));
     }
 }

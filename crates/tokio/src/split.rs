@@ -34,13 +34,13 @@ pub struct WriteHalf<S> {
     link: Arc<Mutex<Link<S>>>,
 }
 
-pub(crate) fn split<S>(stream: WebSocketStream<S>) -> (ReadHalf<S>, WriteHalf<S>) {
+pub(crate) fn split<S>(stream: WebSocketStream<S>) -> (WriteHalf<S>, ReadHalf<S>) {
     let WebSocketStream { link, receiving } = stream;
     let link = Arc::new(Mutex::new(link));
     let write = WriteHalf {
         link: Arc::clone(&link),
     };
-    (ReadHalf { link, receiving }, write)
+    (write, ReadHalf { link, receiving })
 }
 
 fn lock<S>(link: &Mutex<Link<S>>) -> MutexGuard<'_, Link<S>> {
@@ -134,7 +134,60 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ReadHalf<S> {
     }
 }
 
+impl<S> WriteHalf<S> {
+    /// How many bytes wait to be written.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        lock(&self.link).outgoing.waiting().len()
+    }
+
+    /// As [`WebSocketStream::write_text`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn write_text(&mut self, text: &str) -> Result<(), Error> {
+        lock(&self.link).outgoing.text(text)
+    }
+
+    /// As [`WebSocketStream::write_binary`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn write_binary(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        lock(&self.link).outgoing.binary(bytes)
+    }
+
+    /// As [`WebSocketStream::write_ping`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn write_ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        lock(&self.link).outgoing.ping(payload)
+    }
+
+    /// As [`WebSocketStream::write_prepared`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn write_prepared(&mut self, frame: &PreparedFrame) -> Result<(), Error> {
+        lock(&self.link).prepared(frame)
+    }
+}
+
 impl<S: AsyncWrite + Unpin> WriteHalf<S> {
+    /// As [`WebSocketStream::ready`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn ready(&mut self) -> Result<(), Error> {
+        self.append(|_| Ok(())).await
+    }
+
     /// Appends a message, once there is room.
     ///
     /// # Errors

@@ -171,11 +171,16 @@ impl<S> WebSocketStream<S> {
         self.link.outgoing.end(payload)
     }
 
-    /// Two halves for two tasks.
+    /// The transport, without what was read ahead or waits to be written.
+    pub fn into_inner(self) -> S {
+        self.link.io
+    }
+
+    /// Two halves for two tasks, in the order of `StreamExt::split`: first the one that writes.
     ///
     /// They share the transport and what waits to be written, nothing else: the reading half alone answers pings and
     /// closes.
-    pub fn split(self) -> (ReadHalf<S>, WriteHalf<S>) {
+    pub fn split(self) -> (WriteHalf<S>, ReadHalf<S>) {
         crate::split::split(self)
     }
 }

@@ -140,7 +140,7 @@ fn whichever_half_waits_is_woken_when_the_transport_takes_something_again() {
     io.is_stuck = true;
     let stuck = Arc::clone(&io.stuck);
     let ws = WebSocketStream::from_raw(io, Role::Server, &untimed(), &[]);
-    let (mut read, mut write) = ws.split();
+    let (mut write, mut read) = ws.split();
     let writer = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&writer));
     let mut sending = Box::pin(write.send_text("blocked"));
@@ -178,7 +178,7 @@ fn whichever_half_waits_is_woken_when_the_transport_takes_something_again() {
 #[tokio::test]
 async fn the_reading_half_alone_answers_pings_and_closes() {
     let (ws, mut theirs) = server(&Config::default());
-    let (mut read, write) = ws.split();
+    let (write, mut read) = ws.split();
     let bytes = frames(|client, out| {
         client.ping(out, b"p").expect("short");
         let close = fanfare_codec::CloseFrame::new(CloseCode(4123), "bye").expect("good");
@@ -321,7 +321,7 @@ async fn a_close_is_waited_for_no_longer_than_it_may_take() {
 async fn a_close_of_the_writing_half_bounds_the_reading_half_that_waits_already() {
     let config = Config::default().with_close_timeout(Some(Duration::from_secs(3)));
     let (ws, _theirs) = server(&config);
-    let (mut read, mut write) = ws.split();
+    let (mut write, mut read) = ws.split();
     let reading = tokio::spawn(async move { read.next_owned().await });
     tokio::time::sleep(Duration::from_secs(1)).await;
     write.close(CloseCode::NORMAL, "").await.expect("written");

@@ -97,7 +97,7 @@ fn run(seed: u64) {
         .with_max_write_buffer(rng.usize(1..2_000));
     let io = Scripted::new(rng.u64(..), bytes);
     let ws = WebSocketStream::from_raw(io, Role::Server, &config, &[]);
-    let (mut read, mut write) = ws.split();
+    let (mut write, mut read) = ws.split();
     let (mut received, mut sent) = (Vec::new(), Vec::new());
     loop {
         if rng.bool() {

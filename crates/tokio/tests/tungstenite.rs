@@ -180,7 +180,7 @@ async fn halves_in_two_tasks_and_ends_that_theirs_begins() {
             message.expect("our answer");
         }
     });
-    let (mut read, mut write) = connect(address).await.split();
+    let (mut write, mut read) = connect(address).await.split();
     let writing = tokio::spawn(async move {
         for message in messages() {
             write.send(message).await.expect("open");

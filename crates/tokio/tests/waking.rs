@@ -123,7 +123,7 @@ async fn a_reading_half_that_ends_by_time_frees_the_writing_half() {
     let config = Config::default().with_idle_timeout(Some(Duration::from_secs(60)));
     let (ours, _theirs) = duplex(64);
     let ws = WebSocketStream::from_raw(ours, Role::Server, &config, &[]);
-    let (mut read, mut write) = ws.split();
+    let (mut write, mut read) = ws.split();
     let writing = tokio::spawn(async move { write.send(Message::binary(vec![0; 4096])).await });
     let end = read.next_owned().await.expect("an error");
     assert!(matches!(end, Err(Error::IdleTimeout)));
@@ -138,7 +138,7 @@ async fn a_reading_half_that_ends_by_time_frees_the_writing_half() {
 async fn a_prepared_close_starts_the_time_of_a_reading_half_that_waits() {
     let (ours, _theirs) = duplex(1024);
     let ws = WebSocketStream::from_raw(ours, Role::Server, &Config::default(), &[]);
-    let (mut read, mut write) = ws.split();
+    let (mut write, mut read) = ws.split();
     let reading = tokio::spawn(async move { read.next_owned().await });
     tokio::task::yield_now().await;
     let close = CloseFrame::new(fanfare_codec::CloseCode::GOING_AWAY, "").expect("it may be sent");
@@ -154,7 +154,7 @@ async fn a_prepared_close_starts_the_time_of_a_reading_half_that_waits() {
 async fn what_a_dropped_future_has_written_leaves_while_the_other_half_waits() {
     let (ours, mut theirs) = duplex(64);
     let ws = WebSocketStream::from_raw(ours, Role::Server, &Config::default(), &[]);
-    let (mut read, mut write) = ws.split();
+    let (mut write, mut read) = ws.split();
     let reading = tokio::spawn(async move { read.next_owned().await });
     tokio::task::yield_now().await;
     let news = Message::binary(vec![7; 1000]);
