@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use fanfare_tokio::{ClientRequest, CloseCode, Config, Message, MessageRef, accept_with, client};
+use fanfare_tokio::{
+    ClientRequest, CloseCode, Config, Message, MessageKind, MessageRef, WebSocketStream,
+    accept_with, client,
+};
 use tokio::net::{TcpListener, TcpStream};
 
 /// An example as it is now: a test alone is built without them.
@@ -19,8 +22,14 @@ fn example(name: &str) -> Command {
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--examples", "-p", "fanfare-tokio"]);
         build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        if cfg!(feature = "deflate") {
-            build.args(["--features", "deflate"]);
+        for (is_on, feature) in [
+            (cfg!(feature = "deflate"), "deflate"),
+            (cfg!(feature = "hyper"), "hyper"),
+            (cfg!(feature = "axum"), "axum"),
+        ] {
+            if is_on {
+                build.args(["--features", feature]);
+            }
         }
         if profile.ends_with("release") {
             build.arg("--release");
@@ -45,9 +54,10 @@ impl Drop for Running {
 }
 
 /// Starts a server; it says where it listens.
-fn start(name: &str) -> (Running, String) {
+fn start(name: &str, args: &[&str]) -> (Running, String) {
     let mut child = example(name)
         .arg("127.0.0.1:0")
+        .args(args)
         .stderr(Stdio::piped())
         .spawn()
         .expect("built with the tests");
@@ -59,31 +69,150 @@ fn start(name: &str) -> (Running, String) {
     (running, url.to_owned())
 }
 
+async fn connect(url: &str) -> WebSocketStream<TcpStream> {
+    let request = ClientRequest::new(url).expect("a URL");
+    let to = (request.host(), request.port());
+    let socket = TcpStream::connect(to).await.expect("it listens");
+    let (ws, _) = client(socket, request, &Config::DEFAULT).await.expect(url);
+    ws
+}
+
+async fn next(ws: &mut WebSocketStream<TcpStream>) -> Message {
+    ws.next_owned().await.expect("open").expect("good")
+}
+
+async fn is_echo(name: &str, url: &str) {
+    for _ in 0..2 {
+        let mut ws = connect(url).await;
+        for len in [0, 1, 125, 70_000, 1_000_000] {
+            let message = Message::text("é".repeat(len));
+            ws.send(message.clone()).await.expect(name);
+            assert!(next(&mut ws).await == message, "{name}: {len} characters");
+            ws.write_binary(&vec![7; len]).expect(name);
+            ws.write_ping(b"p").expect(name);
+            ws.flush().await.expect(name);
+            // A proxy answers pings itself.
+            let (mut data, mut pong) = (None, None);
+            while data.is_none() || pong.is_none() {
+                let message = next(&mut ws).await;
+                if message.is_pong() {
+                    pong = Some(message);
+                } else {
+                    data = Some(message);
+                }
+            }
+            assert!(data == Some(Message::binary(vec![7; len])), "{name}: {len}");
+            assert_eq!(pong, Some(Message::Pong(b"p"[..].into())), "{name}");
+        }
+        ws.close(CloseCode::NORMAL, "").await.expect(name);
+    }
+}
+
 #[tokio::test]
 async fn every_server_sends_back_what_it_is_sent() {
     for name in ["echo_server", "std_thread", "mio"] {
-        let (_running, url) = start(name);
-        for _ in 0..2 {
-            let request = ClientRequest::new(&url).expect("a URL");
-            let to = (request.host(), request.port());
-            let socket = TcpStream::connect(to).await.expect("it listens");
-            let (mut ws, _) = client(socket, request, &Config::DEFAULT).await.expect(name);
-            for len in [0, 1, 125, 70_000, 1_000_000] {
-                let message = Message::text("é".repeat(len));
-                ws.send(message.clone()).await.expect(name);
-                let back = ws.next_owned().await.expect(name).expect(name);
-                assert!(back == message, "{name}: {len} characters");
-                ws.write_binary(&vec![7; len]).expect(name);
-                ws.write_ping(b"p").expect(name);
-                ws.flush().await.expect(name);
-                let back = ws.next_owned().await.expect(name).expect(name);
-                assert!(back == Message::binary(vec![7; len]), "{name}: {len} bytes");
-                let pong = ws.next_owned().await.expect(name).expect(name);
-                assert_eq!(pong, Message::Pong(b"p"[..].into()), "{name}");
-            }
-            ws.close(CloseCode::NORMAL, "").await.expect(name);
-        }
+        let (_running, url) = start(name, &[]);
+        is_echo(name, &url).await;
     }
+}
+
+#[cfg(feature = "hyper")]
+#[tokio::test]
+async fn the_server_on_hyper_has_a_websocket_among_its_pages() {
+    let (_running, url) = start("hyper_upgrade", &[]);
+    is_echo("hyper_upgrade", &url).await;
+    for (path, status, says) in [
+        ("/", "200 OK", "The WebSocket is at /ws."),
+        ("/ws", "426 Upgrade Required", "send an upgrade"),
+        ("/other", "404 Not Found", "Nothing is here."),
+    ] {
+        let answer = get(&url, path).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+        assert!(answer.trim_end().ends_with(says), "{answer}");
+    }
+}
+
+#[cfg(feature = "hyper")]
+async fn get(url: &str, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let request = ClientRequest::new(url).expect("a URL");
+    let to = (request.host(), request.port());
+    let mut socket = TcpStream::connect(to).await.expect("it listens");
+    let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    socket.write_all(head.as_bytes()).await.expect("connected");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.expect("an answer");
+    answer
+}
+
+#[tokio::test]
+async fn a_proxy_is_not_noticed() {
+    let (_echo, echo) = start("echo_server", &[]);
+    let (_proxy, url) = start("proxy", &[&echo]);
+    is_echo("proxy", &url).await;
+    // Fragments go through one by one.
+    let mut ws = connect(&url).await;
+    ws.begin(MessageKind::Text, "é".as_bytes()).expect("room");
+    ws.proceed(&"é".as_bytes()[..1]).expect("room");
+    ws.write_ping(b"").expect("room");
+    ws.end(&"é".as_bytes()[1..]).expect("room");
+    ws.flush().await.expect("open");
+    assert_eq!(next(&mut ws).await, Message::Pong(b""[..].into()));
+    assert_eq!(next(&mut ws).await, Message::text("éé"));
+    // The server's verdict arrives.
+    let too_long = vec![0; 17 << 20];
+    let sent = ws.send_binary(&too_long).await;
+    let close = loop {
+        match ws.next_owned().await.expect("told").expect("good") {
+            Message::Close(close) => break close.expect("a code"),
+            other => assert!(!other.is_data(), "{sent:?}"),
+        }
+    };
+    assert_eq!(close.code, CloseCode::MESSAGE_TOO_BIG);
+}
+
+#[tokio::test]
+async fn a_proxy_says_that_nobody_is_there() {
+    let free = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("ws://{}/", free.local_addr().expect("bound"));
+    drop(free);
+    let (_proxy, url) = start("proxy", &[&url]);
+    let mut ws = connect(&url).await;
+    let Message::Close(Some(close)) = next(&mut ws).await else {
+        panic!("a close");
+    };
+    assert_eq!(close.code, CloseCode::BAD_GATEWAY);
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn visitors_of_the_chat_hear_each_other() {
+    let (_running, url) = start("axum_chat", &[]);
+    let page = get(&url, "/").await;
+    assert!(page.contains("<title>Chat</title>"), "{page}");
+    let mut ann = connect(&url).await;
+    ann.send("Ann").await.expect("open");
+    assert_eq!(next(&mut ann).await, Message::text("Ann has joined"));
+    let mut imposter = connect(&url).await;
+    imposter.send("Ann").await.expect("open");
+    let Message::Close(Some(close)) = next(&mut imposter).await else {
+        panic!("a close");
+    };
+    assert_eq!(close.reason, "that name is taken");
+    let mut bob = connect(&url).await;
+    bob.send("Bob").await.expect("open");
+    for who in [&mut ann, &mut bob] {
+        assert_eq!(next(who).await, Message::text("Bob has joined"));
+    }
+    bob.send("hello").await.expect("open");
+    for who in [&mut ann, &mut bob] {
+        assert_eq!(next(who).await, Message::text("Bob: hello"));
+    }
+    bob.close(CloseCode::NORMAL, "").await.expect("a clean end");
+    assert_eq!(next(&mut ann).await, Message::text("Bob has left"));
 }
 
 #[tokio::test]
