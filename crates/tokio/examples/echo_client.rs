@@ -85,7 +85,7 @@ async fn connect(url: &str, config: &Config) -> Result<WebSocketStream<TcpStream
 }
 
 async fn echo(mut ws: WebSocketStream<TcpStream>) -> Result<(), Error> {
-    while let Some(received) = ws.receive().await {
+    while let Some(received) = ws.next_with_replies().await {
         let (message, mut replies) = received?;
         match message {
             MessageRef::Text(text) => replies.text(text)?,

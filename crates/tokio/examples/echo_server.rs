@@ -68,7 +68,7 @@ async fn serve(address: &str, config: Config) -> std::io::Result<std::convert::I
 async fn echo(socket: TcpStream, config: Config) -> Result<(), Error> {
     socket.set_nodelay(true)?;
     let mut ws = accept(socket, &config).await?;
-    while let Some(received) = ws.receive().await {
+    while let Some(received) = ws.next_with_replies().await {
         let (message, mut replies) = received?;
         match message {
             MessageRef::Text(text) => replies.text(text)?,

@@ -67,7 +67,7 @@ fn answer(mut request: Request<Incoming>) -> Response<Full<Bytes>> {
 
 async fn echo(upgraded: Upgraded) -> Result<(), Error> {
     let mut ws = upgraded.await?;
-    while let Some(received) = ws.receive().await {
+    while let Some(received) = ws.next_with_replies().await {
         let (message, mut replies) = received?;
         match message {
             MessageRef::Text(text) => replies.text(text)?,

@@ -12,7 +12,7 @@
 //! }
 //!
 //! async fn echo(mut socket: WebSocket) {
-//!     while let Some(Ok(message)) = socket.next_owned().await {
+//!     while let Some(Ok(message)) = socket.recv().await {
 //!         if message.is_data() && socket.send(message).await.is_err() {
 //!             return;
 //!         }

@@ -10,8 +10,8 @@
 //! | to accept | [`accept`]; to look at the request first, [`accept_with`] |
 //! | to ask a server over a transport of yours | [`client`] |
 //! | a transport that is upgraded already | [`WebSocketStream::from_raw`] |
-//! | messages to keep | the `Stream`, or [`next_owned`](WebSocketStream::next_owned) |
-//! | messages to look at or to answer | [`next_message`](WebSocketStream::next_message), [`receive`](WebSocketStream::receive) |
+//! | messages to keep | the `Stream`, or [`recv`](WebSocketStream::recv) |
+//! | messages to look at or to answer | [`next_message`](WebSocketStream::next_message), [`next_with_replies`](WebSocketStream::next_with_replies) |
 //! | messages in pieces, however long they are (`limits` hold for each frame) | [`next_event`](WebSocketStream::next_event), [`read_piece`](WebSocketStream::read_piece) |
 //! | to send | [`send`](WebSocketStream::send) and its kin, or the `Sink` |
 //! | to send much at once | [`write_text`](WebSocketStream::write_text) and its kin, then [`flush`](WebSocketStream::flush) |
@@ -33,7 +33,7 @@
 //!     let (socket, _) = listener.accept().await?;
 //!     let mut ws = accept(socket, &Config::DEFAULT).await?;
 //!     // Answers to all that one read brought leave in one write.
-//!     while let Some(received) = ws.receive().await {
+//!     while let Some(received) = ws.next_with_replies().await {
 //!         let (message, mut replies) = received?;
 //!         if let MessageRef::Text(text) = message {
 //!             replies.text(&text.to_uppercase())?;
@@ -46,7 +46,7 @@
 //! let socket = TcpStream::connect((request.host(), request.port())).await?;
 //! let (mut ws, _) = client(socket, request, &Config::DEFAULT).await?;
 //! ws.send("hello").await?;
-//! assert_eq!(ws.next_owned().await.transpose()?, Some(Message::text("HELLO")));
+//! assert_eq!(ws.recv().await.transpose()?, Some(Message::text("HELLO")));
 //! ws.close(CloseCode::NORMAL, "").await?;
 //! # Ok(())
 //! # }
@@ -78,11 +78,11 @@
 //! let mut ws = WebSocketStream::from_raw(ours, Role::Client, &Config::DEFAULT, &[]);
 //! theirs.write_all(b"\x81\x05Hel").await?; // half a message
 //! tokio::select! {
-//!     _ = ws.next_owned() => unreachable!("it is not whole"),
+//!     _ = ws.recv() => unreachable!("it is not whole"),
 //!     () = tokio::time::sleep(Duration::from_millis(1)) => {}
 //! }
 //! theirs.write_all(b"lo").await?;
-//! assert_eq!(ws.next_owned().await.transpose()?, Some(Message::text("Hello")));
+//! assert_eq!(ws.recv().await.transpose()?, Some(Message::text("Hello")));
 //! # Ok(())
 //! # }
 //! ```
@@ -96,7 +96,7 @@
 //! comes at once, and at most [`max_read_buffer`](Config::max_read_buffer). One that waits holds none, and what of a
 //! message has not come holds no memory. What waits to be written is bounded
 //! by [`max_write_buffer`](Config::max_write_buffer): past it, `write_…` refuses, `send_…` and
-//! [`receive`](WebSocketStream::receive) wait. A timer exists only for a time that is configured. With
+//! [`next_with_replies`](WebSocketStream::next_with_replies) wait. A timer exists only for a time that is configured. With
 //! `deflate`, a window that a peer keeps between messages costs 47 KiB, and one that we keep up to 380 KiB, from the first
 //! compressed message on.
 //!

@@ -7,7 +7,7 @@ use fanfare_codec::PreparedFrame;
 use crate::outgoing::Outgoing;
 use crate::{Error, Message};
 
-/// What a message is answered with; see [`receive`](crate::WebSocketStream::receive).
+/// What a message is answered with; see [`next_with_replies`](crate::WebSocketStream::next_with_replies).
 #[derive(Debug)]
 pub struct Replies<'a>(pub(crate) &'a mut Outgoing);
 

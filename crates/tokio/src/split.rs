@@ -91,12 +91,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ReadHalf<S> {
         })
     }
 
-    /// As [`WebSocketStream::next_owned`].
+    /// As [`WebSocketStream::recv`].
     ///
     /// # Errors
     ///
     /// As there.
-    pub async fn next_owned(&mut self) -> Option<Result<Message, Error>> {
+    pub async fn recv(&mut self) -> Option<Result<Message, Error>> {
         let Self { link, receiving } = self;
         poll_fn(|cx| receiving.poll_owned(cx, &mut lock(link))).await
     }

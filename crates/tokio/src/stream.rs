@@ -27,8 +27,8 @@ use crate::{Config, Error, Event, Message, ReadHalf, Replies, WriteHalf};
 ///
 /// | want | take |
 /// |---|---|
-/// | messages to keep | the [`Stream`](futures_core::Stream), or [`next_owned`](Self::next_owned) |
-/// | messages to look at or answer, without an allocation each | [`next_message`](Self::next_message), [`receive`](Self::receive) |
+/// | messages to keep | the [`Stream`](futures_core::Stream), or [`recv`](Self::recv) |
+/// | messages to look at or answer, without an allocation each | [`next_message`](Self::next_message), [`next_with_replies`](Self::next_with_replies) |
 /// | huge messages in pieces | [`next_event`](Self::next_event), [`read_piece`](Self::read_piece) |
 ///
 /// And to write: `write_…` append and wait for nothing, `send_…` append and [`flush`](Self::flush). All of what was
@@ -188,7 +188,7 @@ impl<S> WebSocketStream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// The next message, borrowed from the stream's buffer; `None` once the connection has ended as it should.
     ///
-    /// To answer while the message is borrowed, take [`receive`](Self::receive).
+    /// To answer while the message is borrowed, take [`next_with_replies`](Self::next_with_replies).
     ///
     /// # Errors
     ///
@@ -216,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// use tokio::io::{AsyncRead, AsyncWrite};
     ///
     /// async fn echo(mut ws: WebSocketStream<impl AsyncRead + AsyncWrite + Unpin>) -> Result<(), Error> {
-    ///     while let Some(received) = ws.receive().await {
+    ///     while let Some(received) = ws.next_with_replies().await {
     ///         let (message, mut replies) = received?;
     ///         match message {
     ///             MessageRef::Text(text) => replies.text(text)?,
@@ -232,7 +232,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     ///
     /// As [`next_message`](Self::next_message).
     #[inline]
-    pub async fn receive(&mut self) -> Option<Result<(MessageRef<'_>, Replies<'_>), Error>> {
+    pub async fn next_with_replies(
+        &mut self,
+    ) -> Option<Result<(MessageRef<'_>, Replies<'_>), Error>> {
         let Self { link, receiving } = self;
         let found = match poll_fn(|cx| receiving.poll_found(cx, link, Want::Question)).await? {
             Ok(found) => found,
@@ -249,7 +251,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// # Errors
     ///
     /// As [`next_message`](Self::next_message).
-    pub async fn next_owned(&mut self) -> Option<Result<Message, Error>> {
+    pub async fn recv(&mut self) -> Option<Result<Message, Error>> {
         let Self { link, receiving } = self;
         poll_fn(|cx| receiving.poll_owned(cx, link)).await
     }

@@ -30,7 +30,7 @@ use crate::{Config, Error, Role, UpgradedIo, WebSocketStream};
 ///     let (response, upgraded) = upgrade.accept(&Config::DEFAULT);
 ///     tokio::spawn(async move {
 ///         let mut ws = upgraded.await?; // once the response has left
-///         while let Some(message) = ws.next_owned().await.transpose()? {
+///         while let Some(message) = ws.recv().await.transpose()? {
 ///             if message.is_data() {
 ///                 ws.send(message).await?;
 ///             }

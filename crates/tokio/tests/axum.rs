@@ -33,7 +33,7 @@ async fn ask(address: &str, protocols: &[&str]) -> (WebSocketStream<TcpStream>, 
 
 async fn echo(mut socket: WebSocket) {
     assert!(matches!(socket.io(), UpgradedIo::Tcp(_)));
-    while let Some(Ok(message)) = socket.next_owned().await {
+    while let Some(Ok(message)) = socket.recv().await {
         if message.is_data() && socket.send(message).await.is_err() {
             return;
         }
@@ -48,7 +48,7 @@ async fn a_handler_answers_with_a_connection() {
     assert_eq!(answer.protocol, None);
     for message in [Message::text("hello"), Message::binary(vec![7; 70_000])] {
         ws.send(message.clone()).await.expect("open");
-        let back = ws.next_owned().await.expect("open").expect("good");
+        let back = ws.recv().await.expect("open").expect("good");
         assert!(back == message);
     }
     ws.close(CloseCode::NORMAL, "").await.expect("a clean end");
@@ -73,7 +73,7 @@ async fn the_servers_first_choice_among_what_is_offered_is_the_protocol() {
     ] {
         let (mut ws, answer) = ask(&address, offered).await;
         assert_eq!(answer.protocol.as_deref(), chosen);
-        let line = ws.next_owned().await.expect("open").expect("good");
+        let line = ws.recv().await.expect("open").expect("good");
         assert_eq!(line, Message::text(format!("{offered:?} {chosen:?}")));
     }
 }
@@ -99,7 +99,7 @@ async fn caps_are_the_connections() {
     let address = start(Router::new().route("/ws", any(handler))).await;
     let (mut ws, _) = ask(&address, &[]).await;
     ws.send(vec![0; 1001]).await.expect("open");
-    let end = ws.next_owned().await.expect("told").expect("good");
+    let end = ws.recv().await.expect("told").expect("good");
     let Message::Close(Some(close)) = end else {
         panic!("{end:?}");
     };

@@ -75,7 +75,7 @@ async fn answers_to_all_that_one_read_brought_leave_in_one_write() {
     });
     theirs.write_all(&bytes).await.expect("a pipe");
     for n in 0..10 {
-        let (message, mut replies) = ws.receive().await.expect("open").expect("good");
+        let (message, mut replies) = ws.next_with_replies().await.expect("open").expect("good");
         assert_eq!(message, MessageRef::Text(&n.to_string()));
         replies.text("yes").expect("room");
     }
@@ -83,12 +83,12 @@ async fn answers_to_all_that_one_read_brought_leave_in_one_write() {
         ws.waiting_bytes() > 0,
         "nothing has left before reading has to wait"
     );
-    let ping = ws.receive().await.expect("open").expect("good").0;
+    let ping = ws.next_with_replies().await.expect("open").expect("good").0;
     assert_eq!(ping, MessageRef::Ping(b"p"));
     let mut bytes = vec![0; 1 << 20];
     tokio::select! {
         biased;
-        _ = ws.receive() => panic!("nothing more comes"),
+        _ = ws.next_with_replies() => panic!("nothing more comes"),
         read = theirs.read(&mut bytes) => {
             let told = told(&bytes[..read.expect("a pipe")]);
             assert_eq!(told.len(), 11, "in one piece");
@@ -113,7 +113,7 @@ fn s5_5_3_of_pings_that_come_while_a_write_is_blocked_the_latest_is_answered() {
     assert!(poll_times_stuck(&mut ws), "a write that is blocked");
     loop {
         // Reading goes on, whatever is not taken.
-        let next = poll_times(u32::MAX, ws.next_owned()).expect("woken");
+        let next = poll_times(u32::MAX, ws.recv()).expect("woken");
         if next.expect("open").expect("good") == Message::text("end") {
             break;
         }
@@ -148,12 +148,12 @@ fn whichever_half_waits_is_woken_when_the_transport_takes_something_again() {
     assert!(polled.is_pending());
     // The reading half tries, too, and is the last that the transport has told to wait.
     let before = stuck.lock().expect("no panic").len();
-    let ping = poll_times(u32::MAX, read.next_owned()).expect("woken");
+    let ping = poll_times(u32::MAX, read.recv()).expect("woken");
     assert_eq!(
         ping.expect("open").expect("good"),
         Message::Ping(b"alive?"[..].into())
     );
-    let end = poll_times(u32::MAX, read.next_owned()).expect("woken");
+    let end = poll_times(u32::MAX, read.recv()).expect("woken");
     assert!(
         matches!(end, Some(Err(Error::Disconnected))),
         "the script has ended"
@@ -186,7 +186,7 @@ async fn the_reading_half_alone_answers_pings_and_closes() {
     });
     theirs.write_all(&bytes).await.expect("a pipe");
     let mut seen = Vec::new();
-    while let Some(message) = read.next_owned().await {
+    while let Some(message) = read.recv().await {
         seen.push(message.expect("good"));
     }
     assert_eq!(seen.len(), 2);
@@ -199,7 +199,7 @@ async fn a_close_is_answered_even_if_nobody_reads_behind_it() {
     let (mut ws, mut theirs) = server(&Config::default());
     let bytes = frames(|client, out| client.close(out, None));
     theirs.write_all(&bytes).await.expect("a pipe");
-    let close = ws.next_owned().await.expect("open").expect("good");
+    let close = ws.recv().await.expect("open").expect("good");
     assert_eq!(close, Message::Close(None));
     drop(ws);
     assert_eq!(sent_so_far(&mut theirs).await, ["close"]);
@@ -229,7 +229,7 @@ async fn a_broken_rule_is_told_to_the_peer_and_named() {
             "close 1007",
         ),
     ];
-    for way in ["borrowed", "owned", "event", "receive"] {
+    for way in ["borrowed", "owned", "event", "replies"] {
         for (bytes, error, close) in wrong {
             let (mut ws, mut theirs) = server(&Config::default());
             theirs.write_all(bytes).await.expect("a pipe");
@@ -245,9 +245,9 @@ async fn a_broken_rule_is_told_to_the_peer_and_named() {
                 while failed.is_none() {
                     failed = match way {
                         "borrowed" => ws.next_message().await.expect("an error").err(),
-                        "owned" => ws.next_owned().await.expect("an error").err(),
+                        "owned" => ws.recv().await.expect("an error").err(),
                         "event" => ws.next_event().await.expect("an error").err(),
-                        _ => ws.receive().await.expect("an error").err(),
+                        _ => ws.next_with_replies().await.expect("an error").err(),
                     };
                 }
                 assert!(ws.next_message().await.is_none(), "it has ended");
@@ -295,14 +295,14 @@ async fn silence_is_asked_with_pings_and_ended_in_time() {
         theirs
     };
     let ours = async {
-        let pong = ws.next_owned().await;
+        let pong = ws.recv().await;
         assert!(matches!(pong, Some(Ok(Message::Pong(_)))));
-        let end = ws.next_owned().await;
+        let end = ws.recv().await;
         assert!(matches!(end, Some(Err(Error::IdleTimeout))), "{end:?}");
         assert_eq!(start.elapsed().as_secs(), 70);
     };
     tokio::join!(peer, ours);
-    assert!(ws.next_owned().await.is_none());
+    assert!(ws.recv().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -314,7 +314,7 @@ async fn a_close_is_waited_for_no_longer_than_it_may_take() {
     assert!(matches!(closed, Err(Error::CloseTimeout)), "{closed:?}");
     assert_eq!(start.elapsed().as_secs(), 3);
     assert_eq!(sent_so_far(&mut theirs).await, ["close 1001 restart"]);
-    assert!(ws.next_owned().await.is_none());
+    assert!(ws.recv().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -322,7 +322,7 @@ async fn a_close_of_the_writing_half_bounds_the_reading_half_that_waits_already(
     let config = Config::default().with_close_timeout(Some(Duration::from_secs(3)));
     let (ws, _theirs) = server(&config);
     let (mut write, mut read) = ws.split();
-    let reading = tokio::spawn(async move { read.next_owned().await });
+    let reading = tokio::spawn(async move { read.recv().await });
     tokio::time::sleep(Duration::from_secs(1)).await;
     write.close(CloseCode::NORMAL, "").await.expect("written");
     let end = reading.await.expect("a task");

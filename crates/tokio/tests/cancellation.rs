@@ -173,7 +173,7 @@ impl Run {
             },
             1 | 2 => {
                 let next = if what == 1 {
-                    poll_times(polls, self.ws.next_owned())
+                    poll_times(polls, self.ws.recv())
                 } else {
                     poll_times(polls, self.ws.next())
                 };
@@ -201,7 +201,7 @@ impl Run {
             }
             4 | 5 => {
                 let payload = self.payload();
-                match poll_times(polls, self.ws.receive()) {
+                match poll_times(polls, self.ws.next_with_replies()) {
                     Some(Some(received)) => {
                         let (message, mut replies) =
                             received.unwrap_or_else(|e| panic!("seed {seed}: {e}"));

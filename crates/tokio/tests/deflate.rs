@@ -46,16 +46,20 @@ async fn messages_come_back_as_they_were_and_take_less() {
                 text.len()
             );
             client.flush().await.expect("open");
-            let (message, mut replies) = server.receive().await.expect("open").expect("good");
+            let (message, mut replies) = server
+                .next_with_replies()
+                .await
+                .expect("open")
+                .expect("good");
             assert!(message == MessageRef::Text(&text));
             replies.text(&text).expect("room");
             server.flush().await.expect("open");
-            let back = client.next_owned().await.expect("open").expect("good");
+            let back = client.recv().await.expect("open").expect("good");
             assert!(back == Message::text(text));
         }
         // Both ends have to wait for each other.
         let closing = async { client.close(CloseCode::NORMAL, "").await };
-        let answering = async { while let Some(Ok(_)) = server.next_owned().await {} };
+        let answering = async { while let Some(Ok(_)) = server.recv().await {} };
         assert!(tokio::join!(closing, answering).0.is_ok());
     }
 }
@@ -93,15 +97,15 @@ async fn a_bomb_ends_at_the_limit() {
     );
     client.flush().await.expect("open");
     let told = async {
-        let message = client.next_owned().await.expect("a close").expect("good");
+        let message = client.recv().await.expect("a close").expect("good");
         let Message::Close(Some(close)) = message else {
             panic!("{message:?}")
         };
         assert_eq!(close.code, CloseCode::MESSAGE_TOO_BIG);
-        assert!(client.next_owned().await.is_none());
+        assert!(client.recv().await.is_none());
         drop(client);
     };
-    let (failed, ()) = tokio::join!(server.next_owned(), told);
+    let (failed, ()) = tokio::join!(server.recv(), told);
     let is_right = matches!(
         failed,
         Some(Err(Error::Protocol(ProtocolError::MessageTooLong(_))))

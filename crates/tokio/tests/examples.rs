@@ -78,7 +78,7 @@ async fn connect(url: &str) -> WebSocketStream<TcpStream> {
 }
 
 async fn next(ws: &mut WebSocketStream<TcpStream>) -> Message {
-    ws.next_owned().await.expect("open").expect("good")
+    ws.recv().await.expect("open").expect("good")
 }
 
 async fn is_echo(name: &str, url: &str) {
@@ -166,7 +166,7 @@ async fn a_proxy_is_not_noticed() {
     let too_long = vec![0; 17 << 20];
     let sent = ws.send_binary(&too_long).await;
     let close = loop {
-        match ws.next_owned().await.expect("told").expect("good") {
+        match ws.recv().await.expect("told").expect("good") {
             Message::Close(close) => break close.expect("a code"),
             other => assert!(!other.is_data(), "{sent:?}"),
         }

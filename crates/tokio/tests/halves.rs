@@ -43,7 +43,7 @@ fn read_some(
     let polls = rng.u32(1..4);
     let next = match rng.u8(..3) {
         0 => poll_times(polls, read.next_message()).map(|n| n.map(|m| m.map(Message::from))),
-        1 => poll_times(polls, read.next_owned()),
+        1 => poll_times(polls, read.recv()),
         _ => poll_times(polls, read.next()),
     };
     match next {

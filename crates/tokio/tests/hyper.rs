@@ -88,10 +88,10 @@ where
     B: AsyncRead + AsyncWrite + Unpin,
 {
     client.send("there").await.expect("open");
-    let there = server.next_owned().await.expect("open").expect("good");
+    let there = server.recv().await.expect("open").expect("good");
     assert_eq!(there, Message::text("there"));
     server.send(vec![7; 3]).await.expect("open");
-    let back = client.next_owned().await.expect("open").expect("good");
+    let back = client.recv().await.expect("open").expect("good");
     assert_eq!(back, Message::binary(vec![7; 3]));
 }
 
@@ -164,10 +164,10 @@ async fn frames_behind_the_request_are_not_lost() {
             assert_eq!(&answer, b"HTTP/1.1 101");
             let mut ws = connection.expect("upgraded").expect("handed over");
             for _ in 0..2 {
-                let message = ws.next_owned().await.expect("open").expect("good");
+                let message = ws.recv().await.expect("open").expect("good");
                 assert_eq!(message, Message::text("Hello"), "{server:?} {is_socket}");
             }
-            let end = ws.next_owned().await;
+            let end = ws.recv().await;
             assert!(matches!(end, Some(Err(Error::Disconnected))), "{end:?}");
         }
     }
@@ -290,7 +290,7 @@ mod deflate {
         ws.write_text(&long).expect("room");
         assert!(ws.waiting_bytes() < long.len() / 10, "it is compressed");
         ws.flush().await.expect("open");
-        let back = other.next_owned().await.expect("open").expect("good");
+        let back = other.recv().await.expect("open").expect("good");
         assert_eq!(back, Message::text(long));
     }
 

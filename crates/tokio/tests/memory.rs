@@ -24,7 +24,7 @@ async fn a_message_allocates_nothing_and_a_connection_that_waits_holds_next_to_n
             .write_all(b"\x81\x85\0\0\0\0hello")
             .await
             .expect("a pipe");
-        let (message, mut replies) = ws.receive().await.expect("open").expect("good");
+        let (message, mut replies) = ws.next_with_replies().await.expect("open").expect("good");
         let MessageRef::Text(text) = message else {
             panic!("{message:?}")
         };
@@ -77,10 +77,10 @@ async fn a_message_allocates_nothing_and_a_connection_that_waits_holds_next_to_n
     long.resize(long.len() + (4 << 20), 0);
     theirs.write_all(&long).await.expect("a pipe");
     drop(long);
-    let (message, _) = ws.receive().await.expect("open").expect("good");
+    let (message, _) = ws.next_with_replies().await.expect("open").expect("good");
     assert!(matches!(message, MessageRef::Binary(bytes) if bytes.len() == 4 << 20));
     let lent = ALLOCATED.allocated() - before;
-    let mut next = std::pin::pin!(ws.receive());
+    let mut next = std::pin::pin!(ws.next_with_replies());
     assert!(
         next.as_mut()
             .poll(&mut Context::from_waker(Waker::noop()))

@@ -53,7 +53,7 @@ async fn connect(address: SocketAddr) -> WebSocketStream<TcpStream> {
 
 /// Sends everything back, until the peer closes.
 async fn echo(mut ws: WebSocketStream<TcpStream>) -> Result<(), Error> {
-    while let Some(received) = ws.receive().await {
+    while let Some(received) = ws.next_with_replies().await {
         let (message, mut replies) = received?;
         match message {
             MessageRef::Text(text) => replies.text(text)?,
@@ -143,7 +143,7 @@ async fn our_client_gets_every_message_back_and_a_clean_close() {
     let mut ws = connect(address).await;
     for message in messages() {
         ws.send(message.clone()).await.expect("open");
-        let back = ws.next_owned().await.expect("open").expect("by the rules");
+        let back = ws.recv().await.expect("open").expect("by the rules");
         assert!(back == message, "{} bytes", message.payload().len());
     }
     ws.begin(MessageKind::Text, "hal\u{e9}".as_bytes().split_at(4).0)
@@ -152,14 +152,14 @@ async fn our_client_gets_every_message_back_and_a_clean_close() {
     ws.proceed(&[0xA9]).expect("open");
     ws.end(b"!").expect("open");
     ws.flush().await.expect("open");
-    let pong = ws.next_owned().await.expect("open").expect("good");
+    let pong = ws.recv().await.expect("open").expect("good");
     assert_eq!(pong, Message::Pong(b"between"[..].into()));
     let whole = ws.next_message().await.expect("open").expect("good");
     assert_eq!(whole, MessageRef::Text("halé!"));
     ws.close(CloseCode::NORMAL, "done")
         .await
         .expect("a clean end");
-    assert!(ws.next_owned().await.is_none());
+    assert!(ws.recv().await.is_none());
     serving.await.expect("a task");
 }
 

@@ -89,17 +89,17 @@ async fn silence_is_the_peers_and_not_ours() {
     let mut ws = WebSocketStream::from_raw(ours, Role::Server, &config, &[]);
     for _ in 0..3 {
         // The clock is started by a wait.
-        let waited = tokio::time::timeout(Duration::from_secs(1), ws.next_owned()).await;
+        let waited = tokio::time::timeout(Duration::from_secs(1), ws.recv()).await;
         assert!(waited.is_err());
         let hello = frames(|client, out| client.text(out, "hello").expect("open"));
         theirs.write_all(&hello).await.expect("a pipe");
         tokio::time::advance(Duration::from_secs(90)).await;
-        let message = ws.next_owned().await.expect("open").expect("it was there");
+        let message = ws.recv().await.expect("open").expect("it was there");
         assert_eq!(message, Message::text("hello"));
     }
-    let end = ws.next_owned().await.expect("an error");
+    let end = ws.recv().await.expect("an error");
     assert!(matches!(end, Err(Error::IdleTimeout)));
-    assert!(ws.next_owned().await.is_none());
+    assert!(ws.recv().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,7 +125,7 @@ async fn a_reading_half_that_ends_by_time_frees_the_writing_half() {
     let ws = WebSocketStream::from_raw(ours, Role::Server, &config, &[]);
     let (mut write, mut read) = ws.split();
     let writing = tokio::spawn(async move { write.send(Message::binary(vec![0; 4096])).await });
-    let end = read.next_owned().await.expect("an error");
+    let end = read.recv().await.expect("an error");
     assert!(matches!(end, Err(Error::IdleTimeout)));
     let written = writing.await.expect("no panic");
     assert!(
@@ -139,7 +139,7 @@ async fn a_prepared_close_starts_the_time_of_a_reading_half_that_waits() {
     let (ours, _theirs) = duplex(1024);
     let ws = WebSocketStream::from_raw(ours, Role::Server, &Config::default(), &[]);
     let (mut write, mut read) = ws.split();
-    let reading = tokio::spawn(async move { read.next_owned().await });
+    let reading = tokio::spawn(async move { read.recv().await });
     tokio::task::yield_now().await;
     let close = CloseFrame::new(fanfare_codec::CloseCode::GOING_AWAY, "").expect("it may be sent");
     write
@@ -155,7 +155,7 @@ async fn what_a_dropped_future_has_written_leaves_while_the_other_half_waits() {
     let (ours, mut theirs) = duplex(64);
     let ws = WebSocketStream::from_raw(ours, Role::Server, &Config::default(), &[]);
     let (mut write, mut read) = ws.split();
-    let reading = tokio::spawn(async move { read.next_owned().await });
+    let reading = tokio::spawn(async move { read.recv().await });
     tokio::task::yield_now().await;
     let news = Message::binary(vec![7; 1000]);
     let sent = tokio::time::timeout(Duration::from_secs(1), write.send(news)).await;
@@ -189,10 +189,10 @@ async fn times_that_nobody_lives_to_see_and_buffers_for_one_message_do() {
     let bytes = frames(|client, out| client.close(out, None));
     theirs.write_all(&bytes).await.expect("a pipe");
     assert_eq!(
-        ws.next_owned().await.expect("open").expect("good"),
+        ws.recv().await.expect("open").expect("good"),
         Message::Close(None)
     );
-    assert!(ws.next_owned().await.is_none());
+    assert!(ws.recv().await.is_none());
 }
 
 #[tokio::test]
