@@ -142,6 +142,7 @@
 //! ```
 
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs)]
 
 extern crate alloc;
@@ -180,3 +181,8 @@ pub use opcode::Opcode;
 pub use prepared::PreparedFrame;
 pub use role::Role;
 pub use utf8::{Utf8Error, Utf8Validator, unmask_validate, validate as validate_utf8};
+
+/// The code of the page beside this crate is compiled with its tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | to accept | [`accept`]; to look at the request first, [`accept_with`] |
 //! | to ask a server over a transport of yours | [`client`] |
+//! | an upgrade among a server's other requests | `Upgrade` for hyper, the extractor in `axum` |
 //! | a transport that is upgraded already | [`WebSocketStream::from_raw`] |
 //! | messages to keep | the `Stream`, or [`recv`](WebSocketStream::recv) |
 //! | messages to look at or to answer | [`next_message`](WebSocketStream::next_message), [`next_with_replies`](WebSocketStream::next_with_replies) |
@@ -126,11 +127,16 @@
 //! | feature | does |
 //! |---|---|
 //! | `deflate` | permessage-deflate (RFC 7692): `Config::deflate_policy` of a server, `Config::deflate_offer` of a client |
+//! | `hyper` | `Upgrade`, for servers on hyper 1: requests that it has parsed |
+//! | `axum` | an extractor for axum 0.8, with the names of axum's own |
 //!
 //! None is on by default. The crate needs Rust 1.91 or newer; a newer minimum comes with a minor version. Public
 //! types of `fanfare-codec` are part of this crate's interface: a breaking release of it is one of this crate.
 //!
-//! Never: parses a frame (`fanfare-codec` does); spawns a task.
+//! [MIGRATING.md](https://docs.rs/crate/fanfare-tokio/latest/source/MIGRATING.md) is the way from tokio-tungstenite,
+//! fastwebsockets and axum's own `ws`.
+//!
+//! Never: parses a frame (`fanfare-codec` does); spawns a task, but the one that an axum handler asks for.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
@@ -182,3 +188,14 @@ pub use stream::WebSocketStream;
 pub use upgrade::{Rejection, Upgrade, Upgraded};
 #[cfg(feature = "hyper")]
 pub use upgraded::UpgradedIo;
+
+/// The code of the pages beside this crate is compiled with its tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[cfg(feature = "axum")]
+    #[doc = include_str!("../MIGRATING.md")]
+    struct Migrating;
+}
