@@ -128,6 +128,7 @@
 //! |---|---|
 //! | `deflate` | permessage-deflate (RFC 7692): `Config::deflate_policy` of a server, `Config::deflate_offer` of a client |
 //! | `hyper` | `Upgrade`, for servers on hyper 1: requests that it has parsed |
+//! | `http2` | the same over HTTP/2 (RFC 8441) |
 //! | `axum` | an extractor for axum 0.8, with the names of axum's own |
 //!
 //! None is on by default. The crate needs Rust 1.91 or newer; a newer minimum comes with a minor version. Public

@@ -1,6 +1,8 @@
 //! The upgrade of a request that hyper has parsed. In: an `http::Request`. Out: the response that accepts it or says why
 //! not, and the connection once hyper hands it over.
 //!
+//! A request over HTTP/2 (RFC 8441) is judged as the one over HTTP/1.1 that it stands for.
+//!
 //! Never: judges a request by other rules than [`accept`](crate::accept) does; spawns a task.
 
 use std::fmt;
@@ -8,7 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use fanfare_codec::handshake::{Headers, InvalidHeader, Request, Response, UpgradeError};
+use fanfare_codec::handshake::{Headers, InvalidHeader, Request, Response, Status, UpgradeError};
 use hyper::http::{self, HeaderValue, StatusCode, header, request};
 use hyper::upgrade::OnUpgrade;
 
@@ -42,10 +44,11 @@ use crate::{Config, Error, Role, UpgradedIo, WebSocketStream};
 /// ```
 ///
 /// The connection must be served with upgrades: `http1::Builder::serve_connection(…).with_upgrades()`, or
-/// hyper-util's `serve_connection_with_upgrades`.
+/// hyper-util's `serve_connection_with_upgrades`. For WebSockets over HTTP/2 there is the feature `http2`, and the server
+/// must be built with `enable_connect_protocol`.
 #[derive(Debug)]
 pub struct Upgrade {
-    /// The 101.
+    /// The 101, or the 200 of HTTP/2.
     response: Response,
     protocols: Vec<String>,
     #[cfg(feature = "deflate")]
@@ -66,6 +69,7 @@ impl Upgrade {
             uri: request.uri(),
             version: request.version(),
             headers: request.headers(),
+            extensions: request.extensions(),
         };
         Self::new(head, on_upgrade)
     }
@@ -82,25 +86,46 @@ impl Upgrade {
             uri: &parts.uri,
             version: parts.version,
             headers: &parts.headers,
+            extensions: &parts.extensions,
         };
         Self::new(head, on_upgrade)
     }
 
     fn new(head: Head<'_>, on_upgrade: Option<OnUpgrade>) -> Result<Self, Rejection> {
-        let target = head.uri.to_string();
-        let pairs = head.headers.iter();
-        let headers = Headers::new(pairs.map(|(name, value)| (name.as_str(), value.as_bytes())));
-        let minor_version = u8::from(head.version == http::Version::HTTP_11);
-        let request = Request::new(head.method.as_str(), &target, minor_version, headers);
-        if head.version > http::Version::HTTP_11 {
+        let is_http2 = head.version > http::Version::HTTP_11;
+        if is_http2 && !head.connects_to_websocket() {
             return Err(Rejection(Why::Version));
         }
+        let target = head.uri.to_string();
+        let host = head
+            .uri
+            .authority()
+            .map_or("", http::uri::Authority::as_str);
+        let pairs = head.headers.iter();
+        let pairs = pairs.map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let stands_for = [
+            ("Host", host.as_bytes()),
+            ("Upgrade", b"websocket"),
+            ("Connection", b"Upgrade"),
+            ("Sec-WebSocket-Key", b"AAAAAAAAAAAAAAAAAAAAAA=="),
+        ];
+        let request = if is_http2 {
+            let headers = Headers::new(pairs.filter(|(name, _)| *name != "host").chain(stands_for));
+            Request::new("GET", &target, 1, headers)
+        } else {
+            let minor_version = u8::from(head.version == http::Version::HTTP_11);
+            let headers = Headers::new(pairs);
+            Request::new(head.method.as_str(), &target, minor_version, headers)
+        };
         let upgrade = request.upgrade().map_err(|e| Rejection(Why::Request(e)))?;
         let on_upgrade = on_upgrade.ok_or(Rejection(Why::NotUpgradable))?;
         #[cfg(feature = "deflate")]
         let extensions = head.headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS);
         Ok(Self {
-            response: Response::switching_protocols(&upgrade),
+            response: match is_http2 {
+                true => Response::new(Status::OK),
+                false => Response::switching_protocols(&upgrade),
+            },
             protocols: upgrade.protocols().map(str::to_owned).collect(),
             #[cfg(feature = "deflate")]
             extensions: extensions.iter().cloned().collect(),
@@ -164,13 +189,30 @@ struct Head<'a> {
     uri: &'a http::Uri,
     version: http::Version,
     headers: &'a http::HeaderMap,
+    extensions: &'a http::Extensions,
+}
+
+impl Head<'_> {
+    /// Whether it is the extended CONNECT of RFC 8441 §4.
+    fn connects_to_websocket(&self) -> bool {
+        #[cfg(feature = "http2")]
+        if let Some(protocol) = self.extensions.get::<hyper::ext::Protocol>() {
+            return self.method == http::Method::CONNECT && protocol.as_str() == "websocket";
+        }
+        let _ = self.extensions;
+        false
+    }
 }
 
 fn into_http<B: From<String>>(response: &Response) -> http::Response<B> {
     let body = String::from_utf8_lossy(response.content()).into_owned();
     let mut into = http::Response::new(B::from(body));
     *into.status_mut() = StatusCode::from_u16(response.status().0).unwrap_or_default();
+    let is_ok = response.status() == Status::OK;
     for (name, value) in response.headers() {
+        if is_ok && name == "Connection" {
+            continue; // HTTP/2 has none (RFC 9113 §8.2.2)
+        }
         let name = http::HeaderName::from_bytes(name.as_bytes());
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
             into.headers_mut().append(name, value);
@@ -233,7 +275,8 @@ enum Why {
 }
 
 impl Rejection {
-    /// The response that tells the client: 400, 405, 426 as [`UpgradeError::status`] says; 505 for HTTP/2; 500 if the server
+    /// The response that tells the client: 400, 405, 426 as [`UpgradeError::status`] says; 505 for what is
+    /// no WebSocket over HTTP/2, and without the feature `http2`; 500 if the server
     /// does not serve with upgrades.
     #[must_use]
     pub fn into_response<B: From<String>>(self) -> http::Response<B> {
@@ -254,7 +297,7 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Why::Request(error) => error.fmt(f),
-            Why::Version => f.write_str("WebSockets here are of HTTP/1.1"),
+            Why::Version => f.write_str("over HTTP/2 a WebSocket is a CONNECT with :protocol"),
             Why::NotUpgradable => f.write_str("this server does not hand connections over"),
         }
     }

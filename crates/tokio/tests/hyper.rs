@@ -266,6 +266,113 @@ async fn a_server_that_stops_before_it_has_answered_is_an_error() {
     assert!(matches!(upgraded, Err(Error::Io(_))), "{upgraded:?}");
 }
 
+#[cfg(feature = "http2")]
+mod http2 {
+    use fanfare_tokio::{CloseCode, CloseFrame, Role};
+    use hyper::Method;
+    use hyper::client::conn::http2 as client;
+    use hyper::ext::Protocol;
+    use hyper::server::conn::http2 as server;
+
+    use super::*;
+
+    /// What a server answers over HTTP/2, and what becomes of the upgrade.
+    async fn ask(
+        request: impl FnOnce(&mut Request<String>),
+    ) -> (Response<Incoming>, oneshot::Receiver<Connection>) {
+        let (ours, theirs) = pair().await;
+        let (send, receive) = oneshot::channel();
+        let send = Arc::new(Mutex::new(Some(send)));
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let send = Arc::clone(&send);
+            async move { Ok::<_, Infallible>(upgrade(&mut request, &Config::DEFAULT, &send)) }
+        });
+        let mut builder = server::Builder::new(TokioExecutor::new());
+        builder.enable_connect_protocol();
+        tokio::spawn(builder.serve_connection(TokioIo::new(theirs), service));
+        let io = TokioIo::new(ours);
+        let (mut client, connection) = client::handshake(TokioExecutor::new(), io)
+            .await
+            .expect("HTTP/2");
+        tokio::spawn(connection);
+        // The server's settings, which allow it.
+        client.ready().await.expect("open");
+        let mut asked = Request::new(String::new());
+        *asked.method_mut() = Method::CONNECT;
+        *asked.uri_mut() = "http://a/chat".parse().expect("a URI");
+        let version = "13".parse().expect("a value");
+        asked.headers_mut().insert("sec-websocket-version", version);
+        asked
+            .extensions_mut()
+            .insert(Protocol::from_static("websocket"));
+        request(&mut asked);
+        loop {
+            let answer = client.send_request(asked.clone()).await;
+            match answer {
+                Ok(answer) => return (answer, receive),
+                // They have not come yet.
+                Err(error) => assert!(error.is_user(), "{error:?}"),
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_extended_connect_becomes_a_connection() {
+        let (answer, connection) = ask(|request| {
+            let offered = "a, b".parse().expect("a value");
+            let headers = request.headers_mut();
+            headers.insert("sec-websocket-protocol", offered);
+        })
+        .await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["sec-websocket-protocol"], "b");
+        let upgraded = hyper::upgrade::on(answer).await.expect("accepted");
+        let io = TokioIo::new(upgraded);
+        let mut ws = WebSocketStream::from_raw(io, Role::Client, &Config::DEFAULT, &[]);
+        let mut other = connection.await.expect("upgraded").expect("handed over");
+        converse(&mut ws, &mut other).await;
+        let (closed, end) = tokio::join!(ws.close(CloseCode::NORMAL, "bye"), async {
+            let close = other.recv().await;
+            (close, other.recv().await.is_none())
+        });
+        closed.expect("a clean end");
+        let bye = Message::Close(Some(CloseFrame::new(CloseCode::NORMAL, "bye")));
+        assert_eq!(end.0.expect("told").expect("good"), bye);
+        assert!(end.1);
+    }
+
+    #[tokio::test]
+    async fn the_same_rules_hold() {
+        let (answer, _) = ask(|request| {
+            request.headers_mut().remove("sec-websocket-version");
+        })
+        .await;
+        assert_eq!(answer.status(), 400);
+        let (answer, _) = ask(|request| {
+            let version = "8".parse().expect("a value");
+            request
+                .headers_mut()
+                .insert("sec-websocket-version", version);
+        })
+        .await;
+        assert_eq!(answer.status(), 426);
+        assert_eq!(answer.headers()["sec-websocket-version"], "13");
+        let (answer, _) = ask(|request| {
+            let other = Protocol::from_static("connect-udp");
+            request.extensions_mut().insert(other);
+        })
+        .await;
+        assert_eq!(answer.status(), 505);
+        let (answer, _) = ask(|request| {
+            *request.method_mut() = Method::GET;
+            request.extensions_mut().clear();
+        })
+        .await;
+        assert_eq!(answer.status(), 505);
+    }
+}
+
 #[cfg(feature = "deflate")]
 mod deflate {
     use fanfare_tokio::deflate::{DeflateOffer, DeflatePolicy};
