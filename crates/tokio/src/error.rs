@@ -3,6 +3,7 @@
 //!
 //! Never: says only that something failed.
 
+use std::str::Utf8Error;
 use std::{fmt, io};
 
 use fanfare_codec::handshake::{HeadError, InvalidHeader, Status, UpgradeError, UpgradeFailed};
@@ -34,6 +35,8 @@ pub enum Error {
     WriteBufferFull,
     /// We: sent a [`PreparedFrame`](crate::PreparedFrame) as a client, whose frames need a mask each.
     NotAServer,
+    /// We: took for text what is not UTF-8; see [`to_text`](crate::Message::to_text).
+    Text(Utf8Error),
     /// The HTTP upgrade took longer than [`handshake_timeout`](crate::Config::handshake_timeout).
     HandshakeTimeout,
     /// The peer does not speak HTTP/1, or its head is past a limit.
@@ -64,6 +67,7 @@ impl fmt::Display for Error {
             Self::CloseCode(error) => error.fmt(f),
             Self::WriteBufferFull => f.write_str("too much waits to be written: flush first"),
             Self::NotAServer => f.write_str("a client cannot send a prepared frame"),
+            Self::Text(error) => write!(f, "the message is no text: {error}"),
             Self::HandshakeTimeout => f.write_str("the HTTP upgrade took too long"),
             Self::Head(error) => write!(f, "HTTP upgrade: {error}"),
             Self::Request(error) => write!(f, "HTTP upgrade: {error}"),
@@ -84,6 +88,7 @@ impl std::error::Error for Error {
             Self::Head(error) => Some(error),
             Self::Request(error) => Some(error),
             Self::Upgrade(error) => Some(error),
+            Self::Text(error) => Some(error),
             _ => None,
         }
     }
@@ -98,6 +103,12 @@ impl From<io::Error> for Error {
 impl From<ProtocolError> for Error {
     fn from(error: ProtocolError) -> Self {
         Self::Protocol(error)
+    }
+}
+
+impl From<Utf8Error> for Error {
+    fn from(error: Utf8Error) -> Self {
+        Self::Text(error)
     }
 }
 
