@@ -30,11 +30,14 @@ use std::future::Future;
 use axum_core::body::Body;
 use axum_core::extract::FromRequestParts;
 use axum_core::response::{IntoResponse, Response};
-use hyper::http::request;
+use hyper::http::{HeaderValue, request};
 
-use crate::{Config, Error, InvalidHeader, Rejection, Upgrade, UpgradedIo, WebSocketStream};
+use crate::{NotOffered, Upgrade, WebSocketStream};
 
-pub use crate::{CloseCode, CloseFrame, Message, Utf8Bytes};
+pub use crate::{
+    CloseCode, CloseFrame, Config, Error, Message, ReadHalf, Rejection, UpgradedIo, Utf8Bytes,
+    WriteHalf,
+};
 
 /// A WebSocket that an axum server has accepted.
 pub type WebSocket = WebSocketStream<UpgradedIo>;
@@ -46,12 +49,11 @@ pub type WebSocket = WebSocketStream<UpgradedIo>;
 pub struct WebSocketUpgrade<F = fn(Error)> {
     upgrade: Upgrade,
     config: Config,
-    selected: Option<String>,
     on_failed_upgrade: F,
 }
 
 impl<F> WebSocketUpgrade<F> {
-    /// Sets what the connection may take, compression included.
+    /// Sets what the connection may take, compression included, and undoes the caps that were set before.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
@@ -90,9 +92,11 @@ impl<F> WebSocketUpgrade<F> {
     where
         I: IntoIterator<Item: AsRef<str>>,
     {
-        let is_offered = |one: &I::Item| self.upgrade.protocols().any(|p| p == one.as_ref());
-        let selected = protocols.into_iter().find(is_offered);
-        self.selected = selected.map(|protocol| protocol.as_ref().to_owned());
+        for protocol in protocols {
+            if self.upgrade.set_protocol(protocol.as_ref()).is_ok() {
+                break;
+            }
+        }
         self
     }
 
@@ -104,20 +108,23 @@ impl<F> WebSocketUpgrade<F> {
     /// What was chosen.
     #[must_use]
     pub fn selected_protocol(&self) -> Option<&str> {
-        self.selected.as_deref()
+        self.upgrade.protocol()
     }
 
     /// Chooses by other rules than [`protocols`](Self::protocols) does.
     ///
     /// # Errors
     ///
-    /// [`InvalidHeader`], and then nothing has changed, when the client has not offered it.
-    pub fn set_selected_protocol(&mut self, protocol: &str) -> Result<(), InvalidHeader> {
-        if !self.upgrade.protocols().any(|offered| offered == protocol) {
-            return Err(InvalidHeader);
-        }
-        self.selected = Some(protocol.to_owned());
-        Ok(())
+    /// [`NotOffered`], and then nothing has changed.
+    pub fn set_selected_protocol(&mut self, protocol: &str) -> Result<(), NotOffered> {
+        self.upgrade.set_protocol(protocol)
+    }
+
+    /// The page that a browser's script came from. Every origin is accepted: a handler that knows its visitors by cookies must
+    /// look at this (RFC 6455 §10.2).
+    #[must_use]
+    pub const fn origin(&self) -> Option<&HeaderValue> {
+        self.upgrade.origin()
     }
 
     /// Sets who is told if the connection breaks before it is handed over; by default nobody is.
@@ -128,7 +135,6 @@ impl<F> WebSocketUpgrade<F> {
         WebSocketUpgrade {
             upgrade: self.upgrade,
             config: self.config,
-            selected: self.selected,
             on_failed_upgrade: callback,
         }
     }
@@ -140,15 +146,8 @@ impl<F> WebSocketUpgrade<F> {
         Fut: Future<Output = ()> + Send + 'static,
         F: FnOnce(Error) + Send + 'static,
     {
-        let mut upgrade = self.upgrade;
-        if let Some(protocol) = self.selected {
-            upgrade = match upgrade.with_protocol(&protocol) {
-                Ok(upgrade) => upgrade,
-                Err(never) => unreachable!("the client has offered a token: {never}"),
-            };
-        }
         let on_failed_upgrade = self.on_failed_upgrade;
-        let (response, upgraded) = upgrade.accept(&self.config);
+        let (response, upgraded) = self.upgrade.accept(&self.config);
         tokio::spawn(async move {
             match upgraded.await {
                 Ok(socket) => callback(socket).await,
@@ -164,7 +163,6 @@ impl<F> fmt::Debug for WebSocketUpgrade<F> {
         f.debug_struct("WebSocketUpgrade")
             .field("upgrade", &self.upgrade)
             .field("config", &self.config)
-            .field("selected", &self.selected)
             .finish_non_exhaustive()
     }
 }
@@ -176,7 +174,6 @@ impl<S: Sync> FromRequestParts<S> for WebSocketUpgrade {
         Ok(Self {
             upgrade: Upgrade::from_request_parts(parts)?,
             config: Config::DEFAULT,
-            selected: None,
             on_failed_upgrade: drop,
         })
     }

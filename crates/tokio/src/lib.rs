@@ -186,7 +186,7 @@ pub use server::{accept, accept_with};
 pub use split::{ReadHalf, ReuniteError, WriteHalf};
 pub use stream::WebSocketStream;
 #[cfg(feature = "hyper")]
-pub use upgrade::{Rejection, Upgrade, Upgraded};
+pub use upgrade::{NotOffered, Rejection, Upgrade, Upgraded};
 #[cfg(feature = "hyper")]
 pub use upgraded::UpgradedIo;
 

@@ -15,11 +15,11 @@ use tokio::net::TcpStream;
 
 /// A transport that hyper has upgraded.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum UpgradedIo {
-    /// The socket that hyper was given, as `TokioIo<TcpStream>`: `axum::serve` on a `TcpListener`, and most others.
+pub struct UpgradedIo(Io);
+
+#[derive(Debug)]
+enum Io {
     Tcp(TcpStream),
-    /// Anything else: TLS, a Unix socket, a stream of the server's own.
     Other(Box<TokioIo<Upgraded>>),
 }
 
@@ -27,13 +27,26 @@ impl UpgradedIo {
     /// The transport, and what came behind the request.
     pub(crate) fn new(upgraded: Upgraded) -> (Self, Bytes) {
         let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-            Ok(parts) => return (Self::Tcp(parts.io.into_inner()), parts.read_buf),
+            Ok(parts) => return (Self(Io::Tcp(parts.io.into_inner())), parts.read_buf),
             Err(upgraded) => upgraded,
         };
         match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-            Ok(parts) => (Self::Tcp(parts.io.into_inner()), parts.read_buf),
+            Ok(parts) => (Self(Io::Tcp(parts.io.into_inner())), parts.read_buf),
             // It gives what was read ahead itself.
-            Err(upgraded) => (Self::Other(Box::new(TokioIo::new(upgraded))), Bytes::new()),
+            Err(upgraded) => {
+                let io = Box::new(TokioIo::new(upgraded));
+                (Self(Io::Other(io)), Bytes::new())
+            }
+        }
+    }
+
+    /// The socket that hyper was given as `TokioIo<TcpStream>`, by `axum::serve` on a `TcpListener` and most others. `None`
+    /// for anything else: TLS, a Unix socket, a stream of the server's own, HTTP/2.
+    #[must_use]
+    pub const fn tcp(&self) -> Option<&TcpStream> {
+        match &self.0 {
+            Io::Tcp(io) => Some(io),
+            Io::Other(_) => None,
         }
     }
 }
@@ -41,12 +54,12 @@ impl UpgradedIo {
 /// The same call on whichever it is.
 macro_rules! on_either {
     ($self:ident, $io:ident => $call:expr) => {
-        match $self.get_mut() {
-            UpgradedIo::Tcp($io) => {
+        match &mut $self.get_mut().0 {
+            Io::Tcp($io) => {
                 let $io = Pin::new($io);
                 $call
             }
-            UpgradedIo::Other($io) => {
+            Io::Other($io) => {
                 let $io = Pin::new($io);
                 $call
             }
@@ -82,9 +95,9 @@ impl AsyncWrite for UpgradedIo {
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(io) => io.is_write_vectored(),
-            Self::Other(io) => io.is_write_vectored(),
+        match &self.0 {
+            Io::Tcp(io) => io.is_write_vectored(),
+            Io::Other(io) => io.is_write_vectored(),
         }
     }
 

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use fanfare_tokio::axum::{WebSocket, WebSocketUpgrade};
 use fanfare_tokio::{
-    Answer, ClientRequest, CloseCode, Config, Error, Message, UpgradedIo, WebSocketStream, client,
+    Answer, ClientRequest, CloseCode, Config, Error, Message, WebSocketStream, client,
 };
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -32,7 +32,7 @@ async fn ask(address: &str, protocols: &[&str]) -> (WebSocketStream<TcpStream>, 
 }
 
 async fn echo(mut socket: WebSocket) {
-    assert!(matches!(socket.io(), UpgradedIo::Tcp(_)));
+    assert!(socket.io().tcp().is_some());
     while let Some(Ok(message)) = socket.recv().await {
         if message.is_data() && socket.send(message).await.is_err() {
             return;

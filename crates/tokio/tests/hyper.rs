@@ -6,7 +6,8 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use fanfare_tokio::{
-    ClientRequest, Config, Error, Message, Upgrade, Upgraded, UpgradedIo, WebSocketStream, client,
+    ClientRequest, Config, Error, Message, NotOffered, Upgrade, Upgraded, UpgradedIo,
+    WebSocketStream, client,
 };
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -60,15 +61,18 @@ fn upgrade(
     config: &Config,
     send: &Mutex<Option<oneshot::Sender<Connection>>>,
 ) -> Response<Full<Bytes>> {
-    let upgrade = match Upgrade::from_request(request) {
+    let mut upgrade = match Upgrade::from_request(request) {
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
     };
     let chosen = upgrade.protocols().last().map(str::to_owned);
-    let upgrade = match chosen {
-        Some(protocol) => upgrade.with_protocol(&protocol).expect("a token"),
-        None => upgrade,
-    };
+    assert_eq!(upgrade.set_protocol("never offered"), Err(NotOffered));
+    if let Some(protocol) = chosen {
+        // The last one set is the one.
+        let first = upgrade.protocols().next().expect("some").to_owned();
+        upgrade.set_protocol(&first).expect("it is offered");
+        upgrade.set_protocol(&protocol).expect("it is offered");
+    }
     let (response, upgraded) = upgrade.accept(config);
     let send = send.lock().expect("not poisoned").take().expect("once");
     tokio::spawn(async move { send.send(upgraded.await) });
@@ -108,8 +112,7 @@ async fn each_server_hands_over_the_socket_itself() {
             .expect("accepted");
         assert_eq!(answer.protocol.as_deref(), Some("b"), "{server:?}");
         let mut other = connection.await.expect("upgraded").expect("handed over");
-        let is_tcp = matches!(other.io(), UpgradedIo::Tcp(_));
-        assert!(is_tcp, "{server:?}");
+        assert!(other.io().tcp().is_some(), "{server:?}");
         converse(&mut ws, &mut other).await;
     }
 }
@@ -124,7 +127,7 @@ async fn whatever_else_is_served_is_handed_over_by_hyper() {
             .await
             .expect("accepted");
         let mut other = connection.await.expect("upgraded").expect("handed over");
-        assert!(matches!(other.io(), UpgradedIo::Other(_)), "{server:?}");
+        assert!(other.io().tcp().is_none(), "{server:?}");
         converse(&mut ws, &mut other).await;
     }
 }
@@ -241,7 +244,9 @@ fn a_request_that_hyper_does_not_hand_over_is_the_servers_fault() {
     assert!(response.body().contains("does not hand connections over"));
     *request.version_mut() = hyper::Version::HTTP_2;
     let rejection = Upgrade::from_request(&mut request).expect_err("HTTP/2");
-    assert_eq!(rejection.into_response::<String>().status(), 505);
+    let response = rejection.into_response::<String>();
+    assert_eq!(response.status(), 405);
+    assert_eq!(response.headers()["allow"], "CONNECT");
 }
 
 #[tokio::test]
@@ -323,6 +328,9 @@ mod http2 {
             let offered = "a, b".parse().expect("a value");
             let headers = request.headers_mut();
             headers.insert("sec-websocket-protocol", offered);
+            // As some do, though it means nothing here.
+            let key = "dGhlIHNhbXBsZSBub25jZQ==".parse().expect("a value");
+            headers.insert("sec-websocket-key", key);
         })
         .await;
         assert_eq!(answer.status(), 200);
@@ -356,20 +364,20 @@ mod http2 {
                 .insert("sec-websocket-version", version);
         })
         .await;
-        assert_eq!(answer.status(), 426);
+        assert_eq!(answer.status(), 400);
         assert_eq!(answer.headers()["sec-websocket-version"], "13");
         let (answer, _) = ask(|request| {
             let other = Protocol::from_static("connect-udp");
             request.extensions_mut().insert(other);
         })
         .await;
-        assert_eq!(answer.status(), 505);
+        assert_eq!(answer.status(), 501);
         let (answer, _) = ask(|request| {
             *request.method_mut() = Method::GET;
             request.extensions_mut().clear();
         })
         .await;
-        assert_eq!(answer.status(), 505);
+        assert_eq!(answer.status(), 405);
     }
 }
 
