@@ -22,7 +22,10 @@ use fanfare_tokio::{
     Config, Error, Limits, MessageRef, PreparedFrame, ReadHalf, UpgradedIo, WriteHalf,
 };
 use tokio::net::TcpListener;
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::broadcast::{
+    self,
+    error::{RecvError, TryRecvError},
+};
 
 /// Lines that may wait for a reader.
 const LINES: usize = 256;
@@ -96,8 +99,8 @@ async fn visit(mut socket: WebSocket, room: &Room) -> Result<(), Error> {
         match socket.next_message().await.transpose()? {
             Some(MessageRef::Text(name)) if room.enter(name) => break name.to_owned(),
             Some(MessageRef::Text(_)) => {
-                let taken = "that name is taken";
-                return socket.close(CloseCode::POLICY_VIOLATION, taken).await;
+                let why = "that name is taken, or none";
+                return socket.close(CloseCode::POLICY_VIOLATION, why).await;
             }
             Some(_) => {}
             None => return Ok(()),
@@ -131,17 +134,21 @@ async fn tell(
     mut lines: broadcast::Receiver<PreparedFrame>,
 ) -> Result<(), Error> {
     loop {
-        match lines.recv().await {
-            Ok(line) => write.send_prepared(&line).await?,
-            Err(RecvError::Lagged(missed)) => {
-                let line = format!("(you were too slow for {missed} lines)");
-                write.send_text(&line).await?;
-            }
+        let mut next = match lines.recv().await {
+            Ok(line) => Ok(line),
+            Err(RecvError::Lagged(missed)) => Err(TryRecvError::Lagged(missed)),
             Err(RecvError::Closed) => return Ok(()),
-        }
-        while let Ok(line) = lines.try_recv() {
+        };
+        loop {
             write.ready().await?;
-            write.write_prepared(&line)?;
+            match next {
+                Ok(line) => write.write_prepared(&line)?,
+                Err(TryRecvError::Lagged(missed)) => {
+                    write.write_text(&format!("(you were too slow for {missed} lines)"))?;
+                }
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+            next = lines.try_recv();
         }
         write.flush().await?;
     }

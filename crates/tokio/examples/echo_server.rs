@@ -7,6 +7,7 @@
 //! Never: looks at a path; keeps a message.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use fanfare_tokio::{Config, Error, MessageRef, accept};
 use tokio::net::{TcpListener, TcpStream};
@@ -57,7 +58,14 @@ async fn serve(address: &str, config: Config) -> std::io::Result<std::convert::I
     let listener = TcpListener::bind(address).await?;
     eprintln!("listening on ws://{}", listener.local_addr()?);
     loop {
-        let (socket, _) = listener.accept().await?;
+        let socket = match listener.accept().await {
+            Ok((socket, _)) => socket,
+            Err(error) => {
+                eprintln!("echo_server: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
         tokio::spawn(async move {
             // How a client leaves is its own business.
             let _ = echo(socket, config).await;

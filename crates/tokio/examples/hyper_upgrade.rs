@@ -8,6 +8,7 @@
 
 use std::convert::Infallible;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use fanfare_tokio::{Config, Error, MessageRef, Upgrade, Upgraded};
 use http_body_util::Full;
@@ -15,7 +16,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
 #[tokio::main(flavor = "current_thread")]
@@ -38,10 +39,19 @@ async fn serve(address: &str) -> std::io::Result<Infallible> {
     let listener = TcpListener::bind(address).await?;
     eprintln!("listening on ws://{}/ws", listener.local_addr()?);
     loop {
-        let (socket, _) = listener.accept().await?;
-        socket.set_nodelay(true)?;
+        let socket = match listener.accept().await {
+            Ok((socket, _)) => socket,
+            Err(error) => {
+                eprintln!("hyper_upgrade: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let _ = socket.set_nodelay(true); // a socket that cannot is served all the same
         let service = service_fn(async |request| Ok::<_, Infallible>(answer(request)));
-        let served = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+        let mut server = http1::Builder::new();
+        server.timer(TokioTimer::new()); // or nobody's request is bounded in time
+        let served = server.serve_connection(TokioIo::new(socket), service);
         tokio::spawn(served.with_upgrades());
     }
 }

@@ -5,11 +5,13 @@
 //! ```
 //!
 //! Messages go through in pieces, as they come: however long one is, no more of it is held than one read brings and
-//! the other side has not taken. Pings are answered on each side by itself.
+//! the other side has not taken. Pings are answered on each side by itself. The request's path and headers stay here, and
+//! no subprotocol is agreed on.
 //!
 //! Never: puts a message together.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use fanfare_tokio::{
     ClientRequest, CloseCode, Config, Error, Event, Limits, Message, MessageKind, MessageRef,
@@ -46,7 +48,14 @@ async fn serve(address: &str, url: &str) -> Result<std::convert::Infallible, Err
     let listener = TcpListener::bind(address).await?;
     eprintln!("listening on ws://{}", listener.local_addr()?);
     loop {
-        let (socket, _) = listener.accept().await?;
+        let socket = match listener.accept().await {
+            Ok((socket, _)) => socket,
+            Err(error) => {
+                eprintln!("proxy: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
         let request = request.clone();
         tokio::spawn(async move {
             if let Err(error) = stand_between(socket, request).await {
@@ -80,21 +89,26 @@ async fn connect(request: ClientRequest) -> Result<WebSocketStream<TcpStream>, E
     Ok(far)
 }
 
-/// Hands on what one side sends, up to its close.
+/// Hands on what one side sends, up to its close. Once the other side takes nothing more, what is still to come is dropped,
+/// up to the close that answers the other's.
 async fn relay(mut from: ReadHalf<TcpStream>, mut to: WriteHalf<TcpStream>) -> Result<(), Error> {
     let mut begun = None;
+    let mut is_taken = true;
     loop {
         let event = tokio::select! {
             biased;
             event = from.next_event() => event,
             // Nothing more has come for now: what was handed on leaves.
-            flushed = to.flush(), if to.waiting_bytes() > 0 => {
-                flushed?;
+            flushed = to.flush(), if is_taken && to.waiting_bytes() > 0 => {
+                is_taken = flushed.is_ok();
                 continue;
             }
         };
         match event {
-            Some(Ok(event)) => hand_on(event, &mut to, &mut begun).await?,
+            Some(Ok(event)) if is_taken => {
+                is_taken = hand_on(event, &mut to, &mut begun).await.is_ok();
+            }
+            Some(Ok(_)) => {}
             // The close was handed on.
             None => return to.flush().await,
             Some(Err(error)) => {
@@ -117,15 +131,15 @@ async fn hand_on(
     match event {
         Event::Begin(kind) => *begun = Some(kind),
         Event::Piece { data, is_last } => {
-            if let Some(kind) = begun.take() {
-                to.begin(kind, data).await?;
-            } else if !is_last {
-                to.proceed(data).await?;
-            } else {
-                return to.end(data).await;
-            }
-            if is_last {
-                to.end(&[]).await?;
+            to.ready().await?;
+            match begun.take() {
+                Some(kind) if is_last => {
+                    to.begin(kind, data)?;
+                    to.end(&[])?;
+                }
+                Some(kind) => to.begin(kind, data)?,
+                None if is_last => to.end(data)?,
+                None => to.proceed(data)?,
             }
         }
         Event::Whole(MessageRef::Ping(_) | MessageRef::Pong(_)) => {}

@@ -136,7 +136,7 @@ pub struct Answer {
 /// let socket = tokio::net::TcpStream::connect((request.host(), request.port())).await?;
 /// socket.set_nodelay(true)?;
 /// let (mut ws, _) = client(socket, request, &Config::default()).await?;
-/// ws.send("hello").await?;
+/// ws.send_text("hello").await?;
 /// # Ok(())
 /// # }
 /// ```

@@ -43,7 +43,8 @@ pub struct Config {
     pub idle_timeout: Option<Duration>,
     /// How long the end may take: the peer's answer to our close, and what still has to leave after its; 5 s.
     pub close_timeout: Option<Duration>,
-    /// How long the HTTP upgrade may take; 10 s.
+    /// How long the HTTP upgrade may take; 10 s. A client that is refused has [`close_timeout`](Self::close_timeout) on top, to
+    /// take the answer. Behind hyper or axum this and the next are the server's business.
     pub handshake_timeout: Option<Duration>,
     /// How long a request or response head may be.
     pub head_limits: HeadLimits,

@@ -46,7 +46,7 @@
 //! let request = ClientRequest::new(&url)?;
 //! let socket = TcpStream::connect((request.host(), request.port())).await?;
 //! let (mut ws, _) = client(socket, request, &Config::DEFAULT).await?;
-//! ws.send("hello").await?;
+//! ws.send_text("hello").await?;
 //! assert_eq!(ws.recv().await.transpose()?, Some(Message::text("HELLO")));
 //! ws.close(CloseCode::NORMAL, "").await?;
 //! # Ok(())
@@ -122,6 +122,13 @@
 //! # }
 //! ```
 //!
+//! # Who may connect
+//!
+//! Whoever asks is accepted, from any page: an endpoint that knows its visitors by cookies must look at the origin
+//! (RFC 6455 §10.2), which [`accept_with`] shows as [`handshake::Upgrade::origin`], `Upgrade` and the extractor as `origin()`.
+//! What a peer may send is capped by [`Config`]; over HTTP/2 hyper holds some writes beside those that
+//! [`max_write_buffer`](Config::max_write_buffer) counts.
+//!
 //! # Features
 //!
 //! | feature | does |
@@ -132,7 +139,8 @@
 //! | `axum` | an extractor for axum 0.8, with the names of axum's own |
 //!
 //! None is on by default. The crate needs Rust 1.91 or newer; a newer minimum comes with a minor version. Public
-//! types of `fanfare-codec` are part of this crate's interface: a breaking release of it is one of this crate.
+//! types of `fanfare-codec`, `bytes`, `futures-core`, `futures-sink` and tokio are part of this crate's interface, with the
+//! features hyper's, `http`'s and `axum-core`'s: a breaking release of one of them that is taken up is one of this crate.
 //!
 //! [MIGRATING.md](https://docs.rs/crate/fanfare-tokio/latest/source/MIGRATING.md) is the way from tokio-tungstenite,
 //! fastwebsockets and axum's own `ws`.

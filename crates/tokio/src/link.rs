@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
-use fanfare_codec::{CloseFrame, PreparedFrame};
+use fanfare_codec::{CloseFrame, EncodeError, PreparedFrame};
 use tokio::io::AsyncWrite;
 
 use crate::Error;
@@ -109,6 +109,11 @@ impl<S> Link<S> {
         self.waiting.wake_by_ref();
     }
 
+    /// Whether the connection has ended as it should, or by our close that says which rule was broken.
+    fn has_ended(&self) -> bool {
+        self.outgoing.is_closed() && self.outgoing.broken == Some(io::ErrorKind::NotConnected)
+    }
+
     pub(crate) fn is_drained(&self) -> bool {
         self.outgoing.waiting().is_empty() && !self.needs_flush
     }
@@ -117,7 +122,7 @@ impl<S> Link<S> {
 impl<S: AsyncWrite + Unpin> Link<S> {
     /// Writes until nothing waits and the transport has let go of it.
     pub(crate) fn poll_drain(&mut self, cx: &Context<'_>, side: Side) -> Poll<Result<(), Error>> {
-        if self.is_drained() && self.outgoing.broken.is_none() {
+        if (self.is_drained() && self.outgoing.broken.is_none()) || self.has_ended() {
             return Poll::Ready(Ok(()));
         }
         self.poll_write(cx, side, |outgoing| outgoing.waiting().is_empty())
@@ -128,6 +133,9 @@ impl<S: AsyncWrite + Unpin> Link<S> {
     pub(crate) fn poll_room(&mut self, cx: &Context<'_>, side: Side) -> Poll<Result<(), Error>> {
         if !self.outgoing.is_full() && self.outgoing.broken.is_none() {
             return Poll::Ready(Ok(()));
+        }
+        if self.has_ended() {
+            return Poll::Ready(Err(EncodeError::Closed.into()));
         }
         self.poll_write(cx, side, |outgoing| !outgoing.is_full())
             .map(|written| written.map_err(Error::Io))

@@ -3,11 +3,12 @@
 //!
 //! Never: holds text that is not UTF-8.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
 use std::str::Utf8Error;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use fanfare_codec::{Assembled, CloseCode, CodeNotAllowed, Message as MessageRef};
 
@@ -188,6 +189,28 @@ impl<const N: usize> From<&[u8; N]> for Message {
     }
 }
 
+impl From<Message> for Bytes {
+    fn from(message: Message) -> Self {
+        message.into_data()
+    }
+}
+
+impl From<Message> for Vec<u8> {
+    fn from(message: Message) -> Self {
+        message.into_data().into()
+    }
+}
+
+impl fmt::Display for Message {
+    /// The payload, if it is text; otherwise how many bytes it has.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to_text() {
+            Ok(text) => f.write_str(text),
+            Err(_) => write!(f, "{} bytes", self.len()),
+        }
+    }
+}
+
 /// Why a connection ends: a close frame's code and reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseFrame {
@@ -213,6 +236,13 @@ impl CloseFrame {
 impl From<fanfare_codec::CloseFrame<'_>> for CloseFrame {
     fn from(close: fanfare_codec::CloseFrame<'_>) -> Self {
         Self::new(close.code(), close.reason())
+    }
+}
+
+impl fmt::Display for CloseFrame {
+    /// The code and the reason.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code.0, self.reason)
     }
 }
 
@@ -298,15 +328,41 @@ impl PartialEq<str> for Utf8Bytes {
     }
 }
 
-impl PartialEq<&str> for Utf8Bytes {
-    fn eq(&self, other: &&str) -> bool {
+/// `&str`, `String`, `Cow<str>`, and whatever else a `&str` can be compared with.
+impl<T> PartialEq<T> for Utf8Bytes
+where
+    for<'a> &'a str: PartialEq<T>,
+{
+    fn eq(&self, other: &T) -> bool {
         self.as_str() == *other
     }
 }
 
-impl PartialEq<String> for Utf8Bytes {
-    fn eq(&self, other: &String) -> bool {
-        self.as_str() == other
+impl Borrow<str> for Utf8Bytes {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<Bytes> for Utf8Bytes {
+    fn as_ref(&self) -> &Bytes {
+        self.0.as_bytes()
+    }
+}
+
+impl TryFrom<Vec<u8>> for Utf8Bytes {
+    type Error = Utf8Error;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, Utf8Error> {
+        Self::try_from(Bytes::from(bytes))
+    }
+}
+
+impl TryFrom<BytesMut> for Utf8Bytes {
+    type Error = Utf8Error;
+
+    fn try_from(bytes: BytesMut) -> Result<Self, Utf8Error> {
+        Self::try_from(bytes.freeze())
     }
 }
 
@@ -327,6 +383,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn text_compares_with_whatever_text_compares_with() {
+        let text = Utf8Bytes::from("é");
+        assert!(text == *"é" && text == "é" && text == String::from("é"));
+        assert!(text == std::borrow::Cow::Borrowed("é") && text == text.clone());
+        let known = std::collections::HashSet::from([text]);
+        assert!(known.contains("é"));
+    }
+
+    #[test]
     fn a_payload_is_text_where_it_is_utf_8() {
         let close = Message::Close(Some(CloseFrame::new(CloseCode::NORMAL, "bye")));
         for (message, expected) in [
@@ -343,6 +408,7 @@ mod tests {
             assert_eq!(message.into_text().expect("UTF-8"), expected);
         }
         let bytes = Message::from(b"\xff");
+        assert_eq!(bytes.to_string(), "1 bytes");
         assert!(bytes.to_text().is_err() && bytes.clone().into_text().is_err());
         assert_eq!((bytes.as_text(), bytes.len()), (None, 1));
     }

@@ -21,7 +21,7 @@ use crate::{Config, Error, WebSocketStream};
 /// let (socket, _) = listener.accept().await?;
 /// socket.set_nodelay(true)?;
 /// let mut ws = accept(socket, &Config::default()).await?;
-/// ws.send("welcome").await?;
+/// ws.send_text("welcome").await?;
 /// # Ok(())
 /// # }
 /// ```

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use fanfare_codec::{CloseCode, Message as MessageRef, MessageKind, PreparedFrame};
+use fanfare_codec::{CloseCode, Message as MessageRef, MessageKind, PreparedFrame, Role};
 use futures_core::Stream;
 use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -176,6 +176,39 @@ impl<S> WriteHalf<S> {
     pub fn write_prepared(&mut self, frame: &PreparedFrame) -> Result<(), Error> {
         lock(&self.link).prepared(frame)
     }
+
+    /// As [`WebSocketStream::begin`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn begin(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), Error> {
+        lock(&self.link).outgoing.begin(kind, payload)
+    }
+
+    /// As [`WebSocketStream::proceed`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn proceed(&mut self, payload: &[u8]) -> Result<(), Error> {
+        lock(&self.link).outgoing.proceed(payload)
+    }
+
+    /// As [`WebSocketStream::end`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn end(&mut self, payload: &[u8]) -> Result<(), Error> {
+        lock(&self.link).outgoing.end(payload)
+    }
+
+    /// Our end of the connection.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        lock(&self.link).outgoing.role()
+    }
 }
 
 impl<S: AsyncWrite + Unpin> WriteHalf<S> {
@@ -188,13 +221,15 @@ impl<S: AsyncWrite + Unpin> WriteHalf<S> {
         self.append(|_| Ok(())).await
     }
 
-    /// Appends a message, once there is room.
+    /// Appends a message, once there is room; there is always room for a close.
     ///
     /// # Errors
     ///
     /// As [`WebSocketStream::send`].
-    pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
-        let message = message.into();
+    pub async fn feed(&mut self, message: Message) -> Result<(), Error> {
+        if message.is_close() {
+            return start_send(&mut lock(&self.link), &message);
+        }
         self.append(|link| start_send(link, &message)).await
     }
 
@@ -203,7 +238,7 @@ impl<S: AsyncWrite + Unpin> WriteHalf<S> {
     /// # Errors
     ///
     /// As there.
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+    pub async fn send(&mut self, message: Message) -> Result<(), Error> {
         self.feed(message).await?;
         self.flush().await
     }
@@ -236,33 +271,6 @@ impl<S: AsyncWrite + Unpin> WriteHalf<S> {
     pub async fn send_prepared(&mut self, frame: &PreparedFrame) -> Result<(), Error> {
         self.append(|link| link.prepared(frame)).await?;
         self.flush().await
-    }
-
-    /// Appends the first fragment of a message, once there is room.
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocketStream::begin`].
-    pub async fn begin(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), Error> {
-        self.append(|link| link.outgoing.begin(kind, payload)).await
-    }
-
-    /// Appends a further fragment, once there is room.
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocketStream::proceed`].
-    pub async fn proceed(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.append(|link| link.outgoing.proceed(payload)).await
-    }
-
-    /// Appends the last fragment, once there is room.
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocketStream::end`].
-    pub async fn end(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.append(|link| link.outgoing.end(payload)).await
     }
 
     /// Lets everything leave that was written.

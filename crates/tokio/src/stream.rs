@@ -18,6 +18,7 @@ use crate::life::Life;
 use crate::link::{Link, Side};
 use crate::outgoing::Outgoing;
 use crate::receiving::{Receiving, Want, poll_failed};
+use crate::traits::start_send;
 use crate::{Config, Error, Event, Message, ReadHalf, Replies, WriteHalf};
 
 /// A WebSocket over any transport.
@@ -311,20 +312,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         poll_fn(|cx| self.link.poll_drain(cx, Side::Writer)).await
     }
 
+    /// Appends a message, once there is room; there is always room for a close.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn feed(&mut self, message: Message) -> Result<(), Error> {
+        if !message.is_close() {
+            self.ready().await?;
+        }
+        start_send(&mut self.link, &message)
+    }
+
     /// Sends a message, and what was written before; waits for room first.
     ///
     /// # Errors
     ///
     /// [`Error::Io`]; [`Error::Encode`] or [`Error::CloseCode`], and then nothing of it is written.
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
-        let message = message.into();
-        if let Message::Close(close) = &message {
-            let close = close.as_ref().map(crate::CloseFrame::checked);
-            self.link.close(close.transpose()?); // there is always room for it
-        } else {
-            self.ready().await?;
-            self.link.outgoing.message(&message)?;
-        }
+    pub async fn send(&mut self, message: Message) -> Result<(), Error> {
+        self.feed(message).await?;
         self.flush().await
     }
 

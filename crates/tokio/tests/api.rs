@@ -1,4 +1,4 @@
-//! What a program can write: everything that may be spawned is `Send`, and both halves have the ways of the whole.
+//! What a program can write: everything that may be spawned is `Send`, and the writing half writes as the whole does.
 
 use fanfare_tokio::{CloseCode, Config, Message, PreparedFrame, Role, WebSocketStream, accept};
 use tokio::io::duplex;
@@ -42,11 +42,11 @@ fn everything_can_be_spawned() {
     is_send(ws.next_with_replies());
     is_send(ws.next_event());
     is_send(ws.recv());
-    is_send(ws.send("a"));
+    is_send(ws.send("a".into()));
     is_send(ws.close(CloseCode::NORMAL, ""));
     let (mut write, mut read) = ws.split();
     is_send(read.next_message());
     is_send(read.next_event());
-    is_send(write.send("a"));
+    is_send(write.send("a".into()));
     is_send(accept(theirs, &Config::DEFAULT));
 }

@@ -62,7 +62,7 @@ async fn the_servers_first_choice_among_what_is_offered_is_the_protocol() {
         let chosen = ws.selected_protocol().map(str::to_owned);
         ws.on_upgrade(async move |mut socket| {
             let line = format!("{offered:?} {chosen:?}");
-            socket.send(line).await.expect("open");
+            socket.send(line.into()).await.expect("open");
         })
     }
     let address = start(Router::new().route("/ws", any(handler))).await;
@@ -98,7 +98,7 @@ async fn caps_are_the_connections() {
     }
     let address = start(Router::new().route("/ws", any(handler))).await;
     let (mut ws, _) = ask(&address, &[]).await;
-    ws.send(vec![0; 1001]).await.expect("open");
+    ws.send(vec![0; 1001].into()).await.expect("open");
     let end = ws.recv().await.expect("told").expect("good");
     let Message::Close(Some(close)) = end else {
         panic!("{end:?}");

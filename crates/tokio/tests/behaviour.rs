@@ -209,9 +209,49 @@ async fn a_close_is_answered_even_if_nobody_reads_behind_it() {
 async fn nothing_may_be_sent_behind_a_close() {
     let (mut ws, _theirs) = server(&Config::default());
     ws.send(Message::Close(None)).await.expect("room");
-    let refused = ws.send("late").await;
+    let refused = ws.send("late".into()).await;
     let closed = fanfare_tokio::EncodeError::Closed;
     assert!(matches!(refused, Err(Error::Encode(error)) if error == closed));
+}
+
+#[tokio::test]
+async fn behind_the_end_nothing_is_sent_and_nothing_waits() {
+    let is_closed = |sent: Result<(), Error>| {
+        matches!(sent, Err(Error::Encode(fanfare_tokio::EncodeError::Closed)))
+    };
+    for way in ["closed", "broken"] {
+        let (mut ws, mut theirs) = server(&Config::default());
+        let last: &[u8] = match way {
+            "closed" => b"\x88\x80\0\0\0\0",
+            _ => b"\x83\x80\0\0\0\0",
+        };
+        theirs.write_all(last).await.expect("a pipe");
+        let ((), ()) = tokio::join!(async { while ws.recv().await.is_some() {} }, async {
+            let mut bytes = Vec::new();
+            theirs.read_to_end(&mut bytes).await.expect("a pipe");
+            drop(theirs);
+        });
+        assert!(is_closed(ws.send("late".into()).await), "{way}");
+        assert!(is_closed(ws.ready().await), "{way}");
+        assert!(is_closed(ws.write_text("late")), "{way}");
+        assert!(ws.flush().await.is_ok(), "{way}");
+        let (mut write, _read) = ws.split();
+        assert!(is_closed(write.feed("late".into()).await), "{way}");
+        assert!(SinkExt::close(&mut write).await.is_ok(), "{way}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_has_room_where_nothing_else_has() {
+    let config = Config::default().with_max_write_buffer(100);
+    let (ws, _theirs) = server(&config);
+    let (mut write, mut read) = ws.split();
+    write.write_binary(&[0; 100_000]).expect("one fits");
+    assert!(write.write_text("").is_err());
+    // Nobody takes it, nor answers: but the end is near from now on.
+    write.feed(Message::Close(None)).await.expect("room");
+    let end = read.recv().await.expect("told");
+    assert!(matches!(end, Err(Error::CloseTimeout)), "{end:?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The examples, as processes: each server sends back what it is sent, over one connection after the other; the client
 //! goes through a suite's cases.
 
-use std::io::{BufRead, BufReader};
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -46,10 +46,25 @@ fn example(name: &str) -> Command {
 /// Ends with the test.
 struct Running(Child);
 
-impl Drop for Running {
-    fn drop(&mut self) {
+impl Running {
+    fn end(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+
+    /// What it has to say but where it listens, once it has ended.
+    fn said(mut self) -> String {
+        self.end();
+        let mut said = String::new();
+        let stderr = self.0.stderr.as_mut().expect("piped");
+        stderr.read_to_string(&mut said).expect("text");
+        said
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -61,10 +76,15 @@ fn start(name: &str, args: &[&str]) -> (Running, String) {
         .stderr(Stdio::piped())
         .spawn()
         .expect("built with the tests");
-    let stderr = child.stderr.take().expect("piped");
+    let stderr = child.stderr.as_mut().expect("piped");
+    let mut line = Vec::new();
+    while line.last() != Some(&b'\n') {
+        let mut byte = [0];
+        stderr.read_exact(&mut byte).expect("a line");
+        line.extend(byte);
+    }
     let running = Running(child);
-    let mut line = String::new();
-    BufReader::new(stderr).read_line(&mut line).expect("a line");
+    let line = String::from_utf8(line).expect("text");
     let url = line.trim().strip_prefix("listening on ").expect("its URL");
     (running, url.to_owned())
 }
@@ -151,7 +171,7 @@ async fn get(url: &str, path: &str) -> String {
 #[tokio::test]
 async fn a_proxy_is_not_noticed() {
     let (_echo, echo) = start("echo_server", &[]);
-    let (_proxy, url) = start("proxy", &[&echo]);
+    let (proxy, url) = start("proxy", &[&echo]);
     is_echo("proxy", &url).await;
     // Fragments go through one by one.
     let mut ws = connect(&url).await;
@@ -172,6 +192,8 @@ async fn a_proxy_is_not_noticed() {
         }
     };
     assert_eq!(close.code, CloseCode::MESSAGE_TOO_BIG);
+    while ws.recv().await.is_some() {}
+    assert_eq!(proxy.said(), "", "all of these ends were clean");
 }
 
 #[tokio::test]
@@ -194,20 +216,57 @@ async fn visitors_of_the_chat_hear_each_other() {
     let page = get(&url, "/").await;
     assert!(page.contains("<title>Chat</title>"), "{page}");
     let mut ann = connect(&url).await;
-    ann.send("Ann").await.expect("open");
+    ann.send("Ann".into()).await.expect("open");
     assert_eq!(next(&mut ann).await, Message::text("Ann has joined"));
     let mut imposter = connect(&url).await;
-    imposter.send("Ann").await.expect("open");
+    imposter.send("Ann".into()).await.expect("open");
     let Message::Close(Some(close)) = next(&mut imposter).await else {
         panic!("a close");
     };
-    assert_eq!(close.reason, "that name is taken");
+    assert_eq!(close.reason, "that name is taken, or none");
     let mut bob = connect(&url).await;
-    bob.send("Bob").await.expect("open");
+    bob.send("Bob".into()).await.expect("open");
     for who in [&mut ann, &mut bob] {
         assert_eq!(next(who).await, Message::text("Bob has joined"));
     }
-    bob.send("hello").await.expect("open");
+    // One that takes nothing for a long time is told what it has missed.
+    let mut slow = connect(&url).await;
+    slow.send("Slow".into()).await.expect("open");
+    assert_eq!(next(&mut ann).await, Message::text("Slow has joined"));
+    assert_eq!(next(&mut bob).await, Message::text("Slow has joined"));
+    const LINES: usize = 6_000;
+    let line = "x".repeat(4000);
+    let talking = async {
+        for _ in 0..LINES {
+            bob.write_text(&line).expect("room");
+            bob.flush().await.expect("open");
+            let _ = next(&mut bob).await;
+        }
+    };
+    let listening = async {
+        for _ in 0..LINES {
+            let _ = next(&mut ann).await;
+        }
+    };
+    tokio::join!(talking, listening);
+    let (mut told, mut missed) = (0, 0);
+    while told + missed < LINES {
+        let line = next(&mut slow).await.into_text().expect("text");
+        if let Some(rest) = line.strip_prefix("(you were too slow for ") {
+            let number = rest.split(' ').next().expect("a number");
+            missed += number.parse::<usize>().expect("a number");
+        } else if line.starts_with("Bob: ") {
+            told += 1;
+        }
+    }
+    assert!(missed > 0 && told + missed == LINES, "{told} {missed}");
+    slow.close(CloseCode::NORMAL, "")
+        .await
+        .expect("a clean end");
+    for who in [&mut ann, &mut bob] {
+        assert_eq!(next(who).await, Message::text("Slow has left"));
+    }
+    bob.send("hello".into()).await.expect("open");
     for who in [&mut ann, &mut bob] {
         assert_eq!(next(who).await, Message::text("Bob: hello"));
     }
@@ -235,9 +294,9 @@ async fn the_client_goes_through_every_case_and_asks_for_the_report() {
         });
         let mut ws = ws.await.expect("an upgrade");
         if nth == 0 {
-            ws.send(CASES.to_string()).await.expect("open");
+            ws.send(CASES.to_string().into()).await.expect("open");
         } else if nth <= CASES {
-            ws.send("case").await.expect("open");
+            ws.send("case".into()).await.expect("open");
             let back = ws.next_message().await.expect("open").expect("good");
             assert_eq!(back, MessageRef::Text("case"));
         }

@@ -91,10 +91,10 @@ where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    client.send("there").await.expect("open");
+    client.send("there".into()).await.expect("open");
     let there = server.recv().await.expect("open").expect("good");
     assert_eq!(there, Message::text("there"));
-    server.send(vec![7; 3]).await.expect("open");
+    server.send(vec![7; 3].into()).await.expect("open");
     let back = client.recv().await.expect("open").expect("good");
     assert_eq!(back, Message::binary(vec![7; 3]));
 }
