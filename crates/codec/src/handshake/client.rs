@@ -43,6 +43,8 @@ use crate::deflate::{DeflateOffer, DeflateTerms};
 pub struct ClientHandshake {
     /// Everything but the protocols and the final empty line.
     head: Vec<u8>,
+    /// Where the key stands in it.
+    key_at: usize,
     protocols: Vec<String>,
     /// The one that is liked best first.
     #[cfg(feature = "deflate")]
@@ -72,17 +74,44 @@ impl ClientHandshake {
             ("Upgrade", "websocket"),
             ("Connection", "Upgrade"),
             ("Sec-WebSocket-Key", &key),
-            ("Sec-WebSocket-Version", "13"),
         ] {
             append_line(&mut head, name, value);
         }
+        let key_at = head.len() - b"\r\n".len() - key.len();
+        append_line(&mut head, "Sec-WebSocket-Version", "13");
         Ok(Self {
             head,
+            key_at,
             protocols: Vec::new(),
             #[cfg(feature = "deflate")]
             deflate: Vec::new(),
             accept: accept_key(key.as_bytes()),
         })
+    }
+
+    /// The same request with another `nonce`: every connection needs a fresh one (§4.1 item 7), and a request may be
+    /// kept for the next.
+    ///
+    /// ```
+    /// use fanfare_codec::handshake::ClientHandshake;
+    ///
+    /// let encoded = |handshake: &ClientHandshake| {
+    ///     let mut out = Vec::new();
+    ///     handshake.encode(&mut out);
+    ///     out
+    /// };
+    /// let first = ClientHandshake::new("example.org", "/", [1; 16])?.header("Cookie", "a=b")?;
+    /// let second = ClientHandshake::new("example.org", "/", [2; 16])?.header("Cookie", "a=b")?;
+    /// assert_ne!(encoded(&first), encoded(&second));
+    /// assert_eq!(encoded(&first.with_nonce([2; 16])), encoded(&second));
+    /// # Ok::<(), fanfare_codec::handshake::InvalidHeader>(())
+    /// ```
+    #[must_use]
+    pub fn with_nonce(mut self, nonce: [u8; 16]) -> Self {
+        let key = STANDARD.encode(nonce);
+        self.head[self.key_at..self.key_at + key.len()].copy_from_slice(key.as_bytes());
+        self.accept = accept_key(key.as_bytes());
+        self
     }
 
     /// Offers a subprotocol, after those offered before.
