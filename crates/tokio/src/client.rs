@@ -3,13 +3,16 @@
 //!
 //! Never: resolves a name, connects, follows a redirect.
 
+use std::str::FromStr;
+
 use fanfare_codec::Role;
-use fanfare_codec::handshake::{ClientHandshake, ResponseDecoder, UpgradeFailed};
+use fanfare_codec::handshake::{ClientHandshake, ResponseDecoder, Status};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::keys::random;
+use crate::refusal::Unread;
 use crate::server::{HEAD_BYTES, within};
-use crate::{Config, Error, WebSocketStream};
+use crate::{Config, Error, UrlError, WebSocketStream, url};
 
 /// What a client asks for.
 ///
@@ -33,45 +36,43 @@ pub struct ClientRequest {
 impl ClientRequest {
     /// For a `ws://` or `wss://` URL.
     ///
+    /// The host is a name in ASCII, an IPv4 address, or an IPv6 address in brackets; names in other scripts are given as
+    /// Punycode (`xn--…`), and path and query percent-encoded.
+    ///
     /// # Errors
     ///
-    /// [`Error::Url`]; [`Error::Header`] if it holds white space or control characters.
+    /// [`Error::Url`], which names the part that is wrong.
     pub fn new(url: &str) -> Result<Self, Error> {
-        let (scheme, rest) = url.split_once("://").ok_or(Error::Url)?;
+        let (scheme, rest) = url.split_once("://").ok_or(UrlError::Scheme)?;
         let is_secure = match scheme.to_ascii_lowercase().as_str() {
             "ws" => false,
             "wss" => true,
-            _ => return Err(Error::Url),
+            _ => return Err(UrlError::Scheme.into()),
         };
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, target) = rest.split_at(end);
-        // Nobody's password goes into a header by accident, and a fragment means nothing (RFC 6455 §3).
-        if authority.contains('@') || target.contains('#') {
-            return Err(Error::Url);
+        let parts = url::split(rest)?;
+        // Nobody's password goes into a header by accident.
+        if parts.userinfo.is_some() {
+            return Err(UrlError::Userinfo.into());
+        }
+        if parts.rest.contains('#') {
+            return Err(UrlError::Fragment.into());
         }
         let default_port = if is_secure { 443 } else { 80 };
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => {
-                (host, port.parse().map_err(|_| Error::Url)?)
-            }
-            _ => (authority, default_port),
-        };
-        if host.is_empty() {
-            return Err(Error::Url);
-        }
+        let port = parts.port.unwrap_or(default_port);
         let named = if port == default_port {
-            host
+            parts.host.to_owned()
         } else {
-            authority
+            format!("{}:{port}", parts.host)
         };
-        let target = if target.starts_with('/') {
-            target.to_owned()
-        } else {
-            format!("/{target}")
-        };
+        let slash = if parts.rest.starts_with('/') { "" } else { "/" };
+        let target = format!("{slash}{}", parts.rest);
+        if !target.is_ascii() {
+            return Err(UrlError::Target.into());
+        }
+        let handshake = ClientHandshake::new(&named, &target, random());
         Ok(Self {
-            handshake: ClientHandshake::new(named, &target, random())?,
-            host: host.trim_matches(['[', ']']).to_owned(),
+            handshake: handshake.map_err(|_| UrlError::Target)?,
+            host: parts.bare_host().to_owned(),
             port,
             is_secure,
         })
@@ -116,6 +117,38 @@ impl ClientRequest {
     }
 }
 
+impl FromStr for ClientRequest {
+    type Err = Error;
+
+    fn from_str(url: &str) -> Result<Self, Error> {
+        Self::new(url)
+    }
+}
+
+impl TryFrom<&str> for ClientRequest {
+    type Error = Error;
+
+    fn try_from(url: &str) -> Result<Self, Error> {
+        Self::new(url)
+    }
+}
+
+impl TryFrom<&String> for ClientRequest {
+    type Error = Error;
+
+    fn try_from(url: &String) -> Result<Self, Error> {
+        Self::new(url)
+    }
+}
+
+impl TryFrom<String> for ClientRequest {
+    type Error = Error;
+
+    fn try_from(url: String) -> Result<Self, Error> {
+        Self::new(&url)
+    }
+}
+
 /// What a server has said in its 101.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -124,6 +157,21 @@ pub struct Answer {
     pub protocol: Option<String>,
     /// Its headers, in order.
     pub headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Answer {
+    /// The value of the first header of this name, in any case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        header(&self.headers, name)
+    }
+}
+
+/// The value of the first header of this name, in any case.
+pub(crate) fn header<'h>(headers: &'h [(String, Vec<u8>)], name: &str) -> Option<&'h [u8]> {
+    let mut values = headers.iter();
+    let found = values.find(|(known, _)| known.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.as_slice())
 }
 
 /// Asks for a WebSocket over a transport that is connected.
@@ -143,22 +191,61 @@ pub struct Answer {
 ///
 /// # Errors
 ///
-/// [`Error::Upgrade`] if the server does not accept; [`Error::Head`], [`Error::HandshakeTimeout`],
-/// [`Error::Disconnected`], [`Error::Io`].
+/// [`Error::Upgrade`] if the server does not accept, with what it has said; [`Error::Head`],
+/// [`Error::HandshakeTimeout`], [`Error::Disconnected`], [`Error::Io`].
 pub async fn client<S: AsyncRead + AsyncWrite + Unpin>(
-    io: S,
-    request: ClientRequest,
-    config: &Config,
-) -> Result<(WebSocketStream<S>, Answer), Error> {
-    within(config.handshake_timeout, upgrade(io, request, config)).await
-}
-
-async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     mut io: S,
     request: ClientRequest,
     config: &Config,
 ) -> Result<(WebSocketStream<S>, Answer), Error> {
-    let handshake = request.handshake;
+    let mut refused = None;
+    let upgrade = upgrade(&mut io, request, config, &mut refused);
+    let upgraded = within(config.handshake_timeout, upgrade).await;
+    // Also if the time has come while its body was waited for: the head says more.
+    if let Some(refused) = refused {
+        return Err(Error::Upgrade(refused.finish()));
+    }
+    let Upgraded {
+        answer,
+        received,
+        head_len,
+        #[cfg(feature = "deflate")]
+        deflate,
+    } = upgraded?;
+    let read = &received[head_len..];
+    #[cfg(feature = "deflate")]
+    let stream = WebSocketStream::from_raw_deflate(io, Role::Client, config, read, deflate);
+    #[cfg(not(feature = "deflate"))]
+    let stream = WebSocketStream::from_raw(io, Role::Client, config, read);
+    Ok((stream, answer))
+}
+
+/// Responses in front of the one that counts (RFC 9110 §15.2: 100, 102, 103) that are passed over.
+pub(crate) const INTERIM_MAX: usize = 8;
+
+/// Whether another response follows this one.
+pub(crate) const fn is_interim(status: Status) -> bool {
+    matches!(status.0, 100 | 102..200)
+}
+
+struct Upgraded {
+    answer: Answer,
+    received: Vec<u8>,
+    /// What of it is no frame.
+    head_len: usize,
+    #[cfg(feature = "deflate")]
+    deflate: Option<crate::deflate::DeflateTerms>,
+}
+
+/// `refused` is there as soon as the server has refused, and what is given then does not matter.
+async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut S,
+    request: ClientRequest,
+    config: &Config,
+    refused: &mut Option<Unread>,
+) -> Result<Upgraded, Error> {
+    // A request may be a clone of one that was sent.
+    let handshake = request.handshake.with_nonce(random());
     #[cfg(feature = "deflate")]
     let handshake = match config.deflate_offer {
         Some(offer) => handshake.offer_deflate(offer),
@@ -170,34 +257,42 @@ async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     io.flush().await?;
     let mut decoder = ResponseDecoder::new(config.head_limits);
     let mut received = Vec::with_capacity(HEAD_BYTES);
+    let mut interim_left = INTERIM_MAX;
     loop {
-        if io.read_buf(&mut received).await? == 0 {
-            return Err(Error::Disconnected);
-        }
         let Some(response) = decoder.decode(&received)? else {
+            if io.read_buf(&mut received).await? == 0 {
+                return Err(Error::Disconnected);
+            }
             continue;
         };
-        let accepted = handshake.verify(&response)?;
+        if is_interim(response.status()) && interim_left > 0 {
+            interim_left -= 1;
+            let head_len = response.head_len();
+            received.drain(..head_len);
+            decoder = ResponseDecoder::new(config.head_limits);
+            continue;
+        }
         let headers = response.headers().iter();
-        let answer = Answer {
-            protocol: accepted.protocol.map(str::to_owned),
-            headers: headers
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
+        let headers = headers
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let head_len = response.head_len();
+        let accepted = match handshake.verify(&response) {
+            Ok(accepted) => accepted,
+            Err(failed) => {
+                let unread = Unread::new(failed, &response, headers, &received[head_len..]);
+                refused.insert(unread).read(io).await;
+                return Err(Error::Disconnected);
+            }
         };
-        let read = &received[response.head_len()..];
-        #[cfg(feature = "deflate")]
-        let stream =
-            WebSocketStream::from_raw_deflate(io, Role::Client, config, read, accepted.deflate);
-        #[cfg(not(feature = "deflate"))]
-        let stream = WebSocketStream::from_raw(io, Role::Client, config, read);
-        return Ok((stream, answer));
-    }
-}
-
-impl From<UpgradeFailed> for Error {
-    fn from(error: UpgradeFailed) -> Self {
-        Self::Upgrade(error)
+        let protocol = accepted.protocol.map(str::to_owned);
+        return Ok(Upgraded {
+            answer: Answer { protocol, headers },
+            head_len,
+            #[cfg(feature = "deflate")]
+            deflate: accepted.deflate,
+            received,
+        });
     }
 }
 
@@ -239,17 +334,23 @@ mod tests {
             parts("ws://[::1]"),
             good("::1", 80, false, "GET / HTTP/1.1|Host: [::1]")
         );
-        for bad in [
-            "http://a",
-            "a",
-            "ws://",
-            "ws://:80",
-            "ws://a:b",
-            "ws://u:p@a",
-            "ws://a/#f",
-            "ws://a/ b",
+        for (bad, wrong) in [
+            ("http://a", UrlError::Scheme),
+            ("http://", UrlError::Scheme),
+            ("a", UrlError::Scheme),
+            ("a:80", UrlError::Scheme),
+            ("ws://", UrlError::Host),
+            ("ws://:80", UrlError::Host),
+            ("ws://a:b", UrlError::Port),
+            ("ws://u:p@a", UrlError::Userinfo),
+            ("ws://@a", UrlError::Userinfo),
+            ("ws://a/#f", UrlError::Fragment),
+            ("ws://a#", UrlError::Fragment),
+            ("ws://a/ b", UrlError::Target),
+            ("ws://a?\r\nb", UrlError::Target),
+            ("ws://a/\u{fc}", UrlError::Target),
         ] {
-            assert!(parts(bad).is_err(), "{bad}");
+            assert_eq!(parts(bad), Err(Error::Url(wrong).to_string()), "{bad}");
         }
     }
 }

@@ -3,11 +3,14 @@
 //!
 //! Never: says only that something failed.
 
+use std::convert::Infallible;
 use std::str::Utf8Error;
 use std::{fmt, io};
 
-use fanfare_codec::handshake::{HeadError, InvalidHeader, Status, UpgradeError, UpgradeFailed};
+use fanfare_codec::handshake::{HeadError, InvalidHeader, Status, UpgradeError};
 use fanfare_codec::{CodeNotAllowed, EncodeError, ProtocolError};
+
+use crate::{Refusal, UrlError};
 
 /// Why a call failed.
 ///
@@ -47,12 +50,12 @@ pub enum Error {
     Extensions,
     /// Our callback refused the client with this status.
     Refused(Status),
-    /// The server did not accept our upgrade.
-    Upgrade(UpgradeFailed),
-    /// We: asked for a header, a subprotocol or a target that HTTP cannot carry.
+    /// The server did not accept our upgrade: its status, headers and the beginning of the body.
+    Upgrade(Box<Refusal>),
+    /// We: asked for a header or a subprotocol that HTTP cannot carry.
     Header(InvalidHeader),
-    /// We: gave a URL that is not `ws://` or `wss://`.
-    Url,
+    /// We: gave a URL of which this part is wrong.
+    Url(UrlError),
 }
 
 impl fmt::Display for Error {
@@ -75,7 +78,7 @@ impl fmt::Display for Error {
             Self::Refused(status) => write!(f, "HTTP upgrade: refused with {}", status.0),
             Self::Upgrade(error) => write!(f, "HTTP upgrade: {error}"),
             Self::Header(error) => error.fmt(f),
-            Self::Url => f.write_str("the URL must be ws://HOST[:PORT][/PATH] or wss://…"),
+            Self::Url(error) => write!(f, "URL: {error}"),
         }
     }
 }
@@ -87,8 +90,9 @@ impl std::error::Error for Error {
             Self::Protocol(error) => Some(error),
             Self::Head(error) => Some(error),
             Self::Request(error) => Some(error),
-            Self::Upgrade(error) => Some(error),
             Self::Text(error) => Some(error),
+            Self::Upgrade(refusal) => Some(&**refusal),
+            Self::Url(error) => Some(error),
             _ => None,
         }
     }
@@ -127,5 +131,18 @@ impl From<CodeNotAllowed> for Error {
 impl From<InvalidHeader> for Error {
     fn from(error: InvalidHeader) -> Self {
         Self::Header(error)
+    }
+}
+
+impl From<UrlError> for Error {
+    fn from(error: UrlError) -> Self {
+        Self::Url(error)
+    }
+}
+
+impl From<Infallible> for Error {
+    /// For a [`ClientRequest`](crate::ClientRequest) that is asked for as one.
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }

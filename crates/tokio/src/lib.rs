@@ -167,6 +167,7 @@ mod message;
 mod outgoing;
 mod pool;
 mod receiving;
+mod refusal;
 mod replies;
 mod server;
 mod split;
@@ -176,6 +177,7 @@ mod traits;
 mod upgrade;
 #[cfg(feature = "hyper")]
 mod upgraded;
+mod url;
 
 pub use client::{Answer, ClientRequest, client};
 pub use config::Config;
@@ -189,6 +191,7 @@ pub use fanfare_codec::{
     Message as MessageRef, MessageKind, Opcode, PreparedFrame, ProtocolError, Role, handshake,
 };
 pub use message::{CloseFrame, Message, Utf8Bytes};
+pub use refusal::Refusal;
 pub use replies::Replies;
 pub use server::{accept, accept_with};
 pub use split::{ReadHalf, ReuniteError, WriteHalf};
@@ -197,6 +200,7 @@ pub use stream::WebSocketStream;
 pub use upgrade::{NotOffered, Rejection, Upgrade, Upgraded};
 #[cfg(feature = "hyper")]
 pub use upgraded::UpgradedIo;
+pub use url::UrlError;
 
 /// The code of the pages beside this crate is compiled with its tests.
 #[cfg(doctest)]

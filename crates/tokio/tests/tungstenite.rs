@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use fanfare_tokio::handshake::{Response, Status, UpgradeFailed};
+use fanfare_tokio::handshake::{Response, Status};
 use fanfare_tokio::{
     ClientRequest, CloseCode, Config, Error, Message, MessageKind, MessageRef, WebSocketStream,
     accept, accept_with, client,
@@ -231,7 +231,7 @@ async fn a_subprotocol_is_agreed_on_and_a_path_refused() {
     let socket = TcpStream::connect(address).await.expect("a listener");
     let refused = client(socket, offer("/else").expect("a URL"), &Config::default()).await;
     let status = match refused {
-        Err(Error::Upgrade(UpgradeFailed::Status(status))) => status,
+        Err(Error::Upgrade(refusal)) => refusal.status,
         other => panic!("{other:?}"),
     };
     assert_eq!(status, Status::NOT_FOUND);
