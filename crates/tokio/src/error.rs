@@ -10,6 +10,8 @@ use std::{fmt, io};
 use fanfare_codec::handshake::{HeadError, InvalidHeader, Status, UpgradeError};
 use fanfare_codec::{CodeNotAllowed, EncodeError, ProtocolError};
 
+#[cfg(feature = "connect")]
+use crate::ProxyError;
 use crate::{Refusal, UrlError};
 
 /// Why a call failed.
@@ -23,7 +25,7 @@ pub enum Error {
     /// The peer broke a rule of RFC 6455, or one of our limits. It has been told, with
     /// [`close_code`](ProtocolError::close_code), if it took that and we had not closed before.
     Protocol(ProtocolError),
-    /// The connection ended without a close frame.
+    /// The connection ended without a close frame, or a TLS session without its own end.
     Disconnected,
     /// Nothing came for [`idle_timeout`](crate::Config::idle_timeout).
     IdleTimeout,
@@ -56,6 +58,27 @@ pub enum Error {
     Header(InvalidHeader),
     /// We: gave a URL of which this part is wrong.
     Url(UrlError),
+    /// The host's name was not resolved.
+    #[cfg(feature = "connect")]
+    Resolve(io::Error),
+    /// It took longer than [`connect_timeout`](crate::ConnectOptions::connect_timeout) to get to the server.
+    #[cfg(feature = "connect")]
+    ConnectTimeout,
+    /// There is no way through the proxy.
+    #[cfg(feature = "connect")]
+    Proxy(ProxyError),
+    /// We: asked for `wss://` in a build without TLS, or with TLS but with nobody to trust. One of the features
+    /// `rustls-webpki-roots` and `rustls-native-roots` is missing, or `rustls` and a configuration of one's own.
+    #[cfg(feature = "connect")]
+    NoTls,
+    /// TLS failed. That the server's certificate does not hold is
+    /// [`InvalidCertificate`](crate::rustls::Error::InvalidCertificate), which says why: another name
+    /// (`NotValidForNameContext`), nobody whom we trust (`UnknownIssuer`), a time that is over (`ExpiredContext`).
+    #[cfg(feature = "rustls")]
+    Tls(Box<crate::rustls::Error>),
+    /// The system's certificates cannot be read.
+    #[cfg(feature = "rustls-native-roots")]
+    Roots(io::Error),
 }
 
 impl fmt::Display for Error {
@@ -79,9 +102,28 @@ impl fmt::Display for Error {
             Self::Upgrade(error) => write!(f, "HTTP upgrade: {error}"),
             Self::Header(error) => error.fmt(f),
             Self::Url(error) => write!(f, "URL: {error}"),
+            #[cfg(feature = "connect")]
+            Self::Resolve(error) => write!(f, "the host's name: {error}"),
+            #[cfg(feature = "connect")]
+            Self::ConnectTimeout => f.write_str("it took too long to get to the server"),
+            #[cfg(feature = "connect")]
+            Self::Proxy(error) => write!(f, "proxy: {error}"),
+            #[cfg(feature = "connect")]
+            Self::NoTls => f.write_str(NO_TLS),
+            #[cfg(feature = "rustls")]
+            Self::Tls(error) => write!(f, "TLS: {error}"),
+            #[cfg(feature = "rustls-native-roots")]
+            Self::Roots(error) => write!(f, "the system's certificates: {error}"),
         }
     }
 }
+
+#[cfg(all(feature = "connect", not(feature = "rustls")))]
+const NO_TLS: &str = "wss:// needs TLS: build fanfare-tokio with its feature rustls-webpki-roots or \
+    rustls-native-roots";
+#[cfg(feature = "rustls")]
+const NO_TLS: &str = "wss:// needs somebody to trust: build fanfare-tokio with its feature \
+    rustls-webpki-roots or rustls-native-roots, or give a configuration by ConnectOptions::with_tls";
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
@@ -93,6 +135,14 @@ impl std::error::Error for Error {
             Self::Text(error) => Some(error),
             Self::Upgrade(refusal) => Some(&**refusal),
             Self::Url(error) => Some(error),
+            #[cfg(feature = "connect")]
+            Self::Resolve(error) => Some(error),
+            #[cfg(feature = "connect")]
+            Self::Proxy(error) => Some(error),
+            #[cfg(feature = "rustls")]
+            Self::Tls(error) => Some(&**error),
+            #[cfg(feature = "rustls-native-roots")]
+            Self::Roots(error) => Some(error),
             _ => None,
         }
     }
@@ -100,7 +150,30 @@ impl std::error::Error for Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
+        // How TLS says that the transport has ended; what it cuts off is known from frames.
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return Self::Disconnected;
+        }
+        #[cfg(feature = "rustls")]
+        let error = match error.downcast::<crate::rustls::Error>() {
+            Ok(error) => return error.into(),
+            Err(error) => error,
+        };
         Self::Io(error)
+    }
+}
+
+#[cfg(feature = "rustls")]
+impl From<crate::rustls::Error> for Error {
+    fn from(error: crate::rustls::Error) -> Self {
+        Self::Tls(Box::new(error))
+    }
+}
+
+#[cfg(feature = "connect")]
+impl From<ProxyError> for Error {
+    fn from(error: ProxyError) -> Self {
+        Self::Proxy(error)
     }
 }
 

@@ -8,6 +8,7 @@
 //! | want | take |
 //! |---|---|
 //! | to accept | [`accept`]; to look at the request first, [`accept_with`] |
+//! | to connect to a URL (feature `connect`) | `connect`; through a proxy, with a TLS configuration of yours, `connect_with` |
 //! | to ask a server over a transport of yours | [`client`] |
 //! | an upgrade among a server's other requests | `Upgrade` for hyper, the extractor in `axum` |
 //! | a transport that is upgraded already | [`WebSocketStream::from_raw`] |
@@ -137,15 +138,23 @@
 //! | `hyper` | `Upgrade`, for servers on hyper 1: requests that it has parsed |
 //! | `http2` | the same over HTTP/2 (RFC 8441) |
 //! | `axum` | an extractor for axum 0.8, with the names of axum's own |
+//! | `connect` | `connect` and `connect_with`: names, TCP, HTTP proxies; `ws://` |
+//! | `rustls` | `connect`, and `wss://` with a `rustls::ClientConfig` of yours, whose provider of cryptography you choose |
+//! | `rustls-webpki-roots` | `rustls`, and servers that Mozilla's list of authorities vouches for, which is built in |
+//! | `rustls-native-roots` | `rustls`, and servers that the system's authorities vouch for |
 //!
-//! None is on by default. The crate needs Rust 1.91 or newer; a newer minimum comes with a minor version. Public
-//! types of `fanfare-codec`, `bytes`, `futures-core`, `futures-sink` and tokio are part of this crate's interface, with the
-//! features hyper's, `http`'s and `axum-core`'s: a breaking release of one of them that is taken up is one of this crate.
+//! None is on by default, and each only adds: with both lists of roots a server may be on either. These two use the
+//! provider that the process has installed, or else aws-lc-rs; nobody need install one.
+//!
+//! The crate needs Rust 1.91 or newer; a newer minimum comes with a minor version. Public types of `fanfare-codec`,
+//! `bytes`, `futures-core`, `futures-sink` and tokio are part of this crate's interface, and with the features hyper's,
+//! `http`'s, `axum-core`'s and rustls's: a breaking release of one of them that is taken up is one of this crate.
 //!
 //! [MIGRATING.md](https://docs.rs/crate/fanfare-tokio/latest/source/MIGRATING.md) is the way from tokio-tungstenite,
 //! fastwebsockets and axum's own `ws`.
 //!
-//! Never: parses a frame (`fanfare-codec` does); spawns a task, but the one that an axum handler asks for.
+//! Never: parses a frame (`fanfare-codec` does); spawns a task, but the one that an axum handler asks for (names are
+//! resolved, and the system's certificates read, on tokio's threads for what blocks).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
@@ -155,6 +164,8 @@
 pub mod axum;
 mod client;
 mod config;
+#[cfg(feature = "connect")]
+mod connect;
 #[cfg(feature = "deflate")]
 mod contexts;
 mod error;
@@ -181,6 +192,8 @@ mod url;
 
 pub use client::{Answer, ClientRequest, client};
 pub use config::Config;
+#[cfg(feature = "connect")]
+pub use connect::{ConnectOptions, MaybeTlsStream, Proxy, ProxyError, connect, connect_with};
 pub use error::Error;
 pub use event::Event;
 #[cfg(feature = "deflate")]
@@ -196,6 +209,8 @@ pub use replies::Replies;
 pub use server::{accept, accept_with};
 pub use split::{ReadHalf, ReuniteError, WriteHalf};
 pub use stream::WebSocketStream;
+#[cfg(feature = "rustls")]
+pub use tokio_rustls::rustls;
 #[cfg(feature = "hyper")]
 pub use upgrade::{NotOffered, Rejection, Upgrade, Upgraded};
 #[cfg(feature = "hyper")]

@@ -94,7 +94,7 @@ impl Receiving {
                 }
                 Poll::Ready(Err(error)) => {
                     self.end(link, error.kind());
-                    return Poll::Ready(Some(Err(Error::Io(error))));
+                    return Poll::Ready(Some(Err(error.into())));
                 }
                 Poll::Pending => {
                     // Not before it has shown that there is nothing to read: silence is the peer's, not ours.
