@@ -322,3 +322,32 @@ async fn interim_responses_are_passed_over_but_not_without_end() {
         assert_eq!(refusal.status.0, status, "{count}");
     }
 }
+
+#[test]
+fn without_times_no_clock_is_needed() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let (listener, address) = listen().await;
+        let config = Config::default()
+            .with_handshake_timeout(None)
+            .with_close_timeout(None);
+        let serving = tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.expect("a client");
+            let mut ws = accept(socket, &config).await.expect("a request");
+            ws.send("hello").await.expect("sent");
+        });
+        let options = ConnectOptions::default()
+            .with_config(config)
+            .with_connect_timeout(None)
+            .with_attempt_delay(None)
+            .with_addresses([nobody().await, address]);
+        let connected = connect_with("ws://anybody.example/", &options).await;
+        let (mut ws, _) = connected.expect("a server");
+        let first = ws.recv().await.expect("a message").expect("text");
+        assert_eq!(first, Message::text("hello"));
+        serving.await.expect("a task");
+    });
+}

@@ -27,6 +27,8 @@ use crate::{Answer, ClientRequest, Config, Error, WebSocketStream, client};
 
 /// How to get to a server.
 ///
+/// Its times, and those of [`Config`], need a runtime with a clock; without one, set them to `None`.
+///
 /// ```
 /// use std::time::Duration;
 ///
