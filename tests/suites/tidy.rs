@@ -191,10 +191,10 @@ fn codec_depends_on_nothing_of_ours_and_on_no_io() {
     );
 }
 
-/// Every package that the codec is built with, itself among them.
-fn codec_tree(flags: &[&str]) -> BTreeSet<String> {
+/// Every package that one of ours is built with, itself among them.
+fn tree(package: &str, flags: &[&str]) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--package", "fanfare-codec"])
+        .args(["tree", "--locked", "--package", package])
         .args(["--edges", "normal", "--prefix", "none", "--format", "{p}"])
         .args(flags)
         .output()
@@ -209,12 +209,29 @@ fn codec_tree(flags: &[&str]) -> BTreeSet<String> {
 #[test]
 fn the_codec_without_deflate_depends_on_what_it_did_before() {
     let before = ["base64", "bytes", "httparse", "memchr", "sha1", "simdutf8"];
+    let codec_tree = |flags: &[&str]| tree("fanfare-codec", flags);
     let mut direct = codec_tree(&["--depth", "1"]);
     assert!(direct.remove("fanfare-codec"));
     assert!(direct.iter().eq(before), "{direct:?}");
     let (without, with) = (codec_tree(&[]), codec_tree(&["--features", "deflate"]));
     assert_eq!(with.difference(&without).collect::<Vec<_>>(), ["zlib-rs"]);
     assert!(without.is_subset(&with));
+}
+
+#[test]
+fn the_tokio_adapter_has_tls_by_a_feature_and_cryptography_where_it_chooses_it() {
+    let with = |features: &str| tree("fanfare-tokio", &["--features", features]);
+    let rustls = |features| with(features).contains("rustls");
+    assert!(!rustls("deflate,connect") && rustls("rustls"));
+    let providers = |features| -> Vec<String> {
+        let all = with(features).into_iter();
+        all.filter(|package| ["aws-lc-rs", "ring"].contains(&package.as_str()))
+            .collect()
+    };
+    assert!(providers("rustls").is_empty(), "the caller's choice");
+    for features in ["rustls-webpki-roots", "rustls-native-roots"] {
+        assert_eq!(providers(features), ["aws-lc-rs"], "{features}");
+    }
 }
 
 #[test]
