@@ -385,7 +385,8 @@ mod tests {
     #[test]
     fn text_compares_with_whatever_text_compares_with() {
         let text = Utf8Bytes::from("é");
-        assert!(text == *"é" && text == "é" && text == String::from("é"));
+        let owned = String::from("é");
+        assert!(text == *"é" && text == "é" && text == owned);
         assert!(text == std::borrow::Cow::Borrowed("é") && text == text.clone());
         let known = std::collections::HashSet::from([text]);
         assert!(known.contains("é"));

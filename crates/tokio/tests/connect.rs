@@ -96,7 +96,7 @@ async fn urls_and_requests_are_taken_alike() {
         assert!(ws.io().io().nodelay().expect("a socket"));
         let peer = ws.io_mut().io_mut().peer_addr();
         assert_eq!(peer.expect("a peer"), address);
-        ws.send("hello").await.expect("sent");
+        ws.send("hello".into()).await.expect("sent");
         let back = ws.recv().await.expect("an answer").expect("text");
         assert_eq!(back, Message::text("hello"));
         ws.close(CloseCode::NORMAL, "").await.expect("an end");
@@ -337,7 +337,7 @@ fn without_times_no_clock_is_needed() {
         let serving = tokio::spawn(async move {
             let (socket, _) = listener.accept().await.expect("a client");
             let mut ws = accept(socket, &config).await.expect("a request");
-            ws.send("hello").await.expect("sent");
+            ws.send("hello".into()).await.expect("sent");
         });
         let options = ConnectOptions::default()
             .with_config(config)

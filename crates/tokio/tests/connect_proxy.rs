@@ -148,7 +148,7 @@ async fn the_answer_may_come_in_any_pieces_and_be_any_2xx() {
         let (address, _asked) = proxy(Does::Passes(pieces, server)).await;
         let connected = connect_with("ws://server.example/", &through(address)).await;
         let (mut ws, _) = connected.unwrap_or_else(|error| panic!("{cut}: {error}"));
-        ws.send("hello").await.expect("sent");
+        ws.send("hello".into()).await.expect("sent");
         let back = ws.recv().await.expect("an answer").expect("text");
         assert_eq!(back, Message::text("hello"), "{cut}");
     }

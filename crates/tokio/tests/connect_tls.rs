@@ -224,7 +224,7 @@ async fn whom_the_system_trusts_is_trusted() {
     const SELF: &str = "whom_the_system_trusts_is_trusted";
     if let Ok(url) = std::env::var(URL) {
         let (mut ws, _) = fanfare_tokio::connect(url).await.expect("a server");
-        ws.send("hello").await.expect("sent");
+        ws.send("hello".into()).await.expect("sent");
         let back = ws.recv().await.expect("an answer").expect("text");
         assert_eq!(back, Message::text("hello"));
         return;

@@ -155,7 +155,7 @@ impl Default for ConnectOptions {
 /// #     }
 /// # });
 /// let (mut ws, answer) = connect(url).await?; // "wss://example.org/chat"
-/// ws.send("hello").await?;
+/// ws.send_text("hello").await?;
 /// assert_eq!(ws.recv().await.transpose()?, Some(Message::text("hello")));
 /// # drop(answer);
 /// # Ok(())
