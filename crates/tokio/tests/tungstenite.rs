@@ -1,4 +1,5 @@
-//! tokio-tungstenite at the other end of a socket, in both roles.
+//! tokio-tungstenite at the other end of a socket, in both roles: what of its HTTP upgrade and its halves is its own.
+//! What all peers have in common is in `peers`.
 
 use std::net::SocketAddr;
 
