@@ -17,7 +17,7 @@ from typing import Any
 
 from measuring.servers import end_on_sigterm
 
-from . import compression, curl, fronts, page, proxy, readme, secure, subscribers
+from . import adapter, compression, curl, fronts, page, proxy, readme, secure, subscribers
 from .case import Run, expect
 from .clients import Client
 from .clients.npm_centrifuge import npm_centrifuge
@@ -89,6 +89,13 @@ async def ends_well(at: Stack | Realm) -> None:
     expect(f"exit code, after it said {at.daemon.log()!r},", await at.daemon.exit_code(), 0)
 
 
+async def adapters(run: Run, clients: Sequence[Client]) -> None:
+    """Cases of `fanfare-tokio`."""
+    for client in clients:
+        for place, bodies in adapter.places(client):
+            await cases(run, place.name, bodies, place)
+
+
 async def everything(run: Run) -> None:
     """All cases, each stack up only while it is needed."""
     python = PythonWebsockets()
@@ -96,6 +103,7 @@ async def everything(run: Run) -> None:
     await sessions(run, modules)
     async with npm_ws(modules) as npm:
         clients: list[Client] = [python, npm]
+        await adapters(run, clients)
         places = [
             ("", SETTINGS, False),
             ("nginx", SETTINGS, True),

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..case import Broken
 
@@ -85,8 +86,12 @@ class Socket(ABC):
         """Pings, and waits for the pong with this payload."""
 
     @abstractmethod
-    async def pinged(self) -> None:
-        """Waits for a ping of the server, which the library answers by itself."""
+    async def pinged(self) -> bytes:
+        """Waits for a ping of the other end, which the library answers by itself; gives its payload."""
+
+    @abstractmethod
+    async def send_bad_text(self, payload: bytes) -> None:
+        """Sends a text of bytes that need not be UTF-8."""
 
     @abstractmethod
     async def closed(self) -> Close:
@@ -95,6 +100,29 @@ class Socket(ABC):
     @abstractmethod
     async def close(self, code: int = 1000, reason: str = "") -> Close:
         """Closes and waits for the server's answer; gives what it says."""
+
+    @abstractmethod
+    async def close_without_code(self) -> Close:
+        """The same without a code, which is 1005 where it is received."""
+
+    @abstractmethod
+    async def abort(self) -> None:
+        """Ends the connection without a close."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is offered of permessage-deflate, or agreed to: its parameters by their names (RFC 7692); None: nothing."""
+
+    compression: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Serving:
+    """The library as a server, for one client: where, and its socket once it has come."""
+
+    url: str
+    socket: Callable[[], Awaitable[Socket]]
 
 
 class Client(ABC):
@@ -114,8 +142,13 @@ class Client(ABC):
         offers_compression: bool = True,
         headers: Mapping[str, str] | None = None,
         host: str | None = None,
+        terms: Terms | None = None,
     ) -> Socket:
         """Connects; raises `Refused` if the answer is no 101.
 
-        `host`: what it calls the server, wherever the URL leads.
+        `host`: what it calls the server, wherever the URL leads. `terms` are instead of `offers_compression`.
         """
+
+    @abstractmethod
+    def serving(self, terms: Terms, subprotocol: str) -> AbstractAsyncContextManager[Serving]:
+        """Listens for one client, with one subprotocol that it may ask for."""

@@ -9,6 +9,7 @@ const readline = require("readline");
 const WebSocket = require("ws");
 
 const sockets = new Map();
+const servers = new Map();
 
 function tell(id, event, fields = {}) {
   process.stdout.write(JSON.stringify({ id, event, ...fields }) + "\n");
@@ -26,23 +27,50 @@ function refused(id, response) {
   response.on("error", (error) => tell(id, "failed", { why: error.message }));
 }
 
+function watch(id, socket) {
+  sockets.set(id, socket);
+  socket.on("message", (data, isBinary) =>
+    tell(id, "message", isBinary ? { base64: payload(data) } : { text: data.toString() }),
+  );
+  socket.on("ping", (data) => tell(id, "ping", { base64: payload(data) }));
+  socket.on("pong", (data) => tell(id, "pong", { base64: payload(data) }));
+  socket.on("close", (code, reason) => tell(id, "close", { code, reason: reason.toString() }));
+  socket.on("error", (error) => tell(id, "failed", { why: error.message }));
+}
+
 const orders = {
   open({ id, url, subprotocols, options }) {
     const socket = new WebSocket(url, subprotocols, options);
-    sockets.set(id, socket);
     let headers = [];
     socket.on("upgrade", (response) => {
       headers = response.rawHeaders;
     });
     socket.on("open", () => tell(id, "open", { headers, subprotocol: socket.protocol }));
     socket.on("unexpected-response", (request, response) => refused(id, response));
-    socket.on("message", (data, isBinary) =>
-      tell(id, "message", isBinary ? { base64: payload(data) } : { text: data.toString() }),
-    );
-    socket.on("ping", (data) => tell(id, "ping", { base64: payload(data) }));
-    socket.on("pong", (data) => tell(id, "pong", { base64: payload(data) }));
-    socket.on("close", (code, reason) => tell(id, "close", { code, reason: reason.toString() }));
-    socket.on("error", (error) => tell(id, "failed", { why: error.message }));
+    watch(id, socket);
+  },
+  // Listens for one client, whose socket has the number of the order.
+  listen({ id, options, subprotocol }) {
+    const chosen = (offered) => (offered.has(subprotocol) ? subprotocol : false);
+    const server = new WebSocket.Server({
+      ...options,
+      host: "127.0.0.1",
+      port: 0,
+      handleProtocols: chosen,
+    });
+    servers.set(id, server);
+    let headers = [];
+    server.on("headers", (lines) => {
+      headers = lines.slice(1).flatMap((line) => line.split(": ", 2));
+    });
+    server.on("listening", () => tell(id, "listening", { port: server.address().port }));
+    server.on("connection", (socket) => {
+      watch(id, socket);
+      tell(id, "open", { headers, subprotocol: socket.protocol });
+    });
+  },
+  unlisten({ id }) {
+    servers.get(id).close();
   },
   send({ id, fragments }) {
     fragments.forEach((fragment, n) => {
@@ -53,8 +81,18 @@ const orders = {
   ping({ id, base64 }) {
     sockets.get(id).ping(Buffer.from(base64, "base64"));
   },
+  pong({ id, base64 }) {
+    sockets.get(id).pong(Buffer.from(base64, "base64"));
+  },
   close({ id, code, reason }) {
     sockets.get(id).close(code, reason);
+  },
+  // Text of any bytes.
+  bad({ id, base64 }) {
+    sockets.get(id).send(Buffer.from(base64, "base64"), { binary: false });
+  },
+  terminate({ id }) {
+    sockets.get(id).terminate();
   },
 };
 

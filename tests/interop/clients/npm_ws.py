@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from ..case import Broken
-from . import Client, Close, Closed, Message, Refused, Socket, awaited
+from . import Client, Close, Closed, Message, Refused, Serving, Socket, Terms, awaited
 from .node import Script, Told, running
 
 SCRIPT = Path(__file__).with_suffix(".js")
@@ -70,6 +70,9 @@ class NpmSocket(Socket):
         text: str | None = event.get("text")
         return b64decode(event["base64"]) if text is None else text
 
+    async def send_bad_text(self, payload: bytes) -> None:
+        self._tell("bad", base64=b64encode(payload).decode())
+
     async def send(self, message: Message) -> None:
         self._tell("send", fragments=[encoded(message)])
 
@@ -82,8 +85,8 @@ class NpmSocket(Socket):
         if b64decode(pong["base64"]) != payload:
             raise Broken(f"a pong of {pong['base64']} for {payload!r}")
 
-    async def pinged(self) -> None:
-        await awaited("ping", self.pings.get())
+    async def pinged(self) -> bytes:
+        return b64decode((await awaited("ping", self.pings.get()))["base64"])
 
     async def closed(self) -> Close:
         while True:
@@ -95,6 +98,13 @@ class NpmSocket(Socket):
     async def close(self, code: int = 1000, reason: str = "") -> Close:
         self._tell("close", code=code, reason=reason)
         return await self.closed()
+
+    async def close_without_code(self) -> Close:
+        self._tell("close")
+        return await self.closed()
+
+    async def abort(self) -> None:
+        self._tell("terminate")
 
     def _tell(self, order: str, **fields: Any) -> None:
         self._client.tell(self._number, order, **fields)
@@ -127,12 +137,13 @@ class NpmWs(Client):
         offers_compression: bool = True,
         headers: Mapping[str, str] | None = None,
         host: str | None = None,
+        terms: Terms | None = None,
     ) -> Socket:
         number = len(self._sockets)
         socket = NpmSocket(self, number)
         self._sockets.append(socket)
         options: dict[str, Any] = {
-            "perMessageDeflate": offers_compression,
+            "perMessageDeflate": deflated(terms) if terms else offers_compression,
             "headers": {**(headers or {}), **({"Host": host} if host else {})},
             "maxPayload": 0,
         }
@@ -141,6 +152,39 @@ class NpmWs(Client):
         self.tell(number, "open", url=url, subprotocols=list(subprotocols), options=options)
         await socket.opened()
         return socket
+
+
+    @asynccontextmanager
+    async def serving(self, terms: Terms, subprotocol: str) -> AsyncIterator[Serving]:
+        number = len(self._sockets)
+        socket = NpmSocket(self, number)
+        self._sockets.append(socket)
+        options = {"perMessageDeflate": deflated(terms), "maxPayload": 0}
+        self.tell(number, "listen", options=options, subprotocol=subprotocol)
+        listening = await awaited("port", socket.messages.get())
+
+        async def opened() -> NpmSocket:
+            await socket.opened()
+            return socket
+
+        try:
+            yield Serving(f"ws://127.0.0.1:{listening['port']}/", opened)
+        finally:
+            self.tell(number, "unlisten")
+
+
+def deflated(terms: Terms) -> dict[str, Any] | bool:
+    """How the library is told of compression."""
+    if terms.compression is None:
+        return False
+    names = {
+        "server_max_window_bits": "serverMaxWindowBits",
+        "client_max_window_bits": "clientMaxWindowBits",
+        "server_no_context_takeover": "serverNoContextTakeover",
+        "client_no_context_takeover": "clientNoContextTakeover",
+    }
+    # Short messages go as they are.
+    return {"threshold": 100, **{names[name]: value for name, value in terms.compression.items()}}
 
 
 def npm_ws(modules: Path) -> AbstractAsyncContextManager[NpmWs]:

@@ -6,21 +6,26 @@ Never: pings by itself, nor limits what it receives: the server's doings are loo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.extensions.permessage_deflate import (
+    ClientPerMessageDeflateFactory,
+    ServerPerMessageDeflateFactory,
+)
 from websockets.frames import Frame, Opcode
 from websockets.typing import Origin, Subprotocol
 
-from . import Client, Close, Closed, Message, Refused, Socket, awaited
+from . import Client, Close, Closed, Message, Refused, Serving, Socket, Terms, awaited
 
 
-class Watched(ClientConnection):
-    """A connection that tells of pings, which the library answers without a word."""
+class Telling:
+    """What makes a connection tell of pings, which the library answers without a word."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -29,13 +34,21 @@ class Watched(ClientConnection):
     def process_event(self, event: Any) -> None:
         if isinstance(event, Frame) and event.opcode is Opcode.PING:
             self.pings.put_nowait(bytes(event.data))
-        super().process_event(event)
+        super().process_event(event)  # type: ignore[misc]
+
+
+class Watched(Telling, ClientConnection):
+    """A client's."""
+
+
+class WatchedServer(Telling, ServerConnection):
+    """A server's."""
 
 
 class PythonSocket(Socket):
     """A connection of `websockets`."""
 
-    def __init__(self, connection: Watched) -> None:
+    def __init__(self, connection: Watched | WatchedServer) -> None:
         self._connection = connection
         assert connection.response
         headers: dict[str, list[str]] = {}
@@ -61,8 +74,11 @@ class PythonSocket(Socket):
         pong = await self._connection.ping(payload)
         await awaited("pong", pong)
 
-    async def pinged(self) -> None:
-        await awaited("ping", self._connection.pings.get())
+    async def pinged(self) -> bytes:
+        return await awaited("ping", self._connection.pings.get())
+
+    async def send_bad_text(self, payload: bytes) -> None:
+        await self._connection.send(payload, text=True)
 
     async def closed(self) -> Close:
         while True:
@@ -76,6 +92,16 @@ class PythonSocket(Socket):
         with suppress(AttributeError):
             await self._connection.close(code, reason)
         return await self.closed()
+
+
+    async def close_without_code(self) -> Close:
+        # Of the asyncio interface only what is below it can.
+        async with self._connection.send_context():
+            self._connection.protocol.send_close()
+        return await self.closed()
+
+    async def abort(self) -> None:
+        self._connection.transport.abort()
 
 
 def received(closed: ConnectionClosed) -> Close:
@@ -98,7 +124,9 @@ class PythonWebsockets(Client):
         offers_compression: bool = True,
         headers: Mapping[str, str] | None = None,
         host: str | None = None,
+        terms: Terms | None = None,
     ) -> Socket:
+        given = terms.compression if terms else None
         there = urlsplit(url)
         try:
             connection = await connect(
@@ -107,7 +135,8 @@ class PythonWebsockets(Client):
                 port=there.port,
                 origin=Origin(origin) if origin else None,
                 subprotocols=[Subprotocol(name) for name in subprotocols] or None,
-                compression="deflate" if offers_compression else None,
+                compression="deflate" if offers_compression and not terms else None,
+                extensions=[ClientPerMessageDeflateFactory(**given)] if given is not None else None,
                 additional_headers=dict(headers or {}),
                 proxy=None,
                 ping_interval=None,
@@ -118,3 +147,34 @@ class PythonWebsockets(Client):
             body = bytes(refused.response.body or b"").decode()
             raise Refused(refused.response.status_code, body) from None
         return PythonSocket(cast(Watched, connection))
+
+    @asynccontextmanager
+    async def serving(self, terms: Terms, subprotocol: str) -> AsyncIterator[Serving]:
+        opened: asyncio.Queue[WatchedServer] = asyncio.Queue()
+
+        async def keep(connection: ServerConnection) -> None:
+            opened.put_nowait(cast(WatchedServer, connection))
+            await connection.wait_closed()
+
+        given = terms.compression
+        async with serve(
+            keep,
+            "127.0.0.1",
+            0,
+            subprotocols=[Subprotocol(subprotocol)],
+            # Whoever offers none of them may come, too.
+            select_subprotocol=lambda _, offered: (
+                Subprotocol(subprotocol) if subprotocol in offered else None
+            ),
+            compression=None,
+            extensions=[ServerPerMessageDeflateFactory(**given)] if given is not None else None,
+            ping_interval=None,
+            max_size=None,
+            create_connection=WatchedServer,
+        ) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+
+            async def socket() -> PythonSocket:
+                return PythonSocket(await awaited("client", opened.get()))
+
+            yield Serving(f"ws://127.0.0.1:{port}/", socket)
