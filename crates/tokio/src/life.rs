@@ -163,14 +163,28 @@ impl Life {
     }
 
     /// Lets what is written leave, and waits for the peer to go where that is right, no longer than it may take.
+    ///
+    /// Whatever the time, what the transport takes at once leaves.
     pub(crate) fn poll_end<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         link: &mut Link<S>,
     ) -> Poll<()> {
-        if self.poll_due(cx, link, true).is_ready() {
-            return Poll::Ready(());
+        // First: a peer that sends without end uses up what a task may do in one poll, and timers count, too.
+        let due = self.poll_due(cx, link, true);
+        let ended = self.poll_stages(cx, link);
+        if due.is_ready() {
+            Poll::Ready(())
+        } else {
+            ended
         }
+    }
+
+    fn poll_stages<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &mut Link<S>,
+    ) -> Poll<()> {
         let is_closed = self.phase == Phase::Closed;
         let is_client = link.outgoing.role() == Role::Client;
         loop {
