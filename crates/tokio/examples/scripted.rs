@@ -53,7 +53,7 @@ async fn main() -> ExitCode {
         }
     };
     tell(&format!("open {}", protocol.as_deref().unwrap_or("-")));
-    let (read, write) = ws.split();
+    let (write, read) = ws.split();
     let mut orders = orders();
     let obeying = async {
         let mut write = write;
@@ -155,13 +155,13 @@ async fn obey(write: &mut WriteHalf<TcpStream>, order: &str) -> Result<(), Error
     let mut payloads = words.map(bytes);
     let mut next = || payloads.next().unwrap_or_default();
     match verb {
-        "text" => write.send(text(next())).await,
-        "binary" => write.send(next()).await,
+        "text" => write.send(text(next()).into()).await,
+        "binary" => write.send(next().into()).await,
         "ping" => write.send(Message::Ping(next().into())).await,
         "pong" => write.send(Message::Pong(next().into())).await,
         "prepared" => write.send_prepared(&prepared(text(next()))).await,
         // Without a flush; whatever comes next lets them leave, in one write.
-        "feed" => write.feed(text(next())).await,
+        "feed" => write.feed(text(next()).into()).await,
         "close" => {
             let code = text(next());
             let close = code.parse().ok().map(|code| {
@@ -179,11 +179,14 @@ async fn obey(write: &mut WriteHalf<TcpStream>, order: &str) -> Result<(), Error
             let last = pieces.pop().unwrap_or_default();
             let mut pieces = pieces.iter();
             let first = pieces.next().map_or(&[][..], Vec::as_slice);
-            write.begin(kind, first).await?;
+            write.ready().await?;
+            write.begin(kind, first)?;
             for piece in pieces {
-                write.proceed(piece).await?;
+                write.ready().await?;
+                write.proceed(piece)?;
             }
-            write.end(&last).await?;
+            write.ready().await?;
+            write.end(&last)?;
             write.flush().await
         }
         other => panic!("{other}: no order"),
@@ -199,7 +202,7 @@ fn prepared(text: String) -> PreparedFrame {
 
 /// Tells of all that comes, to the end.
 async fn listen(mut read: ReadHalf<TcpStream>) {
-    while let Some(received) = read.next_owned().await {
+    while let Some(received) = read.recv().await {
         let (word, payload) = match received {
             Ok(Message::Text(text)) => ("text", hex(text.as_bytes())),
             Ok(Message::Binary(bytes)) => ("binary", hex(&bytes)),

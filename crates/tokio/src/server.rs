@@ -112,8 +112,11 @@ struct Refused<S> {
     error: Error,
 }
 
-/// Sends the answer and waits until the client has gone: a socket that is dropped with bytes unread takes back what it has
-/// sent.
+/// The most that is still taken from a client that is refused.
+const LINGER_BYTES_MAX: u64 = 256 << 10;
+
+/// Sends the answer and waits until the client has gone, or has sent too much: a socket that is dropped with bytes unread
+/// takes back what it has sent.
 async fn answer<S>(mut io: S, response: &Response) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -123,6 +126,7 @@ where
     io.write_all(&out).await?;
     io.shutdown().await?;
     out.resize(HEAD_BYTES, 0);
+    let mut io = io.take(LINGER_BYTES_MAX);
     while io.read(&mut out).await? > 0 {}
     Ok(())
 }

@@ -38,10 +38,7 @@ fn messages() -> Vec<Message> {
 }
 
 async fn heard(ours: &mut Ours) -> Message {
-    ours.next_owned()
-        .await
-        .expect("open")
-        .expect("by the rules")
+    ours.recv().await.expect("open").expect("by the rules")
 }
 
 #[track_caller]
@@ -192,7 +189,7 @@ async fn both_at_once<P: Peer>(ours: Ours, theirs: &mut P) -> Ours {
     let messages: Vec<Message> = (0..150)
         .map(|n| Message::text(format!("{n} {}", text(n * n * n % 9_000))))
         .collect();
-    let (mut read, mut write) = ours.split();
+    let (mut write, mut read) = ours.split();
     let writing = async {
         for message in &messages {
             write.send(message.clone()).await.expect("open");
@@ -200,7 +197,7 @@ async fn both_at_once<P: Peer>(ours: Ours, theirs: &mut P) -> Ours {
     };
     let reading = async {
         for message in &messages {
-            let back = read.next_owned().await.expect("open").expect("good");
+            let back = read.recv().await.expect("open").expect("good");
             expect(&back, message);
         }
     };
@@ -227,7 +224,7 @@ async fn until_end<P: Peer>(mut theirs: P) -> Vec<Message> {
 /// What we hear till our end, and how that is.
 async fn until_our_end(mut ours: Ours) -> (Vec<Message>, Option<Error>) {
     let mut heard = Vec::new();
-    while let Some(message) = ours.next_owned().await {
+    while let Some(message) = ours.recv().await {
         match message {
             Ok(message) => heard.push(message),
             Err(error) => return (heard, Some(error)),

@@ -22,10 +22,10 @@ async fn s5_5_1_closes_that_cross_end_both_sides_cleanly() {
         if role == Role::Client {
             theirs.shutdown().await.expect("a pipe"); // the server ends first
         }
-        let told = ours.next_owned().await.expect("a close").expect("good");
+        let told = ours.recv().await.expect("a close").expect("good");
         let wanted = CloseFrame::new(CloseCode(4000), "mine");
         assert_eq!(told, Message::Close(Some(wanted)));
-        assert!(ours.next_owned().await.is_none());
+        assert!(ours.recv().await.is_none());
         drop(ours);
         assert_eq!(to_end(&mut theirs).await, [], "one close is enough");
     }
@@ -40,7 +40,7 @@ async fn s7_1_6_data_before_the_answer_to_our_close_is_still_given() {
     bytes.extend(close(Role::Client, 1000, ""));
     theirs.write_all(&bytes).await.expect("a pipe");
     let mut given = Vec::new();
-    while let Some(message) = ours.next_owned().await {
+    while let Some(message) = ours.recv().await {
         given.push(message.expect("good"));
     }
     let wanted = CloseFrame::new(CloseCode(1000), "");
@@ -68,9 +68,9 @@ async fn s5_5_1_nothing_is_taken_from_behind_a_close() {
         bytes.extend([0xFF; 10]);
         theirs.write_all(&bytes).await.expect("a pipe");
         theirs.shutdown().await.expect("a pipe");
-        let told = ours.next_owned().await.expect("a close").expect("good");
+        let told = ours.recv().await.expect("a close").expect("good");
         assert!(told.is_close());
-        assert!(ours.next_owned().await.is_none(), "{role:?}");
+        assert!(ours.recv().await.is_none(), "{role:?}");
         drop(ours);
         let told = to_end(&mut theirs).await;
         assert_eq!(told.iter().map(code).collect::<Vec<_>>(), [Some(1001)]);
@@ -95,12 +95,12 @@ async fn s7_4_closes_that_must_not_be_are_told_1002_or_1007() {
             drop(theirs);
             told
         };
-        let (failed, told) = tokio::join!(ours.next_owned(), peer);
+        let (failed, told) = tokio::join!(ours.recv(), peer);
         assert!(
             matches!(failed, Some(Err(Error::Protocol(_)))),
             "{bytes:?}: {failed:?}"
         );
-        assert!(ours.next_owned().await.is_none());
+        assert!(ours.recv().await.is_none());
         assert_eq!(
             told.iter().map(code).collect::<Vec<_>>(),
             [Some(wanted)],
@@ -119,7 +119,7 @@ async fn s5_1_a_client_is_told_of_masked_frames_with_1002() {
         drop(theirs);
         told
     };
-    let (failed, told) = tokio::join!(ours.next_owned(), peer);
+    let (failed, told) = tokio::join!(ours.recv(), peer);
     assert!(
         matches!(failed, Some(Err(Error::Protocol(_)))),
         "{failed:?}"
@@ -136,14 +136,14 @@ async fn a_transport_half_closed_is_an_end_without_a_close() {
         bytes.extend(&frame(Role::Client, TEXT, &[b'x'; 50])[..part]);
         theirs.write_all(&bytes).await.expect("a pipe");
         theirs.shutdown().await.expect("a pipe");
-        let whole = ours.next_owned().await.expect("open").expect("good");
+        let whole = ours.recv().await.expect("open").expect("good");
         assert_eq!(whole, Message::text("whole"));
-        let end = ours.next_owned().await;
+        let end = ours.recv().await;
         assert!(
             matches!(end, Some(Err(Error::Disconnected))),
             "{part}: {end:?}"
         );
-        assert!(ours.next_owned().await.is_none());
+        assert!(ours.recv().await.is_none());
     }
 }
 
@@ -153,7 +153,7 @@ async fn a_close_timeout_of_zero_still_tells_the_peer_what_it_may_take() {
     let (mut ours, mut theirs) = ends(Role::Server, &config, 1 << 16);
     let bytes = frame(Role::Server, TEXT, b"unmasked");
     theirs.write_all(&bytes).await.expect("a pipe");
-    let failed = ours.next_owned().await;
+    let failed = ours.recv().await;
     assert!(
         matches!(failed, Some(Err(Error::Protocol(_)))),
         "{failed:?}"
@@ -174,7 +174,7 @@ async fn a_close_timeout_of_zero_still_tells_the_peer_what_it_may_take() {
 async fn a_close_of_a_half_needs_no_room_and_starts_the_time() {
     for way in ["send", "close"] {
         let (ours, _theirs) = ends(Role::Server, &Config::DEFAULT.with_max_write_buffer(1), 16);
-        let (mut read, mut write) = ours.split();
+        let (mut write, mut read) = ours.split();
         let stuck = tokio::time::timeout(Duration::from_millis(1), write.send_binary(&[0; 100]));
         assert!(stuck.await.is_err(), "the peer takes nothing");
         let closing = async {
@@ -183,7 +183,7 @@ async fn a_close_of_a_half_needs_no_room_and_starts_the_time() {
                 _ => write.close(CloseCode::NORMAL, "").await,
             }
         };
-        let reading = tokio::time::timeout(Duration::from_secs(60), read.next_owned());
+        let reading = tokio::time::timeout(Duration::from_secs(60), read.recv());
         let (closed, end) = tokio::join!(closing, reading);
         assert!(
             matches!(end, Ok(Some(Err(Error::CloseTimeout)))),

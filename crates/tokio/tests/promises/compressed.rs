@@ -37,7 +37,7 @@ async fn s6_2_compressed_messages_of_every_cut_are_inflated() {
         bytes.extend(frame(Role::Client, 0x81, b"bare"));
         theirs.write_all(&bytes).await.expect("a pipe");
         for text in ["Hello", "bare"] {
-            let message = ours.next_owned().await.expect("open").expect("good");
+            let message = ours.recv().await.expect("open").expect("good");
             assert_eq!(message, Message::text(text), "cut at {at}");
         }
     }
@@ -137,9 +137,9 @@ async fn a_bomb_ends_at_the_limit_whichever_way_it_is_read() {
             .expect("a pipe");
         let reading = async {
             let end = match way {
-                "owned" => ours.next_owned().await.expect("an error").err(),
+                "owned" => ours.recv().await.expect("an error").err(),
                 "borrowed" => ours.next_message().await.expect("an error").err(),
-                "receive" => ours.receive().await.expect("an error").err(),
+                "receive" => ours.next_with_replies().await.expect("an error").err(),
                 _ => ours.next_event().await.expect("an error").err(),
             };
             end.expect("too long")

@@ -26,9 +26,9 @@ async fn buffers_of_zero_bytes_still_carry_everything() {
             to_end(&mut theirs).await
         };
         let ours_answers = async {
-            let message = ours.next_owned().await.expect("open").expect("good");
+            let message = ours.recv().await.expect("open").expect("good");
             ours.send(message).await.expect("open");
-            while let Some(message) = ours.next_owned().await {
+            while let Some(message) = ours.recv().await {
                 message.expect("good");
             }
         };
@@ -48,14 +48,14 @@ async fn limits_of_zero_take_what_is_empty_and_nothing_else() {
     let mut bytes = frame(Role::Client, TEXT, b"");
     bytes.extend(frame(Role::Client, TEXT, b"x"));
     theirs.write_all(&bytes).await.expect("a pipe");
-    let empty = ours.next_owned().await.expect("open").expect("good");
+    let empty = ours.recv().await.expect("open").expect("good");
     assert_eq!(empty, Message::text(""));
     let peer = async {
         let told = to_end(&mut theirs).await;
         drop(theirs);
         told
     };
-    let (failed, told) = tokio::join!(ours.next_owned(), peer);
+    let (failed, told) = tokio::join!(ours.recv(), peer);
     assert!(
         matches!(failed, Some(Err(Error::Protocol(_)))),
         "{failed:?}"
@@ -84,7 +84,7 @@ async fn a_declared_length_past_the_limit_is_refused_at_its_header() {
             drop(theirs);
             told
         };
-        let (failed, told) = tokio::join!(ours.next_owned(), peer);
+        let (failed, told) = tokio::join!(ours.recv(), peer);
         assert!(
             matches!(
                 failed,
@@ -117,7 +117,7 @@ async fn s5_5_2_a_flood_of_pings_is_answered_within_bounds() {
     let reading = async {
         let (mut pings, mut most) = (0, 0);
         loop {
-            match ours.next_owned().await.expect("open").expect("good") {
+            match ours.recv().await.expect("open").expect("good") {
                 Message::Ping(_) => pings += 1,
                 Message::Text(_) => break (pings, most),
                 other => panic!("{other:?}"),
@@ -137,7 +137,7 @@ async fn s5_5_2_a_flood_of_pings_is_answered_within_bounds() {
             told
         },
         async {
-            let _ = timeout(Duration::from_secs(5), ours.next_owned()).await;
+            let _ = timeout(Duration::from_secs(5), ours.recv()).await;
         }
     );
     let () = left;
@@ -176,13 +176,13 @@ async fn pings_leave_after_silence_alone_and_any_frame_breaks_it() {
     };
     let reading = async {
         let error = loop {
-            match ours.next_owned().await.expect("an end") {
+            match ours.recv().await.expect("an end") {
                 Ok(message) => assert_eq!(message, Message::Pong(b""[..].into())),
                 Err(error) => break error,
             }
         };
         assert_eq!(start.elapsed().as_secs(), 65);
-        assert!(ours.next_owned().await.is_none());
+        assert!(ours.recv().await.is_none());
         drop(ours);
         error
     };
@@ -200,9 +200,9 @@ async fn times_of_zero_end_silence_at_once_and_lose_nothing_that_has_come() {
         .write_all(&frame(Role::Client, TEXT, b"here"))
         .await
         .expect("a pipe");
-    let here = ours.next_owned().await.expect("open").expect("good");
+    let here = ours.recv().await.expect("open").expect("good");
     assert_eq!(here, Message::text("here"));
-    let end = ours.next_owned().await;
+    let end = ours.recv().await;
     assert!(matches!(end, Some(Err(Error::IdleTimeout))), "{end:?}");
-    assert!(ours.next_owned().await.is_none());
+    assert!(ours.recv().await.is_none());
 }

@@ -22,7 +22,7 @@ async fn once<F: Future>(future: F) -> Option<F::Output> {
 }
 
 async fn next(ours: &mut WebSocketStream<DuplexStream>) -> Message {
-    ours.next_owned().await.expect("open").expect("good")
+    ours.recv().await.expect("open").expect("good")
 }
 
 #[tokio::test]
@@ -35,11 +35,11 @@ async fn a_message_is_whole_though_halves_are_split_and_reunited_in_its_middle()
     let mut told = Vec::new();
     for piece in bytes.chunks(777) {
         theirs.write_all(piece).await.expect("a pipe");
-        let (mut read, mut write) = ours.split();
-        if let Some(message) = once(read.next_owned()).await {
+        let (mut write, mut read) = ours.split();
+        if let Some(message) = once(read.recv()).await {
             told.push(message.expect("open").expect("good"));
         }
-        write.feed("said").await.expect("room");
+        write.feed("said".into()).await.expect("room");
         ours = read.reunite(write).expect("of one stream");
     }
     if told.len() < 2 {
@@ -58,8 +58,8 @@ async fn a_message_is_whole_though_halves_are_split_and_reunited_in_its_middle()
 async fn a_fragmented_send_goes_on_in_halves_and_behind_them() {
     let (mut ours, mut theirs) = ends(Role::Server, &Config::DEFAULT, 1 << 16);
     ours.begin(MessageKind::Text, b"a").expect("room");
-    let (read, mut write) = ours.split();
-    write.proceed(b"b").await.expect("room");
+    let (mut write, read) = ours.split();
+    write.proceed(b"b").expect("room");
     let refused = write.send_text("inside").await;
     assert!(
         matches!(refused, Err(Error::Encode(EncodeError::InsideMessage))),
@@ -69,7 +69,7 @@ async fn a_fragmented_send_goes_on_in_halves_and_behind_them() {
     ours.write_ping(b"p").expect("room");
     ours.end(b"c").expect("room");
     assert!(matches!(ours.proceed(b"d"), Err(Error::Encode(_))));
-    ours.send("after").await.expect("open");
+    ours.send("after".into()).await.expect("open");
     let wanted = [
         (0x01, b"a".to_vec()),
         (0x00, b"b".to_vec()),
@@ -178,12 +178,12 @@ async fn s8_1_text_in_pieces_is_looked_at_across_fragments() {
 #[tokio::test]
 async fn either_half_works_on_without_the_other() {
     let (ours, mut theirs) = ends(Role::Server, &Config::DEFAULT, 1 << 16);
-    let (mut read, write) = ours.split();
+    let (write, mut read) = ours.split();
     drop(write);
     let mut bytes = frame(Role::Client, PING, b"?");
     bytes.extend(close(Role::Client, 1000, ""));
     theirs.write_all(&bytes).await.expect("a pipe");
-    while let Some(message) = read.next_owned().await {
+    while let Some(message) = read.recv().await {
         message.expect("good");
     }
     let told = so_far(&mut theirs).await;
@@ -191,9 +191,9 @@ async fn either_half_works_on_without_the_other() {
     assert_eq!(code(&told[1]), Some(1000));
 
     let (ours, mut theirs) = ends(Role::Server, &Config::DEFAULT, 1 << 16);
-    let (read, mut write) = ours.split();
+    let (mut write, read) = ours.split();
     drop(read);
-    write.send("still").await.expect("open");
+    write.send("still".into()).await.expect("open");
     assert_eq!(so_far(&mut theirs).await, [(TEXT, b"still".to_vec())]);
     drop(write);
     assert_eq!(
