@@ -23,6 +23,15 @@ pub fn process_ns(pid: u32) -> io::Result<u64> {
     from_schedstat(pid).or_else(|_| from_stat(pid))
 }
 
+/// The CPU time that one thread of `pid` has used so far, in nanoseconds.
+///
+/// # Errors
+/// `NotFound` if there is no such thread or the kernel has no `schedstat`, `InvalidData` if it writes something else
+/// than proc(5) says.
+pub fn thread_ns(pid: u32, thread: u32) -> io::Result<u64> {
+    run_time_ns(Path::new(&format!("/proc/{pid}/task/{thread}/schedstat")))
+}
+
 fn from_schedstat(pid: u32) -> io::Result<u64> {
     let mut sum_ns: u64 = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
