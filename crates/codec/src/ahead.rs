@@ -67,6 +67,39 @@ impl MessageDecoder {
         }
     }
 
+    /// How long the frame at the front of `input` will be, header included, where it is cut and would be given without
+    /// a copy were it whole: a data message of one frame that is not compressed and within all limits.
+    ///
+    /// For a caller whose buffer has room for it, and more to put there without waiting:
+    /// [`next_message`](Self::next_message) would begin to assemble it.
+    ///
+    /// ```
+    /// use fanfare_codec::{Limits, MessageDecoder, Role};
+    ///
+    /// let messages = MessageDecoder::new(Role::Client, Limits::default());
+    /// assert_eq!(messages.cut_frame_len(b"\x81\x05Hel"), Some(7));
+    /// assert_eq!(messages.cut_frame_len(b"\x81\x05Hello"), None, "it is whole");
+    /// assert_eq!(messages.cut_frame_len(b"\x01\x05Hel"), None, "a fragment");
+    /// assert_eq!(messages.cut_frame_len(b"\x81"), None, "nobody knows");
+    /// ```
+    #[must_use]
+    #[inline(never)]
+    pub fn cut_frame_len(&self, input: &[u8]) -> Option<usize> {
+        if matches!(self.phase, Phase::Closed) {
+            return None;
+        }
+        let Ok(Some(Next::Header { header, header_len })) = self.frames.find(input) else {
+            return None;
+        };
+        let is_data = matches!(header.opcode, Opcode::Text | Opcode::Binary);
+        let is_one_frame = is_data && header.fin && header.rsv == Rsv::NONE;
+        if !is_one_frame || header.payload_len > self.max_message_bytes {
+            return None;
+        }
+        let len = header_len.checked_add(usize::try_from(header.payload_len).ok()?)?;
+        (len > input.len()).then_some(len)
+    }
+
     /// The message in progress is compressed.
     const fn inflates(&self) -> bool {
         #[cfg(feature = "deflate")]

@@ -289,11 +289,20 @@ impl<K: MaskKeys> Encoder<K> {
         opcode: Opcode,
         payload: &[u8],
     ) {
+        let mask_key = self.keys.next_key();
+        if let (None, Ok(len @ 0..=125)) = (mask_key, u8::try_from(payload.len())) {
+            // Most of what servers send: two bytes, and no shape of header to choose.
+            let first = if fin { 0x80 } else { 0 } | rsv.bits() | opcode.bits();
+            out.reserve(2 + payload.len());
+            out.extend_from_slice(&[first, len]);
+            out.extend_from_slice(payload);
+            return;
+        }
         let header = Header {
             fin,
             rsv,
             opcode,
-            mask_key: self.keys.next_key(),
+            mask_key,
             payload_len: payload.len() as u64,
         };
         let (bytes, header_len) = header.encoded();
