@@ -29,8 +29,9 @@ use fanfare_codec::handshake::HeadLimits;
 pub struct Config {
     /// What the peer may send: sizes of frames and messages, fragments. Past them the close code is 1009.
     pub limits: Limits,
-    /// The most bytes that one read takes: 4 KiB, or as often four times that as fit; 64 KiB. Less is used as long as less arrives, and nothing while
-    /// the connection waits.
+    /// The most bytes that one read takes: 4 KiB, or as often four times that as fit; 256 KiB. Less is used as long as
+    /// less arrives, and nothing while the connection waits. A message that fits is lent from there; a longer one is put
+    /// together first.
     pub max_read_buffer: usize,
     /// How many bytes may wait to be written before nothing more is taken; 1 MiB. Where nothing waits one message
     /// always fits.
@@ -63,7 +64,7 @@ impl Config {
     /// What [`Default`] gives.
     pub const DEFAULT: Self = Self {
         limits: Limits::DEFAULT,
-        max_read_buffer: 64 << 10,
+        max_read_buffer: 256 << 10,
         max_write_buffer: 1 << 20,
         ping_interval: None,
         idle_timeout: None,

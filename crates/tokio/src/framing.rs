@@ -19,6 +19,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 use crate::pool::{self, Size};
 use crate::{Config, Event, Message};
 
+/// Small reads in a row after which the buffer is smaller.
+const SMALL_READS_MAX: u8 = 8;
+
 #[derive(Debug)]
 pub(crate) struct Framing {
     decoder: MessageDecoder,
@@ -30,9 +33,13 @@ pub(crate) struct Framing {
     /// A cut header or control frame while there is no buffer.
     spill: Box<[u8]>,
     size: Size,
+    /// Reads in a row for which a smaller buffer would have done.
+    small_reads: u8,
     max_bytes: usize,
     role: Role,
     inflates: bool,
+    /// A cut message was left in the buffer, for what else can be read at once.
+    holds: bool,
     /// A close was found where it could not be given.
     pub(crate) owes_close: bool,
     /// The control frame that was found last.
@@ -75,9 +82,11 @@ impl Framing {
             end: read.len(),
             spill: Box::default(),
             size: Size::default(),
+            small_reads: 0,
             max_bytes: config.max_read_buffer,
             role,
             inflates: false,
+            holds: false,
             owes_close: false,
             control: Box::default(),
             pieces: None,
@@ -99,13 +108,32 @@ impl Framing {
                 other => return Ok(other),
             }
         }
-        if self.decoder.has_whole(&self.buffer[self.start..self.end]) {
-            return Ok(Some(Found::Whole));
-        }
         if self.start == self.end {
             return Ok(None);
         }
+        let input = &self.buffer[self.start..self.end];
+        if self.decoder.has_whole(input) {
+            return Ok(Some(Found::Whole));
+        }
+        let cut = self.decoder.cut_frame_len(input);
+        self.holds = cut.is_some_and(|len| len <= self.buffer.len());
+        if self.holds {
+            return Ok(None);
+        }
         self.advance()
+    }
+
+    /// Lets the decoder begin to put the cut message together that was left in the buffer, if one was.
+    ///
+    /// # Errors
+    ///
+    /// The rule that it breaks already.
+    pub(crate) fn let_go(&mut self) -> Result<(), ProtocolError> {
+        if std::mem::take(&mut self.holds) {
+            let found = self.advance()?;
+            debug_assert!(found.is_none(), "it is cut");
+        }
+        Ok(())
     }
 
     /// Names whatever the decoder finds next but whole messages.
@@ -145,24 +173,37 @@ impl Framing {
         Ok(found)
     }
 
+    /// Whether the next message lies whole in the buffer, and nothing else is to be done first.
+    #[inline]
+    pub(crate) fn has_whole(&self) -> bool {
+        self.start < self.end
+            && !self.owes_close
+            && self.pieces.is_none()
+            && self.decoder.has_whole(&self.buffer[self.start..self.end])
+    }
+
     /// Lends the message that was found.
     #[inline]
     pub(crate) fn lend(&mut self, found: &Found) -> Result<MessageRef<'_>, ProtocolError> {
+        if !matches!(found, Found::Whole) {
+            return self.lend_other(found);
+        }
+        let mut input = &mut self.buffer[self.start..self.end];
+        let message = self.decoder.next_message(&mut input)?;
+        self.start = self.end - input.len();
+        Ok(message.expect("it is whole"))
+    }
+
+    fn lend_other(&self, found: &Found) -> Result<MessageRef<'_>, ProtocolError> {
         match *found {
-            Found::Whole => {
-                let mut input = &mut self.buffer[self.start..self.end];
-                let message = self.decoder.next_message(&mut input)?;
-                self.start = self.end - input.len();
-                Ok(message.expect("it is whole"))
-            }
             Found::Assembled => Ok(self.decoder.assembled().expect("it was given just now")),
             Found::Control(Opcode::Ping) => Ok(MessageRef::Ping(&self.control)),
             Found::Control(Opcode::Close) => Ok(MessageRef::Close(
                 fanfare_codec::CloseFrame::parse(&self.control)?,
             )),
             Found::Control(_) => Ok(MessageRef::Pong(&self.control)),
-            Found::Begin(_) | Found::Piece(..) => {
-                unreachable!("no message is looked for in pieces")
+            Found::Whole | Found::Begin(_) | Found::Piece(..) => {
+                unreachable!("it is lent otherwise")
             }
         }
     }
@@ -298,18 +339,29 @@ impl Framing {
             Poll::Ready(Ok(())) => {
                 let (read, room) = (into.filled().len(), into.capacity());
                 self.end += read;
-                if read == room {
-                    self.size = self.size.grown(self.max_bytes);
-                } else if read < room / 8 {
-                    self.size = self.size.shrunk();
-                }
+                self.holds &= read == 0;
+                self.fit(read, room);
                 Poll::Ready(Ok(read))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                self.rest();
-                Poll::Pending
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Lets the next buffer follow what comes. The tail of a long message comes alone now and then: that is no reason.
+    #[inline]
+    fn fit(&mut self, read: usize, room: usize) {
+        if read >= room / 8 {
+            self.small_reads = 0;
+            if read == room {
+                self.size = self.size.grown(self.max_bytes);
             }
+            return;
+        }
+        self.small_reads += 1;
+        if self.small_reads == SMALL_READS_MAX {
+            self.small_reads = 0;
+            self.size = self.size.shrunk();
         }
     }
 
@@ -317,8 +369,11 @@ impl Framing {
     #[inline]
     fn make_room(&mut self) {
         let held = self.end - self.start;
-        if self.size.is_of(&self.buffer) && held < self.buffer.len() {
-            self.buffer.copy_within(self.start..self.end, 0);
+        let is_right = self.size.is_of(&self.buffer) || !self.size.holds(held);
+        if is_right && held < self.buffer.len() {
+            if self.start > 0 {
+                self.buffer.copy_within(self.start..self.end, 0);
+            }
         } else {
             self.replace_buffer(held);
         }
@@ -347,7 +402,9 @@ impl Framing {
     pub(crate) fn rest(&mut self) {
         debug_assert!(self.end - self.start <= UNCONSUMED_BYTES_MAX);
         self.decoder.release();
-        self.spill = self.buffer[self.start..self.end].into();
+        if self.start < self.end {
+            self.spill = self.buffer[self.start..self.end].into();
+        }
         (self.start, self.end) = (0, 0);
         pool::give(&mut self.buffer);
     }

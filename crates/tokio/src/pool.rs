@@ -38,6 +38,18 @@ impl Size {
         Self(self.0.saturating_sub(1))
     }
 
+    /// Whose buffers have so many bytes.
+    fn of(bytes: usize) -> Option<Self> {
+        let times = bytes / SMALLEST_BYTES;
+        let size = Self(u8::try_from(times.checked_ilog2()? / 2).ok()?);
+        (size.bytes() == bytes && usize::from(size.0) < SIZES).then_some(size)
+    }
+
+    /// Whether there is room behind so many bytes.
+    pub(crate) const fn holds(self, bytes: usize) -> bool {
+        bytes < self.bytes()
+    }
+
     /// Whether `buffer` is of this size.
     pub(crate) const fn is_of(self, buffer: &[u8]) -> bool {
         buffer.len() == self.bytes()
@@ -69,16 +81,13 @@ pub(crate) fn take(size: Size) -> Box<[u8]> {
 /// Gives `buffer` back and leaves none.
 pub(crate) fn give(buffer: &mut Box<[u8]>) {
     let buffer = mem::take(buffer);
+    let Some(size) = Size::of(buffer.len()) else {
+        return;
+    };
     // While the thread ends there is no pool any more.
     let _ = POOL.try_with(|pool| {
-        let reads = &mut pool.borrow_mut().reads;
-        let size = (0..SIZES).position(|size| {
-            let size = u8::try_from(size).unwrap_or_default();
-            Size(size).is_of(&buffer)
-        });
-        if let Some(kept) = size.map(|size| &mut reads[size])
-            && kept.len() < KEPT_MAX
-        {
+        let kept = &mut pool.borrow_mut().reads[usize::from(size.0)];
+        if kept.len() < KEPT_MAX {
             kept.push(buffer);
         }
     });

@@ -32,6 +32,14 @@ pub(crate) enum Want {
 }
 
 impl Receiving {
+    /// Whether the next message is there, and may be taken without a poll; to answer it, if there is room for that.
+    #[inline]
+    pub(crate) fn has_whole<S>(&self, link: &Link<S>, want: Want) -> bool {
+        matches!(self.life.phase, Phase::Open)
+            && !(want == Want::Question && link.outgoing.is_full())
+            && self.framing.has_whole()
+    }
+
     /// Finds what is next; `None` once the connection has ended.
     #[inline]
     pub(crate) fn poll_found<S: AsyncRead + AsyncWrite + Unpin>(
@@ -89,6 +97,10 @@ impl Receiving {
                     }
                 }
                 Poll::Ready(Ok(_)) => {
+                    if let Err(error) = self.framing.let_go() {
+                        self.life.fail(error, link);
+                        continue;
+                    }
                     self.life.phase = Phase::Ended;
                     return Poll::Ready(Some(Err(Error::Disconnected)));
                 }
@@ -97,6 +109,11 @@ impl Receiving {
                     return Poll::Ready(Some(Err(error.into())));
                 }
                 Poll::Pending => {
+                    if let Err(error) = self.framing.let_go() {
+                        self.life.fail(error, link);
+                        continue;
+                    }
+                    self.framing.rest();
                     // Not before it has shown that there is nothing to read: silence is the peer's, not ours.
                     if let Poll::Ready(due) = self.poll_due(cx, link) {
                         return Poll::Ready(Some(Err(self.expire(due, link))));

@@ -13,7 +13,7 @@ use fanfare_codec::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::framing::Framing;
+use crate::framing::{Found, Framing};
 use crate::life::Life;
 use crate::link::{Link, Side};
 use crate::outgoing::Outgoing;
@@ -197,9 +197,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     #[inline]
     pub async fn next_message(&mut self) -> Option<Result<MessageRef<'_>, Error>> {
         let Self { link, receiving } = self;
-        let found = match poll_fn(|cx| receiving.poll_found(cx, link, Want::Message)).await? {
-            Ok(found) => found,
-            Err(error) => return Some(Err(error)),
+        let found = if receiving.has_whole(link, Want::Message) {
+            Found::Whole
+        } else {
+            match poll_fn(|cx| receiving.poll_found(cx, link, Want::Message)).await? {
+                Ok(found) => found,
+                Err(error) => return Some(Err(error)),
+            }
         };
         Some(match receiving.lend(link, &found) {
             Ok(message) => Ok(message),
@@ -237,9 +241,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         &mut self,
     ) -> Option<Result<(MessageRef<'_>, Replies<'_>), Error>> {
         let Self { link, receiving } = self;
-        let found = match poll_fn(|cx| receiving.poll_found(cx, link, Want::Question)).await? {
-            Ok(found) => found,
-            Err(error) => return Some(Err(error)),
+        let found = if receiving.has_whole(link, Want::Question) {
+            Found::Whole
+        } else {
+            match poll_fn(|cx| receiving.poll_found(cx, link, Want::Question)).await? {
+                Ok(found) => found,
+                Err(error) => return Some(Err(error)),
+            }
         };
         Some(match receiving.lend(link, &found) {
             Ok(message) => Ok((message, Replies(&mut link.outgoing))),
