@@ -17,9 +17,15 @@ impl Count {
     /// One more.
     #[inline]
     pub(crate) fn add(self) {
+        self.add_many(1);
+    }
+
+    /// So many more.
+    #[inline]
+    pub(crate) fn add_many(self, more: usize) {
         // No read-modify-write: nobody else writes.
         let messages = self.0.load(Ordering::Relaxed);
-        self.0.store(messages + 1, Ordering::Relaxed);
+        self.0.store(messages + more as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn messages(self) -> u64 {

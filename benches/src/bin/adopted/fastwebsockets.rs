@@ -31,7 +31,7 @@ async fn run(socket: TcpStream, count: Count) -> Echoed {
 }
 
 /// Answers the request, behind which a client sends nothing before it has the answer.
-async fn upgrade(socket: &mut TcpStream) -> Echoed {
+pub(crate) async fn upgrade(socket: &mut TcpStream) -> Echoed {
     let mut decoder = RequestDecoder::new(HeadLimits::default());
     let mut received = Vec::with_capacity(1024);
     let mut response = Vec::new();

@@ -14,6 +14,7 @@
 mod axum_ws;
 mod count;
 mod fastwebsockets;
+mod floor;
 mod ours;
 mod sinks;
 
@@ -45,10 +46,16 @@ struct Cli {
     /// The first one's port; the others have the ports behind it. 0: any.
     #[arg(long, default_value_t = 0)]
     port: u16,
+
+    /// Length of a frame that answers, header included: the floor counts by it.
+    #[arg(long, default_value_t = 22, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    frame_bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Peer {
+    /// one read and one write, and the codec in between
+    Floor,
     /// fanfare-tokio on an accepted socket
     Fanfare,
     /// fanfare-tokio behind axum, on the socket that hyper gives back
@@ -77,7 +84,7 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .expect("a runtime");
-    match runtime.block_on(serve(peers, cli.port)) {
+    match runtime.block_on(serve(peers, &cli)) {
         Ok(never) => match never {},
         Err(error) => {
             eprintln!("adopted: {error}");
@@ -86,15 +93,16 @@ fn main() -> ExitCode {
     }
 }
 
-async fn serve(peers: &[Peer], port: u16) -> io::Result<std::convert::Infallible> {
+async fn serve(peers: &[Peer], cli: &Cli) -> io::Result<std::convert::Infallible> {
+    let frame_bytes = usize::try_from(cli.frame_bytes).map_err(io::Error::other)?;
     let mut counts = Vec::new();
     for (peer, nth) in peers.iter().zip(0..) {
-        let port = if port == 0 { 0 } else { port + nth };
+        let port = if cli.port == 0 { 0 } else { cli.port + nth };
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
         let count = Count::new();
         let name = peer.to_possible_value().expect("none is skipped");
         println!("{} {}", name.get_name(), listener.local_addr()?);
-        peer.spawn(listener, count);
+        peer.spawn(listener, count, frame_bytes);
         counts.push(count);
     }
     io::stdout().flush()?;
@@ -123,8 +131,9 @@ fn answer(counts: &[Count]) {
 
 impl Peer {
     /// Serves from now on.
-    fn spawn(self, listener: TcpListener, count: Count) {
+    fn spawn(self, listener: TcpListener, count: Count, frame_bytes: usize) {
         match self {
+            Self::Floor => accept(listener, move |io| floor::echo(io, count, frame_bytes)),
             Self::Fanfare => accept(listener, move |io| ours::echo(io, count)),
             Self::FanfareAxum => route(listener, ours::route(count, ours::Transport::Socket)),
             Self::FanfareUpgraded => route(listener, ours::route(count, ours::Transport::Upgraded)),
