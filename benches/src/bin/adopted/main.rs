@@ -32,6 +32,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use count::Count;
 
+/// What tungstenite's documentation advises to read with where there are many connections.
+const SMALL_BYTES: usize = 4 << 10;
+
 /// What one connection came to.
 type Echoed = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
@@ -64,8 +67,14 @@ enum Peer {
     FanfareUpgraded,
     /// axum's own extractor
     AxumWs,
+    /// axum's own extractor, reads of 4 KiB
+    #[value(name = "axum-ws-4k")]
+    AxumWs4k,
     /// tokio-tungstenite on an accepted socket
     TokioTungstenite,
+    /// tokio-tungstenite on an accepted socket, reads of 4 KiB
+    #[value(name = "tokio-tungstenite-4k")]
+    TokioTungstenite4k,
     /// fastwebsockets on an accepted socket
     Fastwebsockets,
     /// tokio-websockets on an accepted socket
@@ -137,8 +146,14 @@ impl Peer {
             Self::Fanfare => accept(listener, move |io| ours::echo(io, count)),
             Self::FanfareAxum => route(listener, ours::route(count, ours::Transport::Socket)),
             Self::FanfareUpgraded => route(listener, ours::route(count, ours::Transport::Upgraded)),
-            Self::AxumWs => route(listener, axum_ws::route(count)),
-            Self::TokioTungstenite => accept(listener, move |io| sinks::tungstenite(io, count)),
+            Self::AxumWs => route(listener, axum_ws::route(count, None)),
+            Self::AxumWs4k => route(listener, axum_ws::route(count, Some(SMALL_BYTES))),
+            Self::TokioTungstenite => {
+                accept(listener, move |io| sinks::tungstenite(io, count, None))
+            }
+            Self::TokioTungstenite4k => accept(listener, move |io| {
+                sinks::tungstenite(io, count, Some(SMALL_BYTES))
+            }),
             Self::Fastwebsockets => accept(listener, move |io| fastwebsockets::echo(io, count)),
             Self::TokioWebsockets => accept(listener, move |io| sinks::websockets(io, count)),
             Self::SockudoWs => accept(listener, move |io| sinks::sockudo(io, count)),

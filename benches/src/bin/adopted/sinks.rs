@@ -2,7 +2,7 @@
 //! message is fed and flushed once nothing more is there to be read, as `StreamExt::forward` does it: at one message in
 //! flight the same, at several one write instead of many.
 //!
-//! - tokio-tungstenite: `accept_async`, its defaults (reads of 128 KiB).
+//! - tokio-tungstenite: `accept_async`, its defaults (reads of 128 KiB), or reads of 4 KiB.
 //! - tokio-websockets: `ServerBuilder::accept`, its defaults.
 //! - sockudo-ws: `server_handshake` and `WebSocketStream::server`, without the timers that it has by default.
 //!
@@ -15,12 +15,18 @@ use std::task::{Poll, ready};
 use futures_core::Stream;
 use futures_sink::Sink;
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::Echoed;
 use crate::count::Count;
 
-pub(crate) async fn tungstenite(socket: TcpStream, count: Count) -> Echoed {
-    let ws = tokio_tungstenite::accept_async(socket).await?;
+pub(crate) async fn tungstenite(
+    socket: TcpStream,
+    count: Count,
+    read_bytes: Option<usize>,
+) -> Echoed {
+    let config = read_bytes.map(|b| WebSocketConfig::default().read_buffer_size(b));
+    let ws = tokio_tungstenite::accept_async_with_config(socket, config).await?;
     echo(ws, count, |m| m.is_text() || m.is_binary()).await
 }
 
