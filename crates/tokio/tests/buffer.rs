@@ -145,7 +145,7 @@ fn a_cut_message_that_breaks_a_rule_is_told_before_it_is_whole() {
         let mut reads = Reads::new([cut.clone()]);
         reads.ends = ends;
         let mut ws = reads.into_stream(&Config::default().with_close_timeout(None));
-        let mut next = std::pin::pin!(ws.next_owned());
+        let mut next = std::pin::pin!(ws.recv());
         let polled = next.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         let waits = matches!(polled, Poll::Pending); // for the peer to go, who has been told
         let tells = matches!(
@@ -163,7 +163,7 @@ async fn an_end_inside_a_message_is_no_message() {
     let mut reads = Reads::new([masked(&payload(5_000))[..3_000].to_vec()]);
     reads.ends = true;
     let mut ws = reads.into_stream(&Config::default());
-    let ended = ws.next_owned().await;
+    let ended = ws.recv().await;
     assert!(matches!(ended, Some(Err(Error::Disconnected))), "{ended:?}");
-    assert!(ws.next_owned().await.is_none());
+    assert!(ws.recv().await.is_none());
 }

@@ -63,8 +63,6 @@ enum Peer {
     Fanfare,
     /// fanfare-tokio behind axum, on the socket that hyper gives back
     FanfareAxum,
-    /// fanfare-tokio behind axum, on what hyper has upgraded
-    FanfareUpgraded,
     /// axum's own extractor
     AxumWs,
     /// axum's own extractor, reads of 4 KiB
@@ -144,8 +142,7 @@ impl Peer {
         match self {
             Self::Floor => accept(listener, move |io| floor::echo(io, count, frame_bytes)),
             Self::Fanfare => accept(listener, move |io| ours::echo(io, count)),
-            Self::FanfareAxum => route(listener, ours::route(count, ours::Transport::Socket)),
-            Self::FanfareUpgraded => route(listener, ours::route(count, ours::Transport::Upgraded)),
+            Self::FanfareAxum => route(listener, ours::route(count)),
             Self::AxumWs => route(listener, axum_ws::route(count, None)),
             Self::AxumWs4k => route(listener, axum_ws::route(count, Some(SMALL_BYTES))),
             Self::TokioTungstenite => {
