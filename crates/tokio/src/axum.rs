@@ -35,8 +35,8 @@ use hyper::http::{HeaderValue, request};
 use crate::{NotOffered, Upgrade, WebSocketStream};
 
 pub use crate::{
-    CloseCode, CloseFrame, Config, Error, Message, ReadHalf, Rejection, UpgradedIo, Utf8Bytes,
-    WriteHalf,
+    CloseCode, CloseFrame, Config, Error, Limits, Message, PreparedFrame, ReadHalf, Rejection,
+    UpgradedIo, Utf8Bytes, WriteHalf,
 };
 
 /// A WebSocket that an axum server has accepted.
@@ -49,11 +49,33 @@ pub type WebSocket = WebSocketStream<UpgradedIo>;
 pub struct WebSocketUpgrade<F = fn(Error)> {
     upgrade: Upgrade,
     config: Config,
+    sizes: Sizes,
     on_failed_upgrade: F,
 }
 
+/// What was set beside a [`Config`], and holds whichever that is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sizes {
+    message: Option<usize>,
+    frame: Option<usize>,
+    write_buffer: Option<usize>,
+}
+
+impl Sizes {
+    fn apply(self, mut config: Config) -> Config {
+        if let Some(bytes) = self.message {
+            config.limits = config.limits.with_max_message_bytes(bytes as u64);
+        }
+        if let Some(bytes) = self.frame {
+            config.limits = config.limits.with_max_frame_bytes(bytes as u64);
+        }
+        config.max_write_buffer = self.write_buffer.unwrap_or(config.max_write_buffer);
+        config
+    }
+}
+
 impl<F> WebSocketUpgrade<F> {
-    /// Sets what the connection may take, compression included, and undoes the caps that were set before.
+    /// Sets what the connection may take, compression included. Sizes that the methods below set hold all the same.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
@@ -61,19 +83,19 @@ impl<F> WebSocketUpgrade<F> {
 
     /// Sets the most bytes of a message; 16 MiB.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
-        self.config.limits = self.config.limits.with_max_message_bytes(bytes as u64);
+        self.sizes.message = Some(bytes);
         self
     }
 
     /// Sets the most bytes of a frame; 16 MiB.
     pub fn max_frame_size(mut self, bytes: usize) -> Self {
-        self.config.limits = self.config.limits.with_max_frame_bytes(bytes as u64);
+        self.sizes.frame = Some(bytes);
         self
     }
 
     /// Sets how many bytes may wait to be written; see [`Config::max_write_buffer`].
     pub fn max_write_buffer_size(mut self, bytes: usize) -> Self {
-        self.config.max_write_buffer = bytes;
+        self.sizes.write_buffer = Some(bytes);
         self
     }
 
@@ -135,6 +157,7 @@ impl<F> WebSocketUpgrade<F> {
         WebSocketUpgrade {
             upgrade: self.upgrade,
             config: self.config,
+            sizes: self.sizes,
             on_failed_upgrade: callback,
         }
     }
@@ -147,7 +170,7 @@ impl<F> WebSocketUpgrade<F> {
         F: FnOnce(Error) + Send + 'static,
     {
         let on_failed_upgrade = self.on_failed_upgrade;
-        let (response, upgraded) = self.upgrade.accept(&self.config);
+        let (response, upgraded) = self.upgrade.accept(&self.sizes.apply(self.config));
         tokio::spawn(async move {
             match upgraded.await {
                 Ok(socket) => callback(socket).await,
@@ -162,7 +185,7 @@ impl<F> fmt::Debug for WebSocketUpgrade<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocketUpgrade")
             .field("upgrade", &self.upgrade)
-            .field("config", &self.config)
+            .field("config", &self.sizes.apply(self.config))
             .finish_non_exhaustive()
     }
 }
@@ -174,6 +197,7 @@ impl<S: Sync> FromRequestParts<S> for WebSocketUpgrade {
         Ok(Self {
             upgrade: Upgrade::from_request_parts(parts)?,
             config: Config::DEFAULT,
+            sizes: Sizes::default(),
             on_failed_upgrade: drop,
         })
     }

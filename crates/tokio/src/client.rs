@@ -3,6 +3,7 @@
 //!
 //! Never: resolves a name, connects, follows a redirect.
 
+use std::fmt;
 use std::str::FromStr;
 
 use fanfare_codec::Role;
@@ -150,7 +151,7 @@ impl TryFrom<String> for ClientRequest {
 }
 
 /// What a server has said in its 101.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Answer {
     /// The subprotocol that it chose among those offered.
@@ -164,6 +165,18 @@ impl Answer {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         header(&self.headers, name)
+    }
+}
+
+impl fmt::Debug for Answer {
+    /// Values as text, with escapes where they are none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| format!("{name}: {}", value.escape_ascii()));
+        f.debug_struct("Answer")
+            .field("protocol", &self.protocol)
+            .field("headers", &headers.collect::<Vec<_>>())
+            .finish()
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Config {
     /// How many bytes may wait to be written before nothing more is taken; 1 MiB. Where nothing waits one message
     /// always fits.
     pub max_write_buffer: usize,
-    /// After this much silence the peer is sent a ping; `None`: never. This time and the next two are kept while
+    /// After this much silence the peer is sent a ping, whose pong is not given; `None`: never. This time and the next two are kept while
     /// something is read, not while only a `send` or a `flush` is waited for.
     pub ping_interval: Option<Duration>,
     /// After this much silence the connection fails with [`Error::IdleTimeout`](crate::Error::IdleTimeout);

@@ -223,7 +223,7 @@ mod pages {
     #[doc = include_str!("../README.md")]
     struct Readme;
 
-    #[cfg(all(feature = "axum", feature = "deflate"))]
+    #[cfg(all(feature = "axum", feature = "connect", feature = "deflate"))]
     #[doc = include_str!("../MIGRATING.md")]
     struct Migrating;
 }

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use crate::link::{Link, Side};
+use crate::outgoing::KEEP_ALIVE;
 use crate::pool::{self, Size};
 use crate::{Config, Error};
 
@@ -57,6 +58,8 @@ struct Timer {
     is_for_end: bool,
     heard_at: Instant,
     pinged_at: Instant,
+    /// One of [`Outgoing::keep_alive`](crate::outgoing::Outgoing::keep_alive)'s pings is not answered yet.
+    awaits_pong: bool,
 }
 
 /// Between two pings.
@@ -89,6 +92,14 @@ impl Life {
         if let Some(timer) = &mut self.timer {
             timer.heard_at = Instant::now();
         }
+    }
+
+    /// Whether a pong answers a ping that was sent to see whether the peer is alive, and means nothing else.
+    pub(crate) fn takes_pong(&mut self, payload: &[u8]) -> bool {
+        let Some(timer) = &mut self.timer else {
+            return false;
+        };
+        payload == KEEP_ALIVE && std::mem::take(&mut timer.awaits_pong)
     }
 
     /// The peer's close was answered.
@@ -134,6 +145,7 @@ impl Life {
             is_for_end: false,
             heard_at: now,
             pinged_at: now,
+            awaits_pong: false,
         });
         if is_closing && !timer.is_for_end {
             timer.is_for_end = true;
@@ -155,7 +167,7 @@ impl Life {
             };
             if ping_at(timer).is_some_and(|at| at <= now) {
                 timer.pinged_at = now;
-                link.outgoing.keep_alive();
+                timer.awaits_pong |= link.outgoing.keep_alive();
             }
             let next = [idle_at, ping_at(timer)].into_iter().flatten().min();
             timer.sleep.as_mut().reset(next.unwrap_or(now));

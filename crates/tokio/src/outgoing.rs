@@ -18,6 +18,9 @@ use fanfare_codec::{
 use crate::keys::Keys;
 use crate::{Config, Error, Message, pool};
 
+/// The payload of pings that nobody has asked for but a [`Config`]: nobody is given their pongs.
+pub(crate) const KEEP_ALIVE: &[u8] = b"keep-alive";
+
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     buffer: Vec<u8>,
@@ -282,13 +285,14 @@ impl Outgoing {
         debug_assert_eq!(written, Ok(()), "short, and not behind a close");
     }
 
-    /// A ping of ours, unless something waits, which is a sign of life as good.
-    pub(crate) fn keep_alive(&mut self) {
+    /// A ping of ours, unless something waits, which is a sign of life as good: whether it was written.
+    pub(crate) fn keep_alive(&mut self) -> bool {
         if self.is_closed || self.broken.is_some() || !self.waiting().is_empty() {
-            return;
+            return false;
         }
         self.prepare();
-        let written = self.encoder.ping(&mut self.buffer, b"");
+        let written = self.encoder.ping(&mut self.buffer, KEEP_ALIVE);
         debug_assert_eq!(written, Ok(()), "short, and not behind a close");
+        true
     }
 }

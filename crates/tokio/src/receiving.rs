@@ -71,6 +71,9 @@ impl Receiving {
             match found {
                 Ok(Some(found)) => {
                     if let Found::Control(opcode) = found {
+                        if opcode == Opcode::Pong && self.life.takes_pong(self.framing.control()) {
+                            continue;
+                        }
                         self.answer(cx, link, opcode);
                     }
                     return Poll::Ready(Some(Ok(found)));

@@ -94,7 +94,10 @@ async fn a_handler_may_choose_by_its_own_rules_among_what_is_offered() {
 #[tokio::test]
 async fn caps_are_the_connections() {
     async fn handler(ws: WebSocketUpgrade) -> Response {
-        ws.max_message_size(1000).on_upgrade(echo)
+        // In whichever order.
+        ws.max_message_size(1000)
+            .config(Config::DEFAULT)
+            .on_upgrade(echo)
     }
     let address = start(Router::new().route("/ws", any(handler))).await;
     let (mut ws, _) = ask(&address, &[]).await;

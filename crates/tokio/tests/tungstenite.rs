@@ -80,6 +80,32 @@ async fn echo_of_theirs(listener: TcpListener) {
 }
 
 #[tokio::test]
+async fn what_comes_can_be_forwarded_to_where_it_came_from() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("ws://{}/", listener.local_addr().expect("bound"));
+    let serving = async {
+        let (socket, _) = listener.accept().await.expect("a client");
+        let ws = accept(socket, &Config::DEFAULT).await.expect("an upgrade");
+        let (write, read) = ws.split();
+        read.forward(write).await
+    };
+    let asking = async {
+        let (mut ws, _) = tokio_tungstenite::connect_async(url)
+            .await
+            .expect("accepted");
+        ws.send(Theirs::text("hello")).await.expect("open");
+        let back = ws.next().await.expect("open").expect("good");
+        assert_eq!(back, Theirs::text("hello"));
+        ws.close(None).await.expect("open");
+        while let Some(message) = ws.next().await {
+            message.expect("our answer");
+        }
+    };
+    let (forwarded, ()) = tokio::join!(serving, asking);
+    forwarded.expect("a clean end");
+}
+
+#[tokio::test]
 async fn their_client_gets_every_message_back_and_a_clean_close() {
     let (listener, address) = listen().await;
     let serving = tokio::spawn(async move {
