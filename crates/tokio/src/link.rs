@@ -6,16 +6,16 @@
 //!
 //! Never: loses what a blocked write has not taken; waits where the transport does not.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
-use fanfare_codec::{CloseFrame, EncodeError, PreparedFrame};
+use fanfare_codec::{CloseFrame, EncodeError, MessageKind, PreparedFrame};
 use tokio::io::AsyncWrite;
 
-use crate::Error;
 use crate::outgoing::Outgoing;
+use crate::{Error, Message};
 
 /// Who waits until the transport takes something.
 #[derive(Clone, Copy, Debug)]
@@ -88,8 +88,8 @@ impl<S> Link<S> {
         self.wake_reader();
     }
 
-    /// Writes a frame that others are sent, too, which may be the last.
-    pub(crate) fn prepared(&mut self, frame: &PreparedFrame) -> Result<(), Error> {
+    /// Appends a frame that others are sent, too, which may be the last.
+    pub(crate) fn append_prepared(&mut self, frame: &PreparedFrame) -> Result<(), Error> {
         self.outgoing.prepared(frame)?;
         if self.outgoing.is_closed() {
             self.wake_reader();
@@ -119,7 +119,64 @@ impl<S> Link<S> {
     }
 }
 
+/// From this length on a payload leaves from where it lies, if nothing waits before it: a copy of it costs more than a
+/// write of its own.
+const DIRECT_BYTES_MIN: usize = 16 << 10;
+
 impl<S: AsyncWrite + Unpin> Link<S> {
+    /// Writes a whole message; of text the caller knows that it is UTF-8.
+    #[inline]
+    pub(crate) fn data(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), Error> {
+        if payload.len() >= DIRECT_BYTES_MIN
+            && self.io.is_write_vectored()
+            && let Some((header, len)) = self.outgoing.header_alone(kind, payload.len())
+        {
+            return self.write_through([&header[..len], payload]);
+        }
+        self.outgoing.data(kind, payload)
+    }
+
+    /// Writes any message.
+    pub(crate) fn message(&mut self, message: &Message) -> Result<(), Error> {
+        match message {
+            Message::Text(text) => self.data(MessageKind::Text, text.as_bytes()),
+            Message::Binary(bytes) => self.data(MessageKind::Binary, bytes),
+            Message::Ping(payload) => self.outgoing.ping(payload),
+            Message::Pong(payload) => self.outgoing.pong(payload),
+            Message::Close(close) => {
+                self.close(close.as_ref().map(crate::CloseFrame::checked).transpose()?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes a frame that others are sent, too.
+    pub(crate) fn prepared(&mut self, frame: &PreparedFrame) -> Result<(), Error> {
+        if frame.len() >= DIRECT_BYTES_MIN
+            && self.io.is_write_vectored()
+            && self.outgoing.takes_as_it_is(frame)
+        {
+            return self.write_through(frame.slices(0));
+        }
+        self.append_prepared(frame)
+    }
+
+    /// Gives the transport a frame before which nothing waits. What it does not take now waits as any other.
+    fn write_through(&mut self, frame: [&[u8]; 2]) -> Result<(), Error> {
+        // Whoever waits for the rest will ask again.
+        let mut cx = Context::from_waker(&self.waker);
+        let slices = frame.map(IoSlice::new);
+        let sent = match Pin::new(&mut self.io).poll_write_vectored(&mut cx, &slices) {
+            Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(written) => written,
+            Poll::Pending => Ok(0),
+        };
+        let sent = sent.map_err(|error| self.fail(error))?;
+        self.needs_flush |= sent > 0;
+        self.outgoing.keep_rest(frame, sent);
+        Ok(())
+    }
+
     /// Writes until nothing waits and the transport has let go of it.
     pub(crate) fn poll_drain(&mut self, cx: &Context<'_>, side: Side) -> Poll<Result<(), Error>> {
         if (self.is_drained() && self.outgoing.broken.is_none()) || self.has_ended() {

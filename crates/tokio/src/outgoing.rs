@@ -11,12 +11,12 @@ use bytes::Bytes;
 #[cfg(feature = "deflate")]
 use fanfare_codec::deflate::{DeflateTerms, Outgoing as Window};
 use fanfare_codec::{
-    CONTROL_PAYLOAD_BYTES_MAX, CloseFrame, EncodeError, Encoder, MessageKind, Opcode,
-    PreparedFrame, Role,
+    CONTROL_PAYLOAD_BYTES_MAX, CloseFrame, EncodeError, Encoder, Header, MessageKind, Opcode,
+    PreparedFrame, Role, Rsv,
 };
 
 use crate::keys::Keys;
-use crate::{Config, Error, Message, pool};
+use crate::{Config, Error, pool};
 
 /// The payload of pings that nobody has asked for but a [`Config`]: nobody is given their pongs.
 pub(crate) const KEEP_ALIVE: &[u8] = b"keep-alive";
@@ -147,19 +147,9 @@ impl Outgoing {
         }
     }
 
-    #[inline]
-    pub(crate) fn text(&mut self, text: &str) -> Result<(), Error> {
-        self.data(MessageKind::Text, text.as_bytes())
-    }
-
-    #[inline]
-    pub(crate) fn binary(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.data(MessageKind::Binary, bytes)
-    }
-
     /// A whole message; of text the caller knows that it is UTF-8.
     #[inline]
-    fn data(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), Error> {
+    pub(crate) fn data(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), Error> {
         self.admit()?;
         #[cfg(feature = "deflate")]
         if let Some(deflate) = &mut self.deflate {
@@ -242,18 +232,59 @@ impl Outgoing {
         Ok(())
     }
 
-    pub(crate) fn message(&mut self, message: &Message) -> Result<(), Error> {
-        match message {
-            Message::Text(text) => self.text(text),
-            Message::Binary(bytes) => self.binary(bytes),
-            Message::Ping(payload) => self.ping(payload),
-            Message::Pong(payload) => self.pong(payload),
-            Message::Close(close) => {
-                let close = close.as_ref().map(crate::CloseFrame::checked).transpose()?;
-                self.close(close);
-                Ok(())
-            }
+    /// The header of a whole message whose payload may leave from where it lies: it is neither masked nor compressed, and
+    /// nothing waits before it.
+    pub(crate) fn header_alone(
+        &self,
+        kind: MessageKind,
+        payload_len: usize,
+    ) -> Option<([u8; Header::BYTES_MAX], usize)> {
+        if self.role.masks() || self.is_deflated() || !self.is_free() {
+            return None;
         }
+        let header = Header {
+            fin: true,
+            rsv: Rsv::NONE,
+            opcode: match kind {
+                MessageKind::Text => Opcode::Text,
+                MessageKind::Binary => Opcode::Binary,
+            },
+            mask_key: None,
+            payload_len: payload_len as u64,
+        };
+        let mut bytes = [0; Header::BYTES_MAX];
+        let len = header.encode(&mut bytes);
+        Some((bytes, len))
+    }
+
+    /// Whether a prepared message may leave from where it lies.
+    pub(crate) fn takes_as_it_is(&self, frame: &PreparedFrame) -> bool {
+        !self.role.masks() && !self.is_deflated() && self.is_free() && !frame.opcode().is_control()
+    }
+
+    /// Whether a message may be written, and nothing waits before it.
+    fn is_free(&self) -> bool {
+        let may_be_written = !self.is_closed && self.broken.is_none() && !self.in_message;
+        may_be_written && self.waiting().is_empty() && self.pong.is_none()
+    }
+
+    const fn is_deflated(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        return self.deflate.is_some();
+        #[cfg(not(feature = "deflate"))]
+        false
+    }
+
+    /// Appends what is left of a frame of which the transport took `sent` bytes.
+    pub(crate) fn keep_rest(&mut self, [header, payload]: [&[u8]; 2], sent: usize) {
+        if sent >= header.len() + payload.len() {
+            return;
+        }
+        self.is_blocked = true;
+        self.prepare();
+        let of_header = sent.min(header.len());
+        self.buffer.extend_from_slice(&header[of_header..]);
+        self.buffer.extend_from_slice(&payload[sent - of_header..]);
     }
 
     /// The last frame; a second one is not written. It always fits.

@@ -1,25 +1,27 @@
 //! Answers to a message that is still borrowed. In: messages. Out: their frames, behind those that wait.
 //!
-//! Never: waits; they leave when reading has to, or at a flush.
+//! Never: waits; they leave when reading has to, at a flush, or at once if they are long and nothing waits before them.
 
-use fanfare_codec::PreparedFrame;
+use std::fmt;
 
-use crate::outgoing::Outgoing;
+use fanfare_codec::{MessageKind, PreparedFrame};
+use tokio::io::AsyncWrite;
+
+use crate::link::Link;
 use crate::{Error, Message};
 
 /// What a message is answered with; see [`next_with_replies`](crate::WebSocketStream::next_with_replies).
-#[derive(Debug)]
-pub struct Replies<'a>(pub(crate) &'a mut Outgoing);
+pub struct Replies<'a, S>(pub(crate) &'a mut Link<S>);
 
-impl Replies<'_> {
+impl<S: AsyncWrite + Unpin> Replies<'_, S> {
     /// Appends a text message.
     ///
     /// # Errors
     ///
-    /// [`Error::WriteBufferFull`]; [`Error::Encode`] inside a fragmented message and behind a close.
+    /// [`Error::WriteBufferFull`]; [`Error::Encode`] inside a fragmented message and behind a close; [`Error::Io`].
     #[inline]
     pub fn text(&mut self, text: &str) -> Result<(), Error> {
-        self.0.text(text)
+        self.0.data(MessageKind::Text, text.as_bytes())
     }
 
     /// Appends a binary message.
@@ -29,7 +31,7 @@ impl Replies<'_> {
     /// As [`text`](Self::text).
     #[inline]
     pub fn binary(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.0.binary(bytes)
+        self.0.data(MessageKind::Binary, bytes)
     }
 
     /// Appends a frame that was encoded once for many.
@@ -48,5 +50,11 @@ impl Replies<'_> {
     /// As [`text`](Self::text), and [`Error::CloseCode`].
     pub fn message(&mut self, message: &Message) -> Result<(), Error> {
         self.0.message(message)
+    }
+}
+
+impl<S> fmt::Debug for Replies<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Replies").field(&self.0.outgoing).finish()
     }
 }

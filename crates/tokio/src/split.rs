@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::link::{Link, Side};
 use crate::receiving::{Receiving, Want, poll_failed};
-use crate::traits::{poll_close, start_send};
+use crate::traits::poll_close;
 use crate::{Error, Event, Message, WebSocketStream};
 
 /// The half that reads, answers pings and closes, and keeps times.
@@ -147,7 +147,8 @@ impl<S> WriteHalf<S> {
     ///
     /// As there.
     pub fn write_text(&mut self, text: &str) -> Result<(), Error> {
-        lock(&self.link).outgoing.text(text)
+        let mut link = lock(&self.link);
+        link.outgoing.data(MessageKind::Text, text.as_bytes())
     }
 
     /// As [`WebSocketStream::write_binary`].
@@ -156,7 +157,8 @@ impl<S> WriteHalf<S> {
     ///
     /// As there.
     pub fn write_binary(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        lock(&self.link).outgoing.binary(bytes)
+        let mut link = lock(&self.link);
+        link.outgoing.data(MessageKind::Binary, bytes)
     }
 
     /// As [`WebSocketStream::write_ping`].
@@ -174,7 +176,7 @@ impl<S> WriteHalf<S> {
     ///
     /// As there.
     pub fn write_prepared(&mut self, frame: &PreparedFrame) -> Result<(), Error> {
-        lock(&self.link).prepared(frame)
+        lock(&self.link).append_prepared(frame)
     }
 
     /// As [`WebSocketStream::begin`].
@@ -228,9 +230,9 @@ impl<S: AsyncWrite + Unpin> WriteHalf<S> {
     /// As [`WebSocketStream::send`].
     pub async fn feed(&mut self, message: Message) -> Result<(), Error> {
         if message.is_close() {
-            return start_send(&mut lock(&self.link), &message);
+            return lock(&self.link).message(&message);
         }
-        self.append(|link| start_send(link, &message)).await
+        self.append(|link| link.message(&message)).await
     }
 
     /// As [`WebSocketStream::send`].
@@ -249,7 +251,8 @@ impl<S: AsyncWrite + Unpin> WriteHalf<S> {
     ///
     /// As there.
     pub async fn send_text(&mut self, text: &str) -> Result<(), Error> {
-        self.append(|link| link.outgoing.text(text)).await?;
+        self.append(|link| link.data(MessageKind::Text, text.as_bytes()))
+            .await?;
         self.flush().await
     }
 
@@ -259,7 +262,8 @@ impl<S: AsyncWrite + Unpin> WriteHalf<S> {
     ///
     /// As there.
     pub async fn send_binary(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.append(|link| link.outgoing.binary(bytes)).await?;
+        self.append(|link| link.data(MessageKind::Binary, bytes))
+            .await?;
         self.flush().await
     }
 
@@ -325,7 +329,7 @@ impl<S: AsyncWrite + Unpin> Sink<Message> for WriteHalf<S> {
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
-        start_send(&mut lock(&self.link), &message)
+        lock(&self.link).message(&message)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

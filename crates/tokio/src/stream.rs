@@ -18,7 +18,6 @@ use crate::life::Life;
 use crate::link::{Link, Side};
 use crate::outgoing::Outgoing;
 use crate::receiving::{Receiving, Want, poll_failed};
-use crate::traits::start_send;
 use crate::{Config, Error, Event, Message, ReadHalf, Replies, WriteHalf};
 
 /// A WebSocket over any transport.
@@ -33,7 +32,8 @@ use crate::{Config, Error, Event, Message, ReadHalf, Replies, WriteHalf};
 /// | huge messages in pieces | [`next_event`](Self::next_event), [`read_piece`](Self::read_piece) |
 ///
 /// And to write: `write_…` append and wait for nothing, `send_…` append and [`flush`](Self::flush). All of what was
-/// appended leaves in one write, at the next flush or when reading has to wait.
+/// appended leaves in one write, at the next flush or when reading has to wait. A server's message of 16 KiB or more, if it
+/// is sent, fed or an answer, nothing waits before it and it is not compressed, leaves from where it lies.
 ///
 /// Every future here may be dropped at any time, in a `select!` or by a timeout: nothing that was received is lost,
 /// and what was to be sent is then queued whole, or not at all.
@@ -114,7 +114,7 @@ impl<S> WebSocketStream<S> {
     /// [`Error::WriteBufferFull`]; [`Error::Encode`] inside a fragmented message and behind a close.
     #[inline]
     pub fn write_text(&mut self, text: &str) -> Result<(), Error> {
-        self.link.outgoing.text(text)
+        self.link.outgoing.data(MessageKind::Text, text.as_bytes())
     }
 
     /// Appends a binary message.
@@ -124,7 +124,7 @@ impl<S> WebSocketStream<S> {
     /// As [`write_text`](Self::write_text).
     #[inline]
     pub fn write_binary(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.link.outgoing.binary(bytes)
+        self.link.outgoing.data(MessageKind::Binary, bytes)
     }
 
     /// Appends a ping; at most 125 bytes.
@@ -142,7 +142,7 @@ impl<S> WebSocketStream<S> {
     ///
     /// As [`write_text`](Self::write_text), and [`Error::NotAServer`].
     pub fn write_prepared(&mut self, frame: &PreparedFrame) -> Result<(), Error> {
-        self.link.prepared(frame)
+        self.link.append_prepared(frame)
     }
 
     /// Appends the first fragment of a message. Text may be cut inside a character.
@@ -239,7 +239,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     #[inline]
     pub async fn next_with_replies(
         &mut self,
-    ) -> Option<Result<(MessageRef<'_>, Replies<'_>), Error>> {
+    ) -> Option<Result<(MessageRef<'_>, Replies<'_, S>), Error>> {
         let Self { link, receiving } = self;
         let found = if receiving.has_whole(link, Want::Question) {
             Found::Whole
@@ -250,7 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             }
         };
         Some(match receiving.lend(link, &found) {
-            Ok(message) => Ok((message, Replies(&mut link.outgoing))),
+            Ok(message) => Ok((message, Replies(link))),
             Err((error, life)) => Err(poll_fn(|cx| poll_failed(life, link, cx, error)).await),
         })
     }
@@ -329,7 +329,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         if !message.is_close() {
             self.ready().await?;
         }
-        start_send(&mut self.link, &message)
+        self.link.message(&message)
     }
 
     /// Sends a message, and what was written before; waits for room first.
@@ -349,7 +349,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// As [`send`](Self::send).
     pub async fn send_text(&mut self, text: &str) -> Result<(), Error> {
         self.ready().await?;
-        self.link.outgoing.text(text)?;
+        self.link.data(MessageKind::Text, text.as_bytes())?;
         self.flush().await
     }
 
@@ -360,7 +360,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
     /// As [`send`](Self::send).
     pub async fn send_binary(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.ready().await?;
-        self.link.outgoing.binary(bytes)?;
+        self.link.data(MessageKind::Binary, bytes)?;
         self.flush().await
     }
 

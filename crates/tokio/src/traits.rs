@@ -37,7 +37,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocketStream<S> {
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
-        start_send(&mut self.get_mut().link, &message)
+        self.get_mut().link.message(&message)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -47,14 +47,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocketStream<S> {
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         poll_close(&mut self.get_mut().link, cx)
     }
-}
-
-pub(crate) fn start_send<S>(link: &mut Link<S>, message: &Message) -> Result<(), Error> {
-    if let Message::Close(close) = message {
-        link.close(close.as_ref().map(crate::CloseFrame::checked).transpose()?);
-        return Ok(());
-    }
-    link.outgoing.message(message)
 }
 
 pub(crate) fn poll_close<S: AsyncWrite + Unpin>(

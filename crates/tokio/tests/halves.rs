@@ -7,7 +7,9 @@ use common::{Scripted, poll_times};
 use fanfare_codec::{
     CloseCode, CloseFrame, Encoder, Limits, Message as MessageRef, MessageDecoder, Role,
 };
-use fanfare_tokio::{Config, EncodeError, Error, Message, ReadHalf, WebSocketStream, WriteHalf};
+use fanfare_tokio::{
+    Config, EncodeError, Error, Message, PreparedFrame, ReadHalf, WebSocketStream, WriteHalf,
+};
 use futures_util::{SinkExt, StreamExt};
 
 const SEEDS: u64 = 1_500;
@@ -67,13 +69,19 @@ fn write_some(
 ) {
     let polls = rng.u32(1..4);
     let mut payload = format!("{} ", sent.len()).into_bytes();
-    payload.resize(payload.len() + rng.usize(..500), b'x');
+    // Some leave from where they lie.
+    let max = [500, 500, 500, 50_000][rng.usize(..4)];
+    payload.resize(payload.len() + rng.usize(..max), b'x');
     let message = Message::binary(payload.clone());
-    let done = match rng.u8(..5) {
+    let done = match rng.u8(..6) {
         0 => poll_times(polls, write.send_binary(&payload)),
         1 => poll_times(polls, write.feed(message)),
         2 => poll_times(polls, WriteHalf::send(write, message)),
         3 => poll_times(polls, SinkExt::send(write, message)),
+        4 => {
+            let frame = PreparedFrame::binary(payload.clone());
+            poll_times(polls, write.send_prepared(&frame))
+        }
         _ => {
             let flushed = poll_times(polls, write.flush());
             assert!(!matches!(flushed, Some(Err(_))));

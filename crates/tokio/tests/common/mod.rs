@@ -18,6 +18,8 @@ pub(crate) struct Scripted {
     pub(crate) incoming: VecDeque<u8>,
     pub(crate) written: Vec<u8>,
     pub(crate) is_shut_down: bool,
+    /// Takes several slices at once.
+    is_vectored: bool,
     /// Takes nothing at all.
     pub(crate) is_stuck: bool,
     /// Whom it has told to wait then; only the last is owed to be woken.
@@ -28,6 +30,7 @@ impl Scripted {
     pub(crate) fn new(seed: u64, incoming: Vec<u8>) -> Self {
         Self {
             rng: fastrand::Rng::with_seed(seed),
+            is_vectored: seed.is_multiple_of(2),
             incoming: incoming.into(),
             written: Vec::new(),
             is_shut_down: false,
@@ -82,6 +85,20 @@ impl AsyncWrite for Scripted {
         };
         self.written.extend_from_slice(&bytes[..len]);
         Poll::Ready(Ok(len))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        assert!(self.is_vectored, "asked for what it cannot");
+        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        self.poll_write(cx, &bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.is_vectored
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
