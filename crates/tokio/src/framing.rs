@@ -22,6 +22,9 @@ use crate::{Config, Event, Message};
 /// Small reads in a row after which the buffer is smaller.
 const SMALL_READS_MAX: u8 = 8;
 
+/// So many messages a connection gives without waiting.
+const GIVEN_MAX: u16 = 1000;
+
 #[derive(Debug)]
 pub(crate) struct Framing {
     decoder: MessageDecoder,
@@ -40,6 +43,8 @@ pub(crate) struct Framing {
     inflates: bool,
     /// A cut message was left in the buffer, for what else can be read at once.
     holds: bool,
+    /// Messages that were given since reading last had to wait.
+    given: u16,
     /// A close was found where it could not be given.
     pub(crate) owes_close: bool,
     /// The control frame that was found last.
@@ -87,6 +92,7 @@ impl Framing {
             role,
             inflates: false,
             holds: false,
+            given: 0,
             owes_close: false,
             control: Box::default(),
             pieces: None,
@@ -177,14 +183,26 @@ impl Framing {
     #[inline]
     pub(crate) fn has_whole(&self) -> bool {
         self.start < self.end
+            && self.given < GIVEN_MAX
             && !self.owes_close
             && self.pieces.is_none()
             && self.decoder.has_whole(&self.buffer[self.start..self.end])
     }
 
+    /// Whether so many messages were given that others must have their turn; then they are counted anew.
+    #[inline]
+    pub(crate) fn has_given_many(&mut self) -> bool {
+        let is_many = self.given >= GIVEN_MAX;
+        if is_many {
+            self.given = 0;
+        }
+        is_many
+    }
+
     /// Lends the message that was found.
     #[inline]
     pub(crate) fn lend(&mut self, found: &Found) -> Result<MessageRef<'_>, ProtocolError> {
+        self.given += 1;
         if !matches!(found, Found::Whole) {
             return self.lend_other(found);
         }
@@ -214,6 +232,7 @@ impl Framing {
         if matches!(found, Found::Assembled)
             && let Some(assembled) = self.decoder.take_assembled()
         {
+            self.given += 1;
             return Ok(assembled.into());
         }
         self.lend(found).map(Message::from)
@@ -306,6 +325,9 @@ impl Framing {
 
     /// Lends the event that was found.
     pub(crate) fn lend_event(&mut self, found: &Found) -> Result<Event<'_>, ProtocolError> {
+        if matches!(found, Found::Piece(..)) {
+            self.given += 1;
+        }
         Ok(match found {
             Found::Begin(kind) => Event::Begin(*kind),
             Found::Piece(range, is_last) => Event::Piece {
@@ -402,6 +424,7 @@ impl Framing {
     pub(crate) fn rest(&mut self) {
         debug_assert!(self.end - self.start <= UNCONSUMED_BYTES_MAX);
         self.decoder.release();
+        self.given = 0;
         if self.start < self.end {
             self.spill = self.buffer[self.start..self.end].into();
         }

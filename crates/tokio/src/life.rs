@@ -23,6 +23,8 @@ pub(crate) struct Life {
     stage: Stage,
     times: Times,
     timer: Option<Timer>,
+    /// Set once the end has taken too long: what is here already is still given, and nothing more is read.
+    pub(crate) over: Option<Due>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,6 +34,8 @@ pub(crate) enum Phase {
     Closed,
     /// The peer has broken a rule, and the close that says so is written.
     Failing(ProtocolError),
+    /// The peer sends nothing more, and has not closed.
+    Cut,
     Ended,
 }
 
@@ -58,15 +62,15 @@ struct Timer {
     is_for_end: bool,
     heard_at: Instant,
     pinged_at: Instant,
-    /// One of [`Outgoing::keep_alive`](crate::outgoing::Outgoing::keep_alive)'s pings is not answered yet.
-    awaits_pong: bool,
+    /// So many of [`Outgoing::keep_alive`](crate::outgoing::Outgoing::keep_alive)'s pings are not answered yet.
+    awaited_pongs: u32,
 }
 
 /// Between two pings.
 const PING_MIN: Duration = Duration::from_millis(1);
 
 /// A time that has come.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Due {
     Idle,
     End,
@@ -83,6 +87,7 @@ impl Life {
                 close: config.close_timeout,
             },
             timer: None,
+            over: None,
         }
     }
 
@@ -99,12 +104,23 @@ impl Life {
         let Some(timer) = &mut self.timer else {
             return false;
         };
-        payload == KEEP_ALIVE && std::mem::take(&mut timer.awaits_pong)
+        if payload != KEEP_ALIVE || timer.awaited_pongs == 0 {
+            return false;
+        }
+        timer.awaited_pongs -= 1;
+        true
     }
 
     /// The peer's close was answered.
     pub(crate) const fn close(&mut self) {
         self.phase = Phase::Closed;
+        self.stage = Stage::Drain;
+    }
+
+    /// The peer has gone without a close, or sends nothing more.
+    #[cold]
+    pub(crate) const fn cut(&mut self) {
+        self.phase = Phase::Cut;
         self.stage = Stage::Drain;
     }
 
@@ -145,7 +161,7 @@ impl Life {
             is_for_end: false,
             heard_at: now,
             pinged_at: now,
-            awaits_pong: false,
+            awaited_pongs: 0,
         });
         if is_closing && !timer.is_for_end {
             timer.is_for_end = true;
@@ -153,7 +169,10 @@ impl Life {
             timer.sleep.as_mut().reset(at);
         }
         loop {
-            ready!(timer.sleep.as_mut().poll(cx));
+            // A peer that sends without end may keep the runtime's clock from waking anybody.
+            if timer.sleep.deadline() > now {
+                ready!(timer.sleep.as_mut().poll(cx));
+            }
             if timer.is_for_end {
                 return Poll::Ready(Due::End);
             }
@@ -167,7 +186,7 @@ impl Life {
             };
             if ping_at(timer).is_some_and(|at| at <= now) {
                 timer.pinged_at = now;
-                timer.awaits_pong |= link.outgoing.keep_alive();
+                timer.awaited_pongs += u32::from(link.outgoing.keep_alive());
             }
             let next = [idle_at, ping_at(timer)].into_iter().flatten().min();
             timer.sleep.as_mut().reset(next.unwrap_or(now));

@@ -66,6 +66,8 @@ pub(crate) struct Link<S> {
     needs_flush: bool,
     /// It was told, and has not yet.
     is_flushing: bool,
+    /// As it should.
+    has_ended: bool,
 }
 
 impl<S> Link<S> {
@@ -79,6 +81,7 @@ impl<S> Link<S> {
             reader: None,
             needs_flush: false,
             is_flushing: false,
+            has_ended: false,
         }
     }
 
@@ -109,9 +112,15 @@ impl<S> Link<S> {
         self.waiting.wake_by_ref();
     }
 
-    /// Whether the connection has ended as it should, or by our close that says which rule was broken.
-    fn has_ended(&self) -> bool {
-        self.outgoing.is_closed() && self.outgoing.broken == Some(io::ErrorKind::NotConnected)
+    /// The connection has ended behind the last frame of each side, or of ours alone. If all of ours has left, whoever writes
+    /// is told that it is closed, else that it has failed.
+    pub(crate) fn finish(&mut self) {
+        let has_left = self.is_drained() && self.outgoing.broken.is_none();
+        self.has_ended = has_left && self.outgoing.is_closed();
+        self.give_up(match has_left {
+            true => io::ErrorKind::NotConnected,
+            false => io::ErrorKind::TimedOut,
+        });
     }
 
     pub(crate) fn is_drained(&self) -> bool {
@@ -179,7 +188,7 @@ impl<S: AsyncWrite + Unpin> Link<S> {
 
     /// Writes until nothing waits and the transport has let go of it.
     pub(crate) fn poll_drain(&mut self, cx: &Context<'_>, side: Side) -> Poll<Result<(), Error>> {
-        if (self.is_drained() && self.outgoing.broken.is_none()) || self.has_ended() {
+        if (self.is_drained() && self.outgoing.broken.is_none()) || self.has_ended {
             return Poll::Ready(Ok(()));
         }
         self.poll_write(cx, side, |outgoing| outgoing.waiting().is_empty())
@@ -191,7 +200,7 @@ impl<S: AsyncWrite + Unpin> Link<S> {
         if !self.outgoing.is_full() && self.outgoing.broken.is_none() {
             return Poll::Ready(Ok(()));
         }
-        if self.has_ended() {
+        if self.has_ended {
             return Poll::Ready(Err(EncodeError::Closed.into()));
         }
         self.poll_write(cx, side, |outgoing| !outgoing.is_full())

@@ -19,7 +19,7 @@ use crate::keys::Keys;
 use crate::{Config, Error, pool};
 
 /// The payload of pings that nobody has asked for but a [`Config`]: nobody is given their pongs.
-pub(crate) const KEEP_ALIVE: &[u8] = b"keep-alive";
+pub(crate) const KEEP_ALIVE: &[u8] = b"fanfare keep-alive";
 
 #[derive(Debug)]
 pub(crate) struct Outgoing {

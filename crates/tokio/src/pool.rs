@@ -1,7 +1,7 @@
 //! Buffers that a thread's connections share. In: a buffer that a connection has no use for now. Out: one for
 //! whoever has. So a connection that waits holds none, and one that wakes finds one that is warm.
 //!
-//! Never: keeps more than `KEPT_MAX` of a size a thread.
+//! Never: keeps more than `KEPT_MAX` of a size a thread, or large ones.
 
 use std::cell::RefCell;
 use std::mem;
@@ -12,8 +12,8 @@ const SMALLEST_BYTES: usize = 4 << 10;
 const SIZES: usize = 8;
 /// Buffers of a size that a thread keeps.
 const KEPT_MAX: usize = 8;
-/// A buffer of replies that has grown past this is not kept.
-const WRITE_BYTES_MAX: usize = 256 << 10;
+/// A buffer larger than this is not kept.
+const KEPT_BYTES_MAX: usize = 256 << 10;
 
 /// How large a connection's buffer to read into is; it follows what comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,6 +84,9 @@ pub(crate) fn give(buffer: &mut Box<[u8]>) {
     let Some(size) = Size::of(buffer.len()) else {
         return;
     };
+    if buffer.len() > KEPT_BYTES_MAX {
+        return;
+    }
     // While the thread ends there is no pool any more.
     let _ = POOL.try_with(|pool| {
         let kept = &mut pool.borrow_mut().reads[usize::from(size.0)];
@@ -106,7 +109,7 @@ pub(crate) fn take_write(buffer: &mut Vec<u8>) {
 /// Gives an empty `buffer` back and leaves one without memory.
 pub(crate) fn give_write(buffer: &mut Vec<u8>) {
     let mut buffer = mem::take(buffer);
-    if buffer.capacity() == 0 || buffer.capacity() > WRITE_BYTES_MAX {
+    if buffer.capacity() == 0 || buffer.capacity() > KEPT_BYTES_MAX {
         return;
     }
     buffer.clear();
@@ -149,7 +152,7 @@ mod tests {
             give(&mut vec![0; SMALLEST_BYTES].into());
             give(&mut vec![0; 5].into()); // of no size
             give_write(&mut Vec::with_capacity(10));
-            give_write(&mut Vec::with_capacity(WRITE_BYTES_MAX + 1));
+            give_write(&mut Vec::with_capacity(KEPT_BYTES_MAX + 1));
         }
         POOL.with_borrow(|pool| {
             let kept: Vec<usize> = pool.reads.iter().map(Vec::len).collect();

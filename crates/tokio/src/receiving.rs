@@ -48,7 +48,11 @@ impl Receiving {
         link: &mut Link<S>,
         want: Want,
     ) -> Poll<Option<Result<Found, Error>>> {
-        let mut due = None;
+        if self.framing.has_given_many() {
+            // Others wait, too: a buffer may hold very many short messages.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
             if std::mem::take(&mut self.framing.owes_close) {
                 return Poll::Ready(Some(Ok(Found::Control(Opcode::Close))));
@@ -84,7 +88,7 @@ impl Receiving {
                     continue;
                 }
             }
-            if let Some(due) = due {
+            if let Some(due) = self.life.over {
                 return Poll::Ready(Some(Err(self.expire(due, link))));
             }
             // A write that fails does not end reading: what the peer has said before is still to come.
@@ -96,7 +100,7 @@ impl Receiving {
                     if link.outgoing.is_closed()
                         && let Poll::Ready(end) = self.poll_due(cx, link)
                     {
-                        due = Some(end);
+                        self.life.over = Some(end);
                     }
                 }
                 Poll::Ready(Ok(_)) => {
@@ -104,8 +108,11 @@ impl Receiving {
                         self.life.fail(error, link);
                         continue;
                     }
-                    self.life.phase = Phase::Ended;
-                    return Poll::Ready(Some(Err(Error::Disconnected)));
+                    if link.is_drained() {
+                        self.end(link, io::ErrorKind::UnexpectedEof);
+                        return Poll::Ready(Some(Err(Error::Disconnected)));
+                    }
+                    self.life.cut(); // what waits to be written may still leave
                 }
                 Poll::Ready(Err(error)) => {
                     self.end(link, error.kind());
@@ -149,9 +156,11 @@ impl Receiving {
         }
         let error = match self.life.phase {
             Phase::Failing(error) => Some(error.into()),
+            Phase::Cut => Some(Error::Disconnected),
             _ => None,
         };
-        self.end(link, io::ErrorKind::NotConnected);
+        self.life.phase = Phase::Ended;
+        link.finish();
         Poll::Ready(error)
     }
 
@@ -295,6 +304,6 @@ pub(crate) fn poll_failed<S: AsyncRead + AsyncWrite + Unpin>(
         return Poll::Pending;
     }
     life.phase = Phase::Ended;
-    link.give_up(io::ErrorKind::NotConnected);
+    link.finish();
     Poll::Ready(error.into())
 }

@@ -153,25 +153,33 @@ fn whichever_half_waits_is_woken_when_the_transport_takes_something_again() {
         ping.expect("open").expect("good"),
         Message::Ping(b"alive?"[..].into())
     );
-    let end = poll_times(u32::MAX, read.recv()).expect("woken");
-    assert!(
-        matches!(end, Some(Err(Error::Disconnected))),
-        "the script has ended"
-    );
+    // The script has ended, but what waits may still leave.
+    let reader = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&reader));
+    let mut reading = Box::pin(read.recv());
+    while reading
+        .as_mut()
+        .poll(&mut Context::from_waker(&waker))
+        .is_pending()
+        && reader.take()
+    {}
     let last = {
         let stuck = stuck.lock().expect("no panic");
         assert!(stuck.len() > before, "it has tried");
         stuck.last().expect("somebody").clone()
     };
-    assert!(!writer.take());
+    assert!(!writer.take() && !reader.take());
     last.wake();
     assert!(writer.take(), "the writing half waits as well");
-    drop(sending);
+    assert!(reader.take(), "and so does the reading half");
+    drop((sending, reading));
     let mut ws = read.reunite(write).expect("of one stream");
     ws.io_mut().is_stuck = false;
     poll_times(u32::MAX, ws.flush())
         .expect("woken")
         .expect("taken");
+    let end = poll_times(u32::MAX, ws.recv()).expect("woken");
+    assert!(matches!(end, Some(Err(Error::Disconnected))), "{end:?}");
     assert_eq!(told(&ws.io().written), ["text blocked", "pong alive?"]);
 }
 
@@ -325,22 +333,22 @@ async fn silence_is_asked_with_pings_and_ended_in_time() {
     let (mut ws, mut theirs) = server(&config);
     let start = Instant::now();
     let peer = async {
-        assert_eq!(sent_so_far(&mut theirs).await, ["ping keep-alive"]);
+        assert_eq!(sent_so_far(&mut theirs).await, ["ping fanfare keep-alive"]);
         assert_eq!(start.elapsed().as_secs(), 20);
         let pongs = frames(|client, out| {
-            for payload in [&b"keep-alive"[..], b"keep-alive", b""] {
+            for payload in [&b"fanfare keep-alive"[..], b"fanfare keep-alive", b""] {
                 client.pong(out, payload).expect("short");
             }
         });
         theirs.write_all(&pongs).await.expect("a pipe");
         // Heard at 20 s: asked at 40 and 60, over at 70.
-        assert_eq!(sent_so_far(&mut theirs).await, ["ping keep-alive"]);
+        assert_eq!(sent_so_far(&mut theirs).await, ["ping fanfare keep-alive"]);
         assert_eq!(start.elapsed().as_secs(), 40);
         theirs
     };
     let ours = async {
         // Nobody has asked for the first; the others answer nothing, and are given as others are.
-        for payload in [&b"keep-alive"[..], b""] {
+        for payload in [&b"fanfare keep-alive"[..], b""] {
             let pong = ws.recv().await.expect("open").expect("good");
             assert_eq!(pong, Message::Pong(payload.into()));
         }

@@ -168,9 +168,15 @@ async fn pings_leave_after_silence_alone_and_any_frame_breaks_it() {
             let pong = frame(Role::Client, PONG, b"");
             theirs.write_all(&pong).await.expect("a pipe");
         }
-        assert_eq!(so_far(&mut theirs).await, [(PING, b"keep-alive".to_vec())]);
+        assert_eq!(
+            so_far(&mut theirs).await,
+            [(PING, b"fanfare keep-alive".to_vec())]
+        );
         assert_eq!(start.elapsed().as_secs(), 50);
-        assert_eq!(so_far(&mut theirs).await, [(PING, b"keep-alive".to_vec())]);
+        assert_eq!(
+            so_far(&mut theirs).await,
+            [(PING, b"fanfare keep-alive".to_vec())]
+        );
         assert_eq!(start.elapsed().as_secs(), 60);
         to_end(&mut theirs).await
     };
