@@ -93,7 +93,8 @@ impl ClientRequest {
     ///
     /// # Errors
     ///
-    /// [`Error::Header`] when the name is not a token or the value holds a control character.
+    /// [`Error::Header`] when the name is not a token or the value holds a control character, and for headers that the upgrade
+    /// has itself: `Host`, `Connection`, `Upgrade`, those of a body, `Sec-WebSocket-…`.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, Error> {
         self.handshake = self.handshake.header(name, value)?;
         Ok(self)
@@ -169,13 +170,12 @@ impl Answer {
 }
 
 impl fmt::Debug for Answer {
-    /// Values as text, with escapes where they are none.
+    /// Headers by name: a value may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let headers = self.headers.iter();
-        let headers = headers.map(|(name, value)| format!("{name}: {}", value.escape_ascii()));
+        let names = self.headers.iter().map(|(name, _)| name);
         f.debug_struct("Answer")
             .field("protocol", &self.protocol)
-            .field("headers", &headers.collect::<Vec<_>>())
+            .field("headers", &names.collect::<Vec<_>>())
             .finish()
     }
 }
@@ -312,6 +312,28 @@ async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_are_the_callers_but_for_those_of_the_upgrade() {
+        let request = ClientRequest::new("ws://a/").expect("a URL");
+        for own in [
+            "host",
+            "CONNECTION",
+            "Upgrade",
+            "content-length",
+            "Transfer-Encoding",
+            "sec-websocket-protocol",
+            "Sec-WebSocket-",
+        ] {
+            let refused = request.clone().header(own, "x");
+            assert!(matches!(refused, Err(Error::Header(_))), "{own}");
+        }
+        let request = request.header("Authorization", "Bearer 123");
+        let request = request.expect("the caller's").header("Sec-WebSocke", "x");
+        let shown = format!("{:?}", request.expect("another"));
+        assert!(shown.contains("Authorization"), "{shown}");
+        assert!(!shown.contains("123"), "{shown}");
+    }
 
     #[test]
     fn urls_are_taken_apart_as_rfc_6455_s3_says() {

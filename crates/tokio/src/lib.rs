@@ -148,7 +148,7 @@
 //!
 //! The crate needs Rust 1.91 or newer; a newer minimum comes with a minor version. Public types of `fanfare-codec`,
 //! `bytes`, `futures-core`, `futures-sink` and tokio are part of this crate's interface, and with the features hyper's,
-//! `http`'s, `axum-core`'s and rustls's: a breaking release of one of them that is taken up is one of this crate.
+//! `http`'s, `axum-core`'s, rustls's and tokio-rustls's: a breaking release of one of them that is taken up is one of this crate.
 //!
 //! [MIGRATING.md](https://docs.rs/crate/fanfare-tokio/latest/source/MIGRATING.md) is the way from tokio-tungstenite,
 //! fastwebsockets and axum's own `ws`.

@@ -30,7 +30,7 @@ const BODY_BYTES_MAX: usize = 4 << 10;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusal {
     /// What is wrong with it: the status, or a 101 that does not answer our request.
@@ -61,6 +61,19 @@ impl Refusal {
     #[must_use]
     pub fn text(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(&self.body)
+    }
+}
+
+impl fmt::Debug for Refusal {
+    /// Headers by name: a value may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.headers.iter().map(|(name, _)| name);
+        f.debug_struct("Refusal")
+            .field("failed", &self.failed)
+            .field("status", &self.status)
+            .field("headers", &names.collect::<Vec<_>>())
+            .field("body", &self.text())
+            .finish()
     }
 }
 

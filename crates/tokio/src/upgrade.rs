@@ -197,6 +197,7 @@ impl Upgrade {
 
 /// The client has not offered this subprotocol, and would fail the connection (RFC 6455 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NotOffered;
 
 impl fmt::Display for NotOffered {

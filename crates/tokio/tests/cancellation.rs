@@ -426,10 +426,6 @@ fn run(seed: u64, role: Role, terms: Terms) {
         code == 4000 || (closes_first && code == 4001),
         "seed {seed}: {code}"
     );
-    if code == 4000 && !closes_first {
-        // Of those that waited at once the latest, and so the very last.
-        assert!(written.pongs.len() <= script.pings.len());
-    }
 }
 
 #[test]

@@ -39,7 +39,7 @@ use crate::deflate::{DeflateOffer, DeflateTerms};
 /// assert_eq!(&received[response.head_len()..], b"\x81\x02Hi");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientHandshake {
     /// Everything but the protocols and the final empty line.
     head: Vec<u8>,
@@ -50,6 +50,36 @@ pub struct ClientHandshake {
     #[cfg(feature = "deflate")]
     deflate: Vec<DeflateOffer>,
     accept: [u8; ACCEPT_BYTES],
+}
+
+/// Whether a header would contradict what the handshake says.
+fn is_own(name: &str) -> bool {
+    const OWN: [&str; 5] = [
+        "Host",
+        "Connection",
+        "Upgrade",
+        "Content-Length",
+        "Transfer-Encoding",
+    ];
+    const PREFIX: &str = "Sec-WebSocket-";
+    let start = name.get(..PREFIX.len());
+    OWN.iter().any(|own| own.eq_ignore_ascii_case(name))
+        || start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+impl fmt::Debug for ClientHandshake {
+    /// The request line and the names of the headers: their values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = String::from_utf8_lossy(&self.head);
+        let mut lines = head.lines();
+        let line = lines.next().unwrap_or_default();
+        let names = lines.filter_map(|line| line.split(':').next());
+        f.debug_struct("ClientHandshake")
+            .field("line", &line)
+            .field("headers", &names.collect::<Vec<_>>())
+            .field("protocols", &self.protocols)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ClientHandshake {
@@ -141,8 +171,12 @@ impl ClientHandshake {
     ///
     /// # Errors
     ///
-    /// [`InvalidHeader`] when the name is not a token or the value holds a control character.
+    /// [`InvalidHeader`] when the name is not a token or the value holds a control character, and for headers that say
+    /// what the handshake itself does: `Host`, `Connection`, `Upgrade`, those of a body, `Sec-WebSocket-…`.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidHeader> {
+        if is_own(name) {
+            return Err(InvalidHeader);
+        }
         append_header(&mut self.head, name, value)?;
         Ok(self)
     }

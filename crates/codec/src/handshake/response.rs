@@ -258,11 +258,14 @@ pub(super) fn append_line(out: &mut Vec<u8>, name: &str, value: &str) {
 
 /// The caller's header name is not a token, or its value holds a control character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InvalidHeader;
 
 impl fmt::Display for InvalidHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("header name is not a token, or its value holds a control character")
+        f.write_str(
+            "header name is not a token or the handshake's own, or its value holds a control character",
+        )
     }
 }
 
