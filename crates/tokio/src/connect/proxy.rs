@@ -3,6 +3,7 @@
 //!
 //! Never: reads a byte behind the head of the proxy's answer; shows a password; reads the environment unasked.
 
+use std::net::IpAddr;
 use std::{env, fmt, io};
 
 use base64::Engine;
@@ -65,13 +66,13 @@ impl Proxy {
         })
     }
 
-    /// What the environment says of a request, as curl reads it.
+    /// What the environment says of a request.
     ///
     /// `wss://`: the first that is set of `https_proxy`, `HTTPS_PROXY`, `all_proxy`, `ALL_PROXY`. `ws://`: of
     /// `http_proxy`, `all_proxy`, `ALL_PROXY` (not `HTTP_PROXY`: where a web server starts programs, clients set that
     /// one by a header). One that is empty means none. A value without a scheme is `http://`.
     ///
-    /// `no_proxy` or `NO_PROXY` lists, with commas, whom to connect to directly: a host, or whatever is under it, with
+    /// `no_proxy` or `NO_PROXY` lists, with commas or blanks, whom to connect to directly: a host, or whatever is under it, with
     /// or without a dot in front; an address; each perhaps with a port; `*` for all. Networks are not understood.
     ///
     /// # Errors
@@ -94,7 +95,7 @@ impl Proxy {
             return Ok(None);
         };
         let exceptions = first(&["no_proxy", "NO_PROXY"]).unwrap_or_default();
-        let mut exceptions = exceptions.split(',').map(str::trim);
+        let mut exceptions = exceptions.split([',', ' ', '\t']);
         if exceptions.any(|exception| is_meant(exception, request.host(), request.port())) {
             return Ok(None);
         }
@@ -188,6 +189,9 @@ fn is_meant(exception: &str, host: &str, port: u16) -> bool {
     let without_dot = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     let name = name.trim_matches(['[', ']']).trim_start_matches('.');
     let (name, host) = (without_dot(name), without_dot(host));
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return name.parse() == Ok(address); // nothing is under an address
+    }
     match host.strip_suffix(&name) {
         Some(_) if name.is_empty() => false,
         Some(above) => above.is_empty() || above.ends_with('.'),
@@ -347,6 +351,7 @@ mod tests {
             ""
         );
         assert_eq!(found("wss://a", &[all[2], ("NO_PROXY", "b, a")]), "");
+        assert_eq!(found("wss://a", &[all[2], ("NO_PROXY", "b a")]), "");
         assert_eq!(
             found("wss://a", &[all[2], ("no_proxy", ""), ("NO_PROXY", "a")]),
             "secure"
@@ -369,6 +374,7 @@ mod tests {
             ("::1", "::1"),
             ("[::1]", "::1"),
             ("[::1]:80", "::1"),
+            ("0:0:0:0:0:0:0:1", "::1"),
         ] {
             assert!(is_meant(exception, host, 80), "{exception} {host}");
         }
@@ -381,6 +387,7 @@ mod tests {
             ("a.b:x", "a.b"),
             ("[::1]:443", "::1"),
             ("10.0.0.0/8", "10.0.0.1"),
+            ("0.1", "10.0.0.1"),
         ] {
             assert!(!is_meant(exception, host, 80), "{exception} {host}");
         }
