@@ -92,7 +92,7 @@ impl ClientHandshake {
     pub fn new(host: &str, target: &str, nonce: [u8; 16]) -> Result<Self, InvalidHeader> {
         let is_line_safe = |s: &str| !s.bytes().any(|b| b <= b' ' || b == 0x7F);
         if !target.starts_with('/') || !is_line_safe(target) || !is_line_safe(host) {
-            return Err(InvalidHeader);
+            return Err(InvalidHeader::MALFORMED);
         }
         let key = STANDARD.encode(nonce);
         let mut head = Vec::new();
@@ -151,7 +151,7 @@ impl ClientHandshake {
     /// [`InvalidHeader`] when it is not a token or was offered already.
     pub fn subprotocol(mut self, protocol: &str) -> Result<Self, InvalidHeader> {
         if !is_token(protocol.as_bytes()) || self.protocols.iter().any(|p| p == protocol) {
-            return Err(InvalidHeader);
+            return Err(InvalidHeader::MALFORMED);
         }
         self.protocols.push(protocol.into());
         Ok(self)
@@ -175,7 +175,7 @@ impl ClientHandshake {
     /// what the handshake itself does: `Host`, `Connection`, `Upgrade`, those of a body, `Sec-WebSocket-…`.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidHeader> {
         if is_own(name) {
-            return Err(InvalidHeader);
+            return Err(InvalidHeader::OWN);
         }
         append_header(&mut self.head, name, value)?;
         Ok(self)

@@ -136,7 +136,7 @@ impl Response {
     /// [`InvalidHeader`] when it is not a token.
     pub fn subprotocol(self, protocol: &str) -> Result<Self, InvalidHeader> {
         if !is_token(protocol.as_bytes()) {
-            return Err(InvalidHeader);
+            return Err(InvalidHeader::MALFORMED);
         }
         self.header(PROTOCOL, protocol)
     }
@@ -243,7 +243,7 @@ pub(super) fn append_header(
 ) -> Result<(), InvalidHeader> {
     let is_value = value.bytes().all(|b| b == b'\t' || !b.is_ascii_control());
     if !is_token(name.as_bytes()) || !is_value {
-        return Err(InvalidHeader);
+        return Err(InvalidHeader::MALFORMED);
     }
     append_line(out, name, value);
     Ok(())
@@ -256,16 +256,25 @@ pub(super) fn append_line(out: &mut Vec<u8>, name: &str, value: &str) {
     }
 }
 
-/// The caller's header name is not a token, or its value holds a control character.
+/// A header of the caller's that HTTP cannot carry, or that would contradict the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct InvalidHeader;
+pub struct InvalidHeader {
+    is_own: bool,
+}
+
+impl InvalidHeader {
+    /// The name is not a token, or the value holds a control character.
+    pub(super) const MALFORMED: Self = Self { is_own: false };
+    /// The handshake says this itself.
+    pub(super) const OWN: Self = Self { is_own: true };
+}
 
 impl fmt::Display for InvalidHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "header name is not a token or the handshake's own, or its value holds a control character",
-        )
+        f.write_str(match self.is_own {
+            false => "header name is not a token, or its value holds a control character",
+            true => "this header is the handshake's own",
+        })
     }
 }
 
