@@ -1,6 +1,9 @@
 //! `connect`, in the clear: what it takes, which address it takes, what it gives when a server refuses.
 #![cfg(feature = "connect")]
 
+#[path = "common/plain.rs"]
+mod plain;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,33 +12,8 @@ use fanfare_tokio::{
     ClientRequest, CloseCode, Config, ConnectOptions, Error, Message, Refusal, UrlError, accept,
     connect, connect_with,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-
-async fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    (listener, address)
-}
-
-/// A server that sends every message back.
-async fn echo() -> SocketAddr {
-    let (listener, address) = listen().await;
-    tokio::spawn(async move {
-        loop {
-            let (socket, _) = listener.accept().await.expect("a client");
-            tokio::spawn(async move {
-                let mut ws = accept(socket, &Config::DEFAULT).await.expect("a request");
-                while let Some(Ok(message)) = ws.recv().await {
-                    if message.is_data() {
-                        ws.send(message).await.expect("a client that listens");
-                    }
-                }
-            });
-        }
-    });
-    address
-}
+use plain::{echo, listen, read_head};
+use tokio::io::AsyncWriteExt;
 
 /// Where nobody listens any more.
 async fn nobody() -> SocketAddr {
@@ -59,14 +37,6 @@ async fn say(answer: impl Into<Vec<u8>>) -> SocketAddr {
         }
     });
     address
-}
-
-async fn read_head(socket: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(socket.read_u8().await.expect("a request"));
-    }
-    String::from_utf8(head).expect("UTF-8")
 }
 
 async fn refused(url: &str, options: &ConnectOptions) -> Box<Refusal> {

@@ -1,6 +1,8 @@
 //! `connect` through a proxy: one that opens the way, and others that refuse, break off, talk too much or not at all.
 #![cfg(feature = "connect")]
 
+#[path = "common/plain.rs"]
+mod plain;
 #[cfg(feature = "rustls")]
 #[path = "common/tls.rs"]
 mod servers;
@@ -10,44 +12,12 @@ use std::time::Duration;
 
 use fanfare_tokio::handshake::HeadError;
 use fanfare_tokio::{
-    CloseCode, Config, ConnectOptions, Error, MaybeTlsStream, Message, Proxy, ProxyError,
-    WebSocketStream, accept, connect_with,
+    CloseCode, ConnectOptions, Error, MaybeTlsStream, Message, Proxy, ProxyError, WebSocketStream,
+    connect_with,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
-
-async fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    (listener, address)
-}
-
-/// A server that sends every message back.
-async fn echo() -> SocketAddr {
-    let (listener, address) = listen().await;
-    tokio::spawn(async move {
-        loop {
-            let (socket, _) = listener.accept().await.expect("a client");
-            tokio::spawn(async move {
-                let mut ws = accept(socket, &Config::DEFAULT).await.expect("a request");
-                while let Some(Ok(message)) = ws.recv().await {
-                    if message.is_data() {
-                        ws.send(message).await.expect("a client that listens");
-                    }
-                }
-            });
-        }
-    });
-    address
-}
-
-async fn read_head(socket: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(socket.read_u8().await.expect("a request"));
-    }
-    String::from_utf8(head).expect("UTF-8")
-}
+use plain::{echo, listen, read_head};
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::net::TcpStream;
 
 /// What a proxy does when it has read a request.
 #[derive(Clone)]

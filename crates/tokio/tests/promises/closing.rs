@@ -5,7 +5,7 @@ use std::time::Duration;
 use fanfare_tokio::{CloseCode, CloseFrame, Config, Error, Message, Role};
 use tokio::io::AsyncWriteExt;
 
-use crate::wire::{CLOSE, PING, TEXT, close, code, ends, frame, frames, so_far, to_end};
+use crate::wire::{CLOSE, PING, TEXT, broken, close, code, ends, frame, frames, so_far, to_end};
 
 const ROLES: [Role; 2] = [Role::Server, Role::Client];
 
@@ -90,22 +90,13 @@ async fn s7_4_closes_that_must_not_be_are_told_1002_or_1007() {
     for (bytes, wanted) in bad {
         let (mut ours, mut theirs) = ends(Role::Server, &Config::DEFAULT, 1 << 16);
         theirs.write_all(&bytes).await.expect("a pipe");
-        let peer = async {
-            let told = to_end(&mut theirs).await;
-            drop(theirs);
-            told
-        };
-        let (failed, told) = tokio::join!(ours.recv(), peer);
+        let (failed, told) = broken(ours.recv(), theirs).await;
         assert!(
             matches!(failed, Some(Err(Error::Protocol(_)))),
             "{bytes:?}: {failed:?}"
         );
         assert!(ours.recv().await.is_none());
-        assert_eq!(
-            told.iter().map(code).collect::<Vec<_>>(),
-            [Some(wanted)],
-            "{bytes:?}"
-        );
+        assert_eq!(told, [Some(wanted)], "{bytes:?}");
     }
 }
 
@@ -114,17 +105,12 @@ async fn s5_1_a_client_is_told_of_masked_frames_with_1002() {
     let (mut ours, mut theirs) = ends(Role::Client, &Config::DEFAULT, 1 << 16);
     let bytes = frame(Role::Client, TEXT, b"masked");
     theirs.write_all(&bytes).await.expect("a pipe");
-    let peer = async {
-        let told = to_end(&mut theirs).await;
-        drop(theirs);
-        told
-    };
-    let (failed, told) = tokio::join!(ours.recv(), peer);
+    let (failed, told) = broken(ours.recv(), theirs).await;
     assert!(
         matches!(failed, Some(Err(Error::Protocol(_)))),
         "{failed:?}"
     );
-    assert_eq!(told.iter().map(code).collect::<Vec<_>>(), [Some(1002)]);
+    assert_eq!(told, [Some(1002)]);
 }
 
 /// A peer that has ended its direction may still read.

@@ -4,7 +4,7 @@ use fanfare_tokio::deflate::DeflatePolicy;
 use fanfare_tokio::{Config, Error, Limits, Message, Role, WebSocketStream, accept};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use crate::wire::{code, frame, to_end};
+use crate::wire::{broken, frame};
 
 const REQUEST: &[u8] =
     b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -82,18 +82,12 @@ async fn s6_1_reserved_bits_elsewhere_and_bad_streams_are_told() {
                     }
                 }
             };
-            let peer = async {
-                let told = to_end(&mut theirs).await;
-                drop(theirs);
-                told
-            };
-            let (error, told) = tokio::join!(reading, peer);
+            let (error, told) = broken(reading, theirs).await;
             assert!(
                 matches!(error, Error::Protocol(_)),
                 "{way}, {bytes:?}: {error}"
             );
-            let codes: Vec<_> = told.iter().map(code).collect();
-            assert_eq!(codes, [Some(*wanted)], "{way}, {bytes:?}");
+            assert_eq!(told, [Some(*wanted)], "{way}, {bytes:?}");
         }
     }
 }
@@ -128,7 +122,7 @@ fn bomb() -> Vec<u8> {
 async fn a_bomb_ends_at_the_limit_whichever_way_it_is_read() {
     let bomb = bomb();
     assert!(bomb.len() < 8_000, "{} bytes", bomb.len());
-    for way in ["owned", "borrowed", "receive", "event"] {
+    for way in ["owned", "borrowed", "replies", "event"] {
         let limits = Limits::default().with_max_message_bytes(10_000);
         let (mut ours, mut theirs) = ends(limits).await;
         theirs
@@ -139,22 +133,13 @@ async fn a_bomb_ends_at_the_limit_whichever_way_it_is_read() {
             let end = match way {
                 "owned" => ours.recv().await.expect("an error").err(),
                 "borrowed" => ours.next_message().await.expect("an error").err(),
-                "receive" => ours.next_with_replies().await.expect("an error").err(),
+                "replies" => ours.next_with_replies().await.expect("an error").err(),
                 _ => ours.next_event().await.expect("an error").err(),
             };
             end.expect("too long")
         };
-        let peer = async {
-            let told = to_end(&mut theirs).await;
-            drop(theirs);
-            told
-        };
-        let (error, told) = tokio::join!(reading, peer);
+        let (error, told) = broken(reading, theirs).await;
         assert!(matches!(error, Error::Protocol(_)), "{way}: {error}");
-        assert_eq!(
-            told.iter().map(code).collect::<Vec<_>>(),
-            [Some(1009)],
-            "{way}"
-        );
+        assert_eq!(told, [Some(1009)], "{way}");
     }
 }

@@ -6,7 +6,7 @@ use fanfare_tokio::{Config, Error, Limits, Message, ProtocolError, Role};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout};
 
-use crate::wire::{BINARY, PING, PONG, TEXT, close, code, ends, frame, so_far, to_end};
+use crate::wire::{BINARY, PING, PONG, TEXT, broken, close, code, ends, frame, so_far, to_end};
 
 #[tokio::test]
 async fn buffers_of_zero_bytes_still_carry_everything() {
@@ -50,17 +50,12 @@ async fn limits_of_zero_take_what_is_empty_and_nothing_else() {
     theirs.write_all(&bytes).await.expect("a pipe");
     let empty = ours.recv().await.expect("open").expect("good");
     assert_eq!(empty, Message::text(""));
-    let peer = async {
-        let told = to_end(&mut theirs).await;
-        drop(theirs);
-        told
-    };
-    let (failed, told) = tokio::join!(ours.recv(), peer);
+    let (failed, told) = broken(ours.recv(), theirs).await;
     assert!(
         matches!(failed, Some(Err(Error::Protocol(_)))),
         "{failed:?}"
     );
-    assert_eq!(told.iter().map(code).collect::<Vec<_>>(), [Some(1009)]);
+    assert_eq!(told, [Some(1009)]);
 }
 
 /// What a header declares is refused before it has come.
@@ -79,12 +74,7 @@ async fn a_declared_length_past_the_limit_is_refused_at_its_header() {
             header.extend([0; 4]);
         }
         theirs.write_all(&header).await.expect("a pipe");
-        let peer = async {
-            let told = to_end(&mut theirs).await;
-            drop(theirs);
-            told
-        };
-        let (failed, told) = tokio::join!(ours.recv(), peer);
+        let (failed, told) = broken(ours.recv(), theirs).await;
         assert!(
             matches!(
                 failed,
@@ -94,7 +84,7 @@ async fn a_declared_length_past_the_limit_is_refused_at_its_header() {
             ),
             "{declared}: {failed:?}"
         );
-        assert_eq!(told.iter().map(code).collect::<Vec<_>>(), [Some(1009)]);
+        assert_eq!(told, [Some(1009)]);
     }
 }
 

@@ -104,3 +104,14 @@ pub(crate) async fn to_end(theirs: &mut DuplexStream) -> Vec<(u8, Vec<u8>)> {
     theirs.read_to_end(&mut bytes).await.expect("a pipe");
     frames(&bytes)
 }
+
+/// Reads what breaks a rule, while the peer reads which: what reading gives, and the codes of all frames that the peer is
+/// told.
+pub(crate) async fn broken<F: Future>(
+    reading: F,
+    mut theirs: DuplexStream,
+) -> (F::Output, Vec<Option<u16>>) {
+    // It leaves when it has been told.
+    let peer = async move { to_end(&mut theirs).await.iter().map(code).collect() };
+    tokio::join!(reading, peer)
+}
